@@ -1,0 +1,25 @@
+"""The contract of the channels room: one method a channel must write."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from riskbot.core.duty import Alert
+
+
+class Channel(Protocol):
+    """A way to tell people."""
+
+    name: str
+
+    async def send(self, alert: Alert, *, is_loud: bool) -> None:
+        """Tell, or replace what was told under the same `alert_id`.
+
+        Raises:
+            ChannelError: not taken; `is_permanent` says whether to try again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release sockets."""
+        ...

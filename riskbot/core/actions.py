@@ -1,0 +1,425 @@
+"""What to do: values the engine returns, imperative, journaled before any of them takes effect.
+
+Two kinds in one union. *Effects* leave the core and are dispatched by the runner (`EFFECTS`);
+*decisions* change riskbot's own state and are only folded. Both are folded on recovery, never
+decided again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from riskbot.core.duty import Alert, Contact, Episode, Hold, Intent, PendingPlan
+from riskbot.core.model import (
+    BlindKind,
+    OrderType,
+    PositionSide,
+    Side,
+    TimeInForce,
+    TradingState,
+)
+
+# ---------------------------------------------------------------- effects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    """Send one order, once. The client id is deterministic and never used again.
+
+    Attributes:
+        quantity: > 0, unit of `Position.quantity`, already rounded down to the step.
+        price: limit price on the tick, None for market.
+        intent_id: the intent it serves.
+        position_before: signed quantity of the position key when decided.
+        is_protective: riskbot's own closing or hedging order: urgent lane, reserved budget.
+        received_ns: monotonic stamp of the frame that caused it (for `riskbot_reaction_seconds`).
+    """
+
+    account: str
+    symbol: str
+    client_order_id: str
+    side: Side
+    quantity: Decimal
+    type: OrderType = OrderType.MARKET
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    reduce_only: bool = True
+    position_side: PositionSide = PositionSide.NET
+    is_hedge_mode: bool = False
+    intent_id: int = 0
+    position_before: Decimal = Decimal(0)
+    is_protective: bool = True
+    received_ns: int = 0
+    kind: Literal["PlaceOrder"] = "PlaceOrder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    """Cancel one working order, plain or conditional. Idempotent, may be sent again."""
+
+    account: str
+    symbol: str
+    order_id: str
+    client_order_id: str | None = None
+    is_conditional: bool = False
+    intent_id: int = 0
+    kind: Literal["CancelOrder"] = "CancelOrder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOrder:
+    """Look an order up by its client id: open, closed, then in trades."""
+
+    account: str
+    symbol: str
+    client_order_id: str
+    order_id: str | None = None
+    kind: Literal["QueryOrder"] = "QueryOrder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshAccount:
+    """Read an account over REST now (positions, balances, plain and conditional orders).
+
+    Attributes:
+        symbols: also read prices of these over REST (confirmation by another connection).
+        is_urgent: for enforcement: ahead of routine reads, from the reserved budget.
+        with_ledger: also read the venue's ledger since the last row known.
+    """
+
+    account: str
+    request_id: int
+    reason: str
+    symbols: tuple[str, ...] = ()
+    is_urgent: bool = False
+    with_ledger: bool = False
+    kind: Literal["RefreshAccount"] = "RefreshAccount"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendAlert:
+    """Tell people: `alert` replaces what was told under its id before.
+
+    Attributes:
+        is_loud: a new message with sound; else an edit, or a silent message.
+    """
+
+    alert: Alert
+    is_loud: bool = True
+    kind: Literal["SendAlert"] = "SendAlert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendReply:
+    """Answer a command.
+
+    Attributes:
+        is_final: False when the command goes on and a later reply ends it (`flatten --wait`).
+        document: the JSON document of spec.md section 10 for this command.
+    """
+
+    request_id: str
+    ok: bool
+    message: str
+    document: Any = None
+    plan_id: str | None = None
+    plan: dict[str, Any] | None = None
+    expires_at_ms: int | None = None
+    is_final: bool = True
+    kind: Literal["SendReply"] = "SendReply"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyStrategies:
+    """Tell strategies and the outside the enforced trading state of a scope."""
+
+    scope: str
+    trading_state: TradingState
+    reason: str
+    kind: Literal["NotifyStrategies"] = "NotifyStrategies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveHaltFile:
+    """Delete `<state_dir>/HALT` after `resume`."""
+
+    kind: Literal["RemoveHaltFile"] = "RemoveHaltFile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDeadMan:
+    """Arm, refresh (`timeout_ms` > 0) or disarm (0) the venue's dead-man's switch."""
+
+    account: str
+    timeout_ms: int
+    symbols: tuple[str, ...] = ()
+    kind: Literal["SetDeadMan"] = "SetDeadMan"
+
+
+# ---------------------------------------------------------------- decisions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceHold:
+    """Add or replace the hold of (`hold.scope`, `hold.limit`)."""
+
+    hold: Hold
+    kind: Literal["PlaceHold"] = "PlaceHold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropHold:
+    """Remove a hold."""
+
+    scope: str
+    limit: str
+    reason: str
+    kind: Literal["DropHold"] = "DropHold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEpisode:
+    """Open or change the episode of (`episode.scope`, `episode.limit`)."""
+
+    episode: Episode
+    kind: Literal["SetEpisode"] = "SetEpisode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndEpisode:
+    """The limit is calm again."""
+
+    scope: str
+    limit: str
+    kind: Literal["EndEpisode"] = "EndEpisode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetIntent:
+    """Open or change an intent."""
+
+    intent: Intent
+    kind: Literal["SetIntent"] = "SetIntent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndIntent:
+    """An intent is complete, or was abandoned for the reason given."""
+
+    account: str
+    intent_id: int
+    outcome: str
+    kind: Literal["EndIntent"] = "EndIntent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleOrder:
+    """An order of riskbot's needs no more watching: filled, gone, refused, or proven absent."""
+
+    client_order_id: str
+    outcome: str
+    kind: Literal["SettleOrder"] = "SettleOrder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetBaseline:
+    """Positions a halt keeps: smallest abs quantity per key since the halt; None ends it.
+
+    Keys read `account|symbol|side`.
+    """
+
+    account: str
+    quantities: dict[str, Decimal] | None
+    excess_closed_ms: tuple[int, ...] = ()
+    is_fighting: bool = False
+    kind: Literal["SetBaseline"] = "SetBaseline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetContact:
+    """Record a limit's first contact, or that it armed."""
+
+    contact: Contact
+    kind: Literal["SetContact"] = "SetContact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookFlow:
+    """Move units of an account by a cash flow (USD, > 0 = in); NAV per unit stays.
+
+    Attributes:
+        flow_id: `F12`, for `reclassify`.
+        source: `ledger`, `timeout`, `account_added`, `account_removed`, `operator`.
+    """
+
+    flow_id: str
+    account: str
+    amount_usd: float
+    source: str
+    kind: Literal["BookFlow"] = "BookFlow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookResidual:
+    """Take an unexplained part of an account's equity as PnL (fees, liquidation, rounding)."""
+
+    account: str
+    amount_usd: float
+    reason: str
+    kind: Literal["BookResidual"] = "BookResidual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclassifyFlow:
+    """Turn a booked flow into a loss, or a loss into a flow."""
+
+    flow_id: str
+    as_loss: bool
+    kind: Literal["ReclassifyFlow"] = "ReclassifyFlow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordNav:
+    """NAV per unit of a scope at a moment: moves peaks, period starts and the rolling windows.
+
+    Attributes:
+        equity_usd: real equity then.
+        nav: per unit.
+        units: of the scope.
+        pnl_adjust: residual not counted then, per scope (USD).
+    """
+
+    scope: str
+    equity_usd: float
+    nav: float
+    units: float
+    day_start_ms: int
+    week_start_ms: int
+    kind: Literal["RecordNav"] = "RecordNav"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebaseLoss:
+    """`resume`: the enforcement basis of a loss measure becomes NAV now."""
+
+    scope: str
+    limit: str
+    nav: float
+    kind: Literal["RebaseLoss"] = "RebaseLoss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordExposure:
+    """A row of the exposure history with its cause (`fill`, `price`, `balance`, `timer`)."""
+
+    cause: str
+    row: dict[str, float | None]
+    symbols: tuple[str, ...] = ()
+    kind: Literal["RecordExposure"] = "RecordExposure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetBlind:
+    """Raise or lift a BLIND flag. `subject` is an account or `account|symbol` or empty."""
+
+    what: BlindKind
+    subject: str
+    is_blind: bool
+    reason: str
+    kind: Literal["SetBlind"] = "SetBlind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAlert:
+    """Open or change an alert; whether it is told is `SendAlert`."""
+
+    alert: Alert
+    kind: Literal["SetAlert"] = "SetAlert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropAlert:
+    """Forget a resolved alert whose notice was given."""
+
+    alert_id: str
+    kind: Literal["DropAlert"] = "DropAlert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPlan:
+    """Keep a riskier command until it is confirmed or expires."""
+
+    plan: PendingPlan
+    kind: Literal["SetPlan"] = "SetPlan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropPlan:
+    """A pending plan was used, refused or expired."""
+
+    plan_id: str
+    outcome: str
+    kind: Literal["DropPlan"] = "DropPlan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDecision:
+    """One row of the audit: what was seen, against which limit, what was decided, by whom.
+
+    Attributes:
+        decision: `hold`, `release`, `flatten`, `reduce`, `hedge`, `cancel`, `deny`, `command`,
+            `flow`, `first_contact`, `blind`, `would_<decision>` in shadow.
+        inputs: figures it rests on; JSON values.
+    """
+
+    decision: str
+    limit: str
+    scope: str
+    reason: str
+    actor: str
+    inputs: dict[str, Any] = field(default_factory=dict)
+    kind: Literal["RecordDecision"] = "RecordDecision"
+
+
+Effect = (
+    PlaceOrder
+    | CancelOrder
+    | QueryOrder
+    | RefreshAccount
+    | SendAlert
+    | SendReply
+    | NotifyStrategies
+    | RemoveHaltFile
+    | SetDeadMan
+)
+"""What the runner dispatches once it is journaled."""
+
+Decision = (
+    PlaceHold
+    | DropHold
+    | SetEpisode
+    | EndEpisode
+    | SetIntent
+    | EndIntent
+    | SettleOrder
+    | SetBaseline
+    | SetContact
+    | BookFlow
+    | BookResidual
+    | ReclassifyFlow
+    | RecordNav
+    | RebaseLoss
+    | RecordExposure
+    | SetBlind
+    | SetAlert
+    | DropAlert
+    | SetPlan
+    | DropPlan
+    | RecordDecision
+)
+"""What only changes riskbot's own state."""
+
+Action = Effect | Decision
+"""Everything the engine may return."""

@@ -1,0 +1,280 @@
+"""What riskbot itself keeps track of: holds, episodes, intents, alerts, plans awaiting a yes.
+
+Plain data. Who changes it: `enforcement`, `alerts` and `commands`, by way of `actions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from riskbot.core.model import Level, PositionKey, Response, TradingState
+
+OPERATOR = "operator"
+"""The limit name of a hold that a person placed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One reason why a scope may not take new risk.
+
+    Attributes:
+        limit: name of the limit, or `operator`.
+        scope: `portfolio`, `account:<name>`, `strategy:<name>`.
+        state: what it sets; ACTIVE for a measure hold (see `keys`).
+        is_latched: only `resume` drops it.
+        is_enforced: False in shadow: it is shown as what would be.
+        keys: a measure hold's keys (underlyings, sectors, instruments, `+`/`-` for a direction);
+            only orders that raise these keys' measure are denied. Empty = all entries.
+        until_ms: calendar hold: drops at this day's start; None = by utilization or by resume.
+        clear_since_ms: since when utilization has been at or below the clearing level.
+    """
+
+    limit: str
+    scope: str
+    state: TradingState
+    since_ms: int
+    reason: str
+    is_latched: bool = False
+    is_enforced: bool = True
+    keys: tuple[str, ...] = ()
+    until_ms: int | None = None
+    clear_since_ms: int | None = None
+
+
+class EpisodeStage(StrEnum):
+    """Where one enforcement of one limit stands."""
+
+    APPROACHING = "approaching"
+    WAITING = "waiting"
+    ASKING = "asking"
+    UNCONFIRMED = "unconfirmed"
+    DISAGREEING = "disagreeing"
+    ACTING = "acting"
+    CLEARING = "clearing"
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One limit of one scope from its first warning back to calm.
+
+    Attributes:
+        level: of the worst verdict now.
+        stage: WAITING for `start_after_s`; ASKING at first contact; UNCONFIRMED until two sources
+            show the breach; DISAGREEING when sources differ by 1 % or more.
+        keys: keys in breach (or nearest to it).
+        response: what it runs now; `then` may have raised it above the limit's `on_breach`.
+        breach_since_ms: None while not in breach.
+        deadline_ms: end of the adjustment window, None = none.
+        clear_since_ms: since when it has been at or below the clearing level.
+    """
+
+    scope: str
+    limit: str
+    level: Level
+    stage: EpisodeStage
+    since_ms: int
+    measured: float | None
+    allowed: float
+    utilization: float | None
+    worst: float | None
+    response: Response
+    keys: tuple[str, ...] = ()
+    breach_since_ms: int | None = None
+    deadline_ms: int | None = None
+    clear_since_ms: int | None = None
+    disagree_since_ms: int | None = None
+    is_overdue: bool = False
+    note: str = ""
+
+
+class IntentKind(StrEnum):
+    """What an intent brings about on one account, strongest first."""
+
+    FLATTEN = "flatten"
+    REDUCE = "reduce"
+    HEDGE = "hedge"
+    BASELINE = "baseline"
+    CANCEL = "cancel"
+
+
+class IntentPhase(StrEnum):
+    """Steps of an intent, in order; a step back to READ is normal."""
+
+    CANCEL = "cancel"
+    READ = "read"
+    CLOSE = "close"
+    VERIFY = "verify"
+    DONE = "done"
+
+
+class Rung(StrEnum):
+    """Rungs of the closing ladder of one position key."""
+
+    MARKET = "market"
+    IOC = "ioc"
+    CHASE = "chase"
+    PAGE = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one position key must end.
+
+    Attributes:
+        quantity: signed target, unit of `Position.quantity`; never across zero from the present.
+        tries: orders sent and settled so far on this key.
+        refused_ms: when the venue last refused one, None = never.
+        not_before_ms: wait until then (Retry-After, maintenance).
+        note: why it is kept or stuck; shown to people.
+        kept: True when it will not be closed (`hold`, locked, dust, leg of a kept pair).
+    """
+
+    key: PositionKey
+    quantity: Decimal
+    rung: Rung = Rung.MARKET
+    tries: int = 0
+    refused_ms: int | None = None
+    not_before_ms: int = 0
+    note: str = ""
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One piece of enforcement on one account, journaled before its first order.
+
+    Attributes:
+        intent_id: counter, unique for the journal.
+        causes: (scope, limit) of the breaches it serves; (`scope`, `operator`) for a command.
+        actor: who asked; `riskbot` for its own.
+        cancel_symbols: entries to cancel: None = all of the account, else these symbols.
+        flat_reads: consecutive reads that showed all targets met.
+        request_id: of the read it waits for, None = none.
+        reply_to: request id of the command that waits for the end, None = none.
+    """
+
+    intent_id: int
+    kind: IntentKind
+    account: str
+    causes: tuple[tuple[str, str], ...]
+    actor: str
+    phase: IntentPhase
+    started_ms: int
+    targets: tuple[Target, ...] = ()
+    cancel_symbols: tuple[str, ...] | None = None
+    cancels_all_orders: bool = False
+    flat_reads: int = 0
+    last_read_ms: int = 0
+    request_id: int | None = None
+    deadline_ms: int | None = None
+    is_paged: bool = False
+    reply_to: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingOrder:
+    """An order of riskbot's from the moment it is decided until the venue settled it.
+
+    Attributes:
+        quantity: > 0, unit of `Position.quantity`.
+        is_unknown: the answer was lost; `queries` by client id so far returned nothing.
+        position_before: signed quantity of the key when it was decided (to judge by delta).
+    """
+
+    account: str
+    symbol: str
+    client_order_id: str
+    key: PositionKey
+    sign: int
+    quantity: Decimal
+    sent_ms: int
+    intent_id: int
+    position_before: Decimal
+    order_id: str | None = None
+    filled: Decimal = Decimal(0)
+    is_unknown: bool = False
+    queries: int = 0
+    next_query_ms: int = 0
+    is_resting: bool = False
+
+
+class AlertStatus(StrEnum):
+    """Life of an alert."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing people are told of, from firing to resolved.
+
+    Attributes:
+        alert_id: short and speakable: `A17`.
+        revision: grows with each change that is told.
+        group: cause it is grouped and inhibited by.
+        did: what riskbot did; todo: what the reader can do.
+        loud_at_ms: when it was last sent as a new message.
+    """
+
+    alert_id: str
+    revision: int
+    level: Level
+    status: AlertStatus
+    name: str
+    scope: str
+    title: str
+    text: str
+    since_ms: int
+    updated_ms: int
+    measured: float | None = None
+    allowed: float | None = None
+    worst: float | None = None
+    worst_level: Level = Level.OK
+    did: str = ""
+    todo: str = ""
+    group: str = ""
+    acked_by: str | None = None
+    acked_ms: int | None = None
+    loud_at_ms: int = 0
+    repeats: int = 0
+    escalation: int = 0
+    resolved_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPlan:
+    """A riskier command that waits for its second step.
+
+    Attributes:
+        plan: what it would do, shown to the person; bound to the facts then.
+        fingerprint: of those facts; when they moved, the person is asked again.
+    """
+
+    plan_id: str
+    command: str
+    args: dict[str, Any]
+    actor: str
+    created_ms: int
+    expires_ms: int
+    plan: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """First contact of one limit with one scope in enforce.
+
+    Attributes:
+        allowed: the limit's value then; tightened below the present measure = contact anew.
+        is_armed: False while a breach that stood at first contact has not cleared yet.
+    """
+
+    scope: str
+    limit: str
+    allowed: float
+    is_armed: bool

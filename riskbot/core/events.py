@@ -1,0 +1,479 @@
+"""What happened: facts that enter the engine, past tense, journaled as they are.
+
+What riskbot decides lives in `actions`. Times inside events are the venue's (`venue_ms`); the
+time riskbot saw an event is the `now_ms` handed to the engine with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from riskbot.core.model import (
+    Actor,
+    Balance,
+    Instrument,
+    LedgerKind,
+    MarginReport,
+    OrderStatus,
+    Position,
+    PositionSide,
+    RejectReason,
+    Side,
+    WorkingOrder,
+)
+
+# ---------------------------------------------------------------- the process itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The daemon came up: journal folded, nothing connected yet.
+
+    Attributes:
+        version: riskbot's version.
+        config_hash: hash of the effective configuration, secrets excluded.
+        halt_file: `<state_dir>/HALT` exists.
+    """
+
+    version: str
+    config_hash: str
+    halt_file: bool = False
+    kind: Literal["Started"] = "Started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """SIGTERM was received: no new risk from here on."""
+
+    kind: Literal["Stopping"] = "Stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired:
+    """A deadline of the engine, or the second's tick, is due."""
+
+    kind: Literal["TimerFired"] = "TimerFired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltFileSeen:
+    """`kill` wrote `<state_dir>/HALT` while the daemon runs."""
+
+    reason: str = ""
+    kind: Literal["HaltFileSeen"] = "HaltFileSeen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageFailed:
+    """The journal could not be written. `error` is one line without secrets."""
+
+    error: str
+    kind: Literal["StorageFailed"] = "StorageFailed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageRestored:
+    """The journal takes writes again."""
+
+    kind: Literal["StorageRestored"] = "StorageRestored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFaulted:
+    """An event broke the engine and was quarantined; the engine was rebuilt from the journal."""
+
+    event_kind: str
+    error: str
+    kind: Literal["EngineFaulted"] = "EngineFaulted"
+
+
+# ---------------------------------------------------------------- feeds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentsLoaded:
+    """The venue's list of instruments was (re)read: those held, ordered, hedged or configured."""
+
+    account: str
+    instruments: tuple[Instrument, ...]
+    kind: Literal["InstrumentsLoaded"] = "InstrumentsLoaded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSnapshotReceived:
+    """A complete REST read of one account: replaces positions, balances and orders.
+
+    Attributes:
+        request_id: id of the `RefreshAccount` it answers, None for a routine read.
+        as_of_ms: UTC ms when the read began (stream events seen before it are superseded).
+        venue_ms: the venue's own time of the read, None = not stated.
+        positions: derivatives only; spot coins come as balances.
+        orders: plain and conditional working orders; None = that read failed, keep the known.
+        is_hedge_mode: both sides are positions of their own; None = not stated.
+        duration_ms: how long the read took.
+    """
+
+    account: str
+    as_of_ms: int
+    balances: tuple[Balance, ...]
+    positions: tuple[Position, ...]
+    orders: tuple[WorkingOrder, ...] | None
+    margin: MarginReport = MarginReport()
+    is_hedge_mode: bool | None = None
+    request_id: int | None = None
+    venue_ms: int | None = None
+    duration_ms: int = 0
+    kind: Literal["AccountSnapshotReceived"] = "AccountSnapshotReceived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshFailed:
+    """A REST read of an account failed: what was known stays, nothing becomes zero."""
+
+    account: str
+    reason: RejectReason
+    message: str
+    request_id: int | None = None
+    retry_after_ms: int | None = None
+    kind: Literal["RefreshFailed"] = "RefreshFailed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionsUpdated:
+    """The stream changed some positions; those not named stay as they are."""
+
+    account: str
+    positions: tuple[Position, ...]
+    venue_ms: int | None = None
+    kind: Literal["PositionsUpdated"] = "PositionsUpdated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancesUpdated:
+    """The stream changed some balances; those not named stay as they are."""
+
+    account: str
+    balances: tuple[Balance, ...]
+    venue_ms: int | None = None
+    kind: Literal["BalancesUpdated"] = "BalancesUpdated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUpdated:
+    """The stream told of an order, anyone's: new, changed, or final."""
+
+    account: str
+    order: WorkingOrder
+    venue_ms: int | None = None
+    kind: Literal["OrderUpdated"] = "OrderUpdated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilled:
+    """A fill, anyone's. `trade_id` makes it idempotent.
+
+    Attributes:
+        quantity: > 0, unit of `Position.quantity`.
+        price: quote units per base unit.
+        fee: cost in `fee_asset` units, > 0 = paid, < 0 = rebate.
+    """
+
+    account: str
+    symbol: str
+    trade_id: str
+    order_id: str
+    client_order_id: str | None
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    position_side: PositionSide = PositionSide.NET
+    fee: Decimal = Decimal(0)
+    fee_asset: str | None = None
+    venue_ms: int | None = None
+    kind: Literal["OrderFilled"] = "OrderFilled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesUpdated:
+    """Prices of one instrument on one account's venue, in quote units; None = not in this frame.
+
+    Attributes:
+        is_rest: read over REST rather than pushed.
+        venue_ms: the venue's time of the price, None = not stated.
+        delta, gamma, vega: greeks of an option.
+    """
+
+    account: str
+    symbol: str
+    mark: float | None = None
+    index: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    bid_quantity: float | None = None
+    ask_quantity: float | None = None
+    venue_ms: int | None = None
+    is_rest: bool = False
+    kind: Literal["PricesUpdated"] = "PricesUpdated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetPriced:
+    """A price in USD of an asset held as cash or collateral (stablecoin, fiat, coin).
+
+    `source` says whose: `venue` (index, usdValue) or `market:<account>:<symbol>`.
+    """
+
+    account: str
+    asset: str
+    price_usd: float
+    source: str
+    kind: Literal["AssetPriced"] = "AssetPriced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedAlive:
+    """A feed gave a sign of life although nothing changed (pong, heartbeat, agreeing REST read)."""
+
+    account: str
+    feed: str
+    symbol: str | None = None
+    kind: Literal["FeedAlive"] = "FeedAlive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedLost:
+    """A feed's socket broke, or its own clocks found it stale.
+
+    Attributes:
+        feed: `prices`, `account`.
+        symbol: for one instrument only.
+    """
+
+    account: str
+    feed: str
+    reason: str
+    symbol: str | None = None
+    kind: Literal["FeedLost"] = "FeedLost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockMeasured:
+    """The venue's clock was compared: offset = local - venue at half the round trip, in ms."""
+
+    account: str
+    offset_ms: int
+    round_trip_ms: int
+    kind: Literal["ClockMeasured"] = "ClockMeasured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntryBooked:
+    """A row of the venue's ledger (deposit, funding, ...). `entry_id` makes it idempotent.
+
+    Attributes:
+        amount: in asset units, > 0 = credited to the account.
+    """
+
+    account: str
+    entry_id: str
+    entry_kind: LedgerKind
+    asset: str
+    amount: Decimal
+    venue_ms: int
+    kind: Literal["LedgerEntryBooked"] = "LedgerEntryBooked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRightsChecked:
+    """What an API key may do. None = the venue does not say.
+
+    Attributes:
+        expires_ms: when the venue lets the key lapse.
+    """
+
+    account: str
+    can_trade: bool | None
+    can_withdraw: bool | None
+    can_transfer: bool | None
+    has_ip_list: bool | None
+    expires_ms: int | None = None
+    kind: Literal["KeyRightsChecked"] = "KeyRightsChecked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadManChanged:
+    """The venue confirmed (or not) the state of its dead-man's switch."""
+
+    account: str
+    is_armed: bool
+    detail: str
+    until_ms: int | None = None
+    kind: Literal["DeadManChanged"] = "DeadManChanged"
+
+
+# ---------------------------------------------------------------- outcomes of actions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAccepted:
+    """The venue took an order of riskbot's."""
+
+    account: str
+    symbol: str
+    client_order_id: str
+    order_id: str
+    status: OrderStatus = OrderStatus.OPEN
+    filled: Decimal = Decimal(0)
+    average: Decimal | None = None
+    kind: Literal["OrderAccepted"] = "OrderAccepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRejected:
+    """The venue refused an order of riskbot's, for certain: it does not exist there."""
+
+    account: str
+    symbol: str
+    client_order_id: str
+    reason: RejectReason
+    message: str = ""
+    retry_after_ms: int | None = None
+    kind: Literal["OrderRejected"] = "OrderRejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderOutcomeUnknown:
+    """No answer that settles it: the order may live. Never sent again; queried instead."""
+
+    account: str
+    symbol: str
+    client_order_id: str
+    message: str = ""
+    kind: Literal["OrderOutcomeUnknown"] = "OrderOutcomeUnknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderQueried:
+    """Answer to `QueryOrder`.
+
+    Attributes:
+        found: True with `order`, False = the venue knows no such id (open, closed or in trades),
+            None = the query itself failed.
+    """
+
+    account: str
+    symbol: str
+    client_order_id: str
+    found: bool | None
+    order: WorkingOrder | None = None
+    message: str = ""
+    kind: Literal["OrderQueried"] = "OrderQueried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFinished:
+    """Answer to `CancelOrder`.
+
+    Attributes:
+        done: True = gone (canceled now, or already final), False = refused, None = unknown.
+    """
+
+    account: str
+    symbol: str
+    order_id: str
+    done: bool | None
+    reason: RejectReason | None = None
+    message: str = ""
+    kind: Literal["CancelFinished"] = "CancelFinished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDelivered:
+    """A channel took an alert."""
+
+    alert_id: str
+    channel: str
+    revision: int
+    kind: Literal["AlertDelivered"] = "AlertDelivered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDeliveryFailed:
+    """A channel gave up on an alert."""
+
+    alert_id: str
+    channel: str
+    revision: int
+    error: str
+    is_permanent: bool = False
+    kind: Literal["AlertDeliveryFailed"] = "AlertDeliveryFailed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendChanged:
+    """A door or a supervised process came up or went away (`telegram`, `http`, `mqtt`)."""
+
+    name: str
+    is_up: bool
+    detail: str = ""
+    kind: Literal["FrontendChanged"] = "FrontendChanged"
+
+
+# ---------------------------------------------------------------- people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandReceived:
+    """Someone asked for something at a door that knows who they are.
+
+    Attributes:
+        request_id: unique per process and door; the `Reply` carries it back.
+        args: JSON values by name, as the command's model takes them.
+        asked_ms: when the person asked (message date), None = now.
+    """
+
+    request_id: str
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+    actor: Actor
+    asked_ms: int | None = None
+    kind: Literal["CommandReceived"] = "CommandReceived"
+
+
+Event = (
+    Started
+    | Stopping
+    | TimerFired
+    | HaltFileSeen
+    | StorageFailed
+    | StorageRestored
+    | EngineFaulted
+    | InstrumentsLoaded
+    | AccountSnapshotReceived
+    | RefreshFailed
+    | PositionsUpdated
+    | BalancesUpdated
+    | OrderUpdated
+    | OrderFilled
+    | PricesUpdated
+    | AssetPriced
+    | FeedAlive
+    | FeedLost
+    | ClockMeasured
+    | LedgerEntryBooked
+    | KeyRightsChecked
+    | DeadManChanged
+    | OrderAccepted
+    | OrderRejected
+    | OrderOutcomeUnknown
+    | OrderQueried
+    | CancelFinished
+    | AlertDelivered
+    | AlertDeliveryFailed
+    | FrontendChanged
+    | CommandReceived
+)
+"""Everything that can enter the engine."""

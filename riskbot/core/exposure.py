@@ -1,0 +1,156 @@
+"""The Book: what riskbot holds, measured. Each formula of spec.md section 2 lives here once.
+
+Limits, views and the gateway read a `ScopeBook`; nobody computes a notional elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from riskbot.core.model import Instrument, PositionKey
+
+
+@dataclass(slots=True)
+class Leg:
+    """One position (or spot coin balance) measured.
+
+    Attributes:
+        quantity: signed base units (inverse already converted at its mark).
+        mark_usd: USD per base unit; None = unknown, then every `*_usd` is None too.
+        notional_usd: signed; an option's is delta-weighted in exposure sums.
+        is_estimated: re-marked while its account is BLIND.
+        is_closable: riskbot may close it (not `hold`, locked or inactive), else `kept_reason`.
+        stop: trigger price of the nearest resting reduce-only stop that covers it; None = none.
+        risk_usd: abs(mark - stop) * abs(quantity), with `assume_stop` where there is none.
+    """
+
+    key: PositionKey
+    instrument: Instrument
+    venue: str
+    underlying: str
+    sector: str
+    groups: tuple[str, ...]
+    quantity: float
+    mark_usd: float | None
+    notional_usd: float | None
+    delta_usd: float | None
+    entry: float | None = None
+    unrealized_pnl_usd: float | None = None
+    leverage: float | None = None
+    stop: float | None = None
+    risk_usd: float | None = None
+    liquidation_price: float | None = None
+    liquidation_distance: float | None = None
+    is_closable: bool = True
+    kept_reason: str = ""
+    is_estimated: bool = False
+    is_spot: bool = False
+    is_dust: bool = False
+    gamma: float | None = None
+    vega: float | None = None
+    strategy: str | None = None
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """Running sums of one key, USD. `gross` >= 0, `net` signed, `delta` signed."""
+
+    gross: float = 0.0
+    net: float = 0.0
+    delta: float = 0.0
+
+
+@dataclass(slots=True)
+class Pair:
+    """A hedged pair: opposite positions of one underlying.
+
+    Attributes:
+        quantity: matched, base units, the smaller of the two.
+        drift: abs(1 + hedge delta / hedged delta).
+    """
+
+    name: str
+    underlying: str
+    keys: tuple[PositionKey, ...]
+    quantity: float
+    hedged_delta_usd: float
+    hedge_delta_usd: float
+    drift: float | None
+
+
+@dataclass(slots=True)
+class Losses:
+    """Loss measures of a scope as shares (0.03 = 3 %), >= 0 a loss; None = unknown.
+
+    Enforcement basis (after a re-base by `resume`); `true_*` keep the real peak for reports.
+    """
+
+    nav: float | None = None
+    drawdown: float | None = None
+    max_drawdown: float | None = None
+    weekly_drawdown: float | None = None
+    daily_loss: float | None = None
+    weekly_loss: float | None = None
+    rolling_loss_24h: float | None = None
+    rolling_loss_7d: float | None = None
+    true_drawdown: float | None = None
+    true_max_drawdown: float | None = None
+    daily_pnl_usd: float | None = None
+    peak_nav: float | None = None
+
+
+@dataclass(slots=True)
+class ScopeBook:
+    """Everything a limit may look at for one scope.
+
+    Attributes:
+        equity_usd: real equity E; None = unknown (an account never synced).
+        capital_usd: denominator of exposure ratios (`portfolio.capital`).
+        unpriced: instruments held without a usable price: ratios over them are unknown.
+        underlyings, sectors, groups, strategies, venues: sums by key.
+        maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
+        stats: measures that arrive as events (`value_at_risk`, `volatility`, ...); absent = UNKNOWN.
+        operational: `feed_age`, `clock_offset`, `error_rate`, `order_rate`, ...
+        day: `trades_per_day`, `loss_streak`.
+        slippage_bps: by strategy: (worst, mean).
+        stablecoins: by asset (equity_usd, price_usd, is_assumed).
+        venue_equity: by venue, USD.
+    """
+
+    scope: str
+    now_ms: int = 0
+    equity_usd: float | None = None
+    capital_usd: float | None = None
+    aum_usd: float | None = None
+    gross_usd: float = 0.0
+    net_usd: float = 0.0
+    delta_usd: float = 0.0
+    legs: list[Leg] = field(default_factory=list)
+    unpriced: list[str] = field(default_factory=list)
+    underlyings: dict[str, Aggregate] = field(default_factory=dict)
+    sectors: dict[str, Aggregate] = field(default_factory=dict)
+    groups: dict[str, Aggregate] = field(default_factory=dict)
+    strategies: dict[str, Aggregate] = field(default_factory=dict)
+    venue_equity: dict[str, float] = field(default_factory=dict)
+    stablecoins: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    maintenance_margin: list[tuple[str, float | None]] = field(default_factory=list)
+    losses: Losses = field(default_factory=Losses)
+    stop_risk_usd: float = 0.0
+    unprotected: list[str] = field(default_factory=list)
+    stats: dict[str, float | None] = field(default_factory=dict)
+    operational: dict[str, float | None] = field(default_factory=dict)
+    day: dict[str, int] = field(default_factory=dict)
+    slippage_bps: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def ratio(self, amount_usd: float) -> float | None:
+        """Return amount over the capital of the scope.
+
+        Returns:
+            None while equity or a price is unknown; 0 for no amount; inf when capital <= 0.
+        """
+        if self.capital_usd is None or self.unpriced:
+            return None
+        if amount_usd == 0:
+            return 0.0
+        return amount_usd / self.capital_usd if self.capital_usd > 0 else float("inf")

@@ -1,0 +1,121 @@
+"""The contract of the exchanges room: what an account's venue must be able to do.
+
+`unified` fulfils it for any ccxt.pro venue, `paper` for the simulated one. Quantities cross this
+line in the units of `Position.quantity`; contracts exist only behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from riskbot.core import actions, events
+
+Emit = Callable[[events.Event], None]
+"""Hands an event to the runner; synchronous, never blocks, never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a venue can do for riskbot, shown by `check`."""
+
+    streams: tuple[str, ...]
+    dead_man: str
+    client_id_charset: str
+    has_conditional_pass: bool
+    notes: tuple[str, ...] = ()
+
+
+class Exchange(Protocol):
+    """One account at one venue.
+
+    No method raises what the world does, except where said: a refusal or a silence becomes the
+    event it returns.
+    """
+
+    account: str
+    capabilities: Capabilities
+
+    async def open(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
+        """Load markets (and the clock offset); name what exists for held and configured symbols.
+
+        Raises:
+            VenueError: the venue cannot be reached or the key is refused.
+        """
+        ...
+
+    async def snapshot(
+        self, request_id: int | None = None, *, is_urgent: bool = False
+    ) -> events.AccountSnapshotReceived:
+        """Read everything, paged to the end, plain and conditional orders.
+
+        Raises:
+            VenueError: any part that must be whole failed; nothing partial is returned.
+        """
+        ...
+
+    async def prices(self, symbols: tuple[str, ...]) -> list[events.PricesUpdated]:
+        """Read prices of these symbols over REST (`is_rest=True`).
+
+        Raises:
+            VenueError: the read failed.
+        """
+        ...
+
+    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+        """Read the venue's ledger since then; empty where the venue has none.
+
+        Raises:
+            VenueError: the read failed.
+        """
+        ...
+
+    async def clock(self) -> events.ClockMeasured:
+        """Measure the clock offset.
+
+        Raises:
+            VenueError: the read failed.
+        """
+        ...
+
+    async def stream(self, emit: Emit) -> None:
+        """Run the account's and the prices' websockets until cancelled; never returns by itself.
+
+        Emits FeedLost on a break and reconnects by itself; emits FeedAlive on signs of life.
+        """
+        ...
+
+    def watch(self, symbols: frozenset[str]) -> None:
+        """Set which instruments' prices are streamed from now on."""
+        ...
+
+    async def restart_stream(self, reason: str) -> None:
+        """Drop the sockets and build them anew (staleness found from outside)."""
+        ...
+
+    async def place(
+        self, order: actions.PlaceOrder
+    ) -> events.OrderAccepted | events.OrderRejected | events.OrderOutcomeUnknown:
+        """Send one order once. A timeout is OrderOutcomeUnknown, never a second send."""
+        ...
+
+    async def cancel(self, order: actions.CancelOrder) -> events.CancelFinished:
+        """Cancel one order, plain or conditional. An order that is already gone counts as done."""
+        ...
+
+    async def find(self, query: actions.QueryOrder) -> events.OrderQueried:
+        """Look an order up by client id: open, closed, then own trades."""
+        ...
+
+    async def key_rights(self) -> events.KeyRightsChecked:
+        """Ask what the key may do; None for what the venue does not say."""
+        ...
+
+    async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
+        """Arm, refresh or disarm; armed only when the venue's own answer says so."""
+        ...
+
+    async def close(self) -> None:
+        """Close sockets and sessions."""
+        ...
