@@ -1,0 +1,136 @@
+"""Which working orders are exits and which are entries, and which protect a position.
+
+Spec section 4: exit = reduce-only, closePosition, positionSide-closing, or an opposite-side order
+whose cumulative quantity, with the other working exits, stays within the position or the balance.
+What to do about entries lives in `enforcement`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+
+from riskbot.core.accounts import AccountState
+from riskbot.core.model import (
+    InstrumentKind,
+    PositionKey,
+    PositionSide,
+    Side,
+    WorkingOrder,
+)
+
+
+def exits(account: AccountState) -> list[WorkingOrder]:
+    """Return the working orders that can only reduce what is held, oldest first."""
+    return _split(account, account.orders.values())[0]
+
+
+def entries(account: AccountState) -> list[WorkingOrder]:
+    """Return the working orders that may add risk, oldest first."""
+    return _split(account, account.orders.values())[1]
+
+
+def is_exit(account: AccountState, order: WorkingOrder) -> bool:
+    """Whether a new order is an exit beside those that work already.
+
+    It comes last: what the working exits already cover is not there for it any more. The
+    working order of the same id, if any, is what it amends and does not count beside it.
+    """
+    others = [o for o in account.orders.values() if o.order_id != order.order_id]
+    if _is_marked(order):
+        return True
+    taken = sum(
+        (o.remaining for o in _split(account, others)[0] if _competes(account, o, order)),
+        Decimal(0),
+    )
+    return taken + order.remaining <= _closable(account, order)
+
+
+def base_of(symbol: str) -> str:
+    """Return the asset a spot symbol trades: `BTC` of `BTC/USDT`."""
+    return symbol.partition("/")[0]
+
+
+def holding(account: AccountState, symbol: str, side: PositionSide) -> Decimal:
+    """Return the signed quantity an order on this symbol and side can close.
+
+    The position of a derivative, the whole coin balance of a spot instrument.
+    """
+    instrument = account.instruments.get(symbol)
+    is_spot = (
+        instrument.kind is InstrumentKind.SPOT if instrument is not None else ":" not in symbol
+    )
+    if not is_spot:
+        return account.quantity(PositionKey(account.name, symbol, side))
+    balance = account.balances.get(base_of(symbol))
+    return balance.total if balance is not None else Decimal(0)
+
+
+def protective(account: AccountState, key: PositionKey) -> list[WorkingOrder]:
+    """Return the resting conditional exits that close this position, nearest trigger last.
+
+    Sorted by trigger price; whether one is a stop or a take-profit depends on the mark.
+    """
+    held = holding(account, key.symbol, key.side)
+    closing = Side.SELL if held > 0 else Side.BUY
+    found = [
+        order
+        for order in exits(account)
+        if order.symbol == key.symbol
+        and order.position_side == key.side
+        and order.side is closing
+        and order.stop_price is not None
+    ]
+    return sorted(found, key=lambda order: order.stop_price or Decimal(0))
+
+
+def _split(
+    account: AccountState, orders: Iterable[WorkingOrder]
+) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
+    ordered = sorted(orders, key=lambda o: (o.created_ms, o.order_id))
+    taken: defaultdict[tuple[str, PositionSide, Side], Decimal] = defaultdict(Decimal)
+    found: set[str] = set()
+    for order in ordered:
+        if _is_marked(order):
+            found.add(order.order_id)
+            taken[_claim(account, order)] += order.remaining
+    for order in ordered:
+        claim = _claim(account, order)
+        if order.order_id in found or taken[claim] + order.remaining > _closable(account, order):
+            continue
+        found.add(order.order_id)
+        taken[claim] += order.remaining
+    return (
+        [o for o in ordered if o.order_id in found],
+        [o for o in ordered if o.order_id not in found],
+    )
+
+
+def _is_marked(order: WorkingOrder) -> bool:
+    """Whether the venue itself keeps this order from adding."""
+    if order.reduce_only or order.close_position:
+        return True
+    return (order.position_side, order.side) in {
+        (PositionSide.LONG, Side.SELL),
+        (PositionSide.SHORT, Side.BUY),
+    }
+
+
+def _claim(account: AccountState, order: WorkingOrder) -> tuple[str, PositionSide, Side]:
+    # Spot instruments of one coin (BTC/USDT, BTC/USDC) claim the same balance.
+    instrument = account.instruments.get(order.symbol)
+    is_spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
+    return (base_of(order.symbol) if is_spot else order.symbol, order.position_side, order.side)
+
+
+def _competes(account: AccountState, one: WorkingOrder, other: WorkingOrder) -> bool:
+    return _claim(account, one) == _claim(account, other)
+
+
+def _closable(account: AccountState, order: WorkingOrder) -> Decimal:
+    """Return how much an order of this side may take, 0 if it would add."""
+    if order.position_side is not PositionSide.NET:
+        return Decimal(0)
+    held = holding(account, order.symbol, order.position_side)
+    return abs(held) if held * order.side.sign < 0 else Decimal(0)
