@@ -164,9 +164,9 @@ class ProtocolServer(ABC):
         app = web.Application(client_max_size=2**22)
         app.router.add_route("*", "/control", self._control)
         app.router.add_route("*", "/{tail:.*}", self._dispatch)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         address = self._runner.addresses[0]
         self.port = int(address[1])
