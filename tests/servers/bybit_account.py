@@ -6,12 +6,14 @@ withdrawal and transfer records.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
+from tests.servers import bybit_holdings as holdings
 from tests.servers import bybit_wire as wire
 from tests.servers.bybit_market import Row, name_of, priced, short, text
 from tests.servers.ledger import Ledger
@@ -97,14 +99,17 @@ class Account:
     """One account of the server.
 
     Attributes:
-        executions, log: rows of GET execution/list and account/transaction-log, oldest first.
+        executions: category and row of GET execution/list, oldest first.
+        log: rows of GET account/transaction-log, oldest first.
         deposits, withdrawals, transfers: rows of the asset records, oldest first.
         funding_wallet: coin -> amount in the FUND account, apart from the ledger.
         hedged: symbol -> whether it is in hedge mode, where it differs from the ledger's mode.
         dcp_granted: products for which the venue has switched disconnection protection on;
             without that, setting it has no effect although the venue answers success.
         dcp_windows: product -> seconds, for granted products that were set.
-        lists_lag: whether records are withheld from REST (a late ledger) while True.
+        refuses_far_prices: whether a contract limit price outside the band is refused; by default
+            the venue moves it to the band's edge.
+        watchers: called with order events the ledger does not know of.
     """
 
     def __init__(self, key: str, secret: str, ledger: Ledger, uid: int) -> None:
@@ -115,7 +120,7 @@ class Account:
         self.rights = Rights()
         self.margin_mode = "REGULAR_MARGIN"
         self.hedged: dict[str, bool] = {}
-        self.executions: list[Row] = []
+        self.executions: list[tuple[str, Row]] = []
         self.log: list[Row] = []
         self.deposits: list[Row] = []
         self.withdrawals: list[Row] = []
@@ -123,8 +128,12 @@ class Account:
         self.funding_wallet: dict[str, Decimal] = {}
         self.dcp_granted: set[str] = set()
         self.dcp_windows: dict[str, int] = {}
+        self.refuses_far_prices = False
+        self.watchers: list[Callable[[Event], None]] = []
         self.sequence = 5_723_621_632
+        self._spot_ids = itertools.count(1_321_003_749_386_327_552)
         self._legs: dict[str, list[Transfer]] = {}
+        self._funded: dict[tuple[str, int], int] = {}
         self._is_own_transfer = False
         ledger.multi_asset = True
         ledger.client_ids_unique_ever = True
@@ -178,7 +187,11 @@ class Account:
         self.transfers.append(row)
         return row
 
-    # ---- history ------------------------------------------------------------------------------------
+    def spot_id(self) -> str:
+        """Return a new spot order id; contracts have UUIDs instead."""
+        return str(next(self._spot_ids))
+
+    # ---- history --------------------------------------------------------------------------------
 
     def _now(self) -> int:
         return self.ledger.market.now_ms()
@@ -215,9 +228,9 @@ class Account:
         amount, when = text(abs(row.amount)), str(row.time_ms)
         hashed = f"0x{int(row.id):064x}"
         if inward:
-            self.deposits.append(_deposit_row(row, amount, when, hashed))
+            self.deposits.append(holdings.deposit_row(row, amount, when, hashed))
         else:
-            self.withdrawals.append(_withdrawal_row(row, amount, when, hashed))
+            self.withdrawals.append(holdings.withdrawal_row(row, amount, when, hashed))
 
     def _log_row(
         self,
@@ -256,35 +269,33 @@ class Account:
         }
 
     def _record_funding(self, row: Transfer) -> None:
+        # The ledger books one row per position of the instrument, in the order of its positions.
         instrument = self.ledger.instruments[row.instrument]
         mark = self.ledger.marks[row.instrument]
-        for position in self.ledger.open_positions(instrument.settle):
-            sign = 1 if position.quantity > 0 else -1
-            if position.instrument != row.instrument or row.ref == f"seen:{position.side}":
-                continue
-            size = abs(position.quantity)
-            rate = -sign * row.amount / instrument.notional(size, mark)
-            shared: Row = {
-                "symbol": row.instrument,
-                "side": "Buy" if sign > 0 else "Sell",
-                "feeRate": text(round(rate * sign, 10)),
-                "orderId": f"{row.time_ms}-{row.instrument}-{position.side}",
-                "orderLinkId": "",
-            }
-            log = self._log_row(row, "SETTLEMENT", funding=row.amount)
-            trade = new_id()
-            self.log.append(
-                log
-                | shared
-                | {
-                    "size": text(position.quantity),
-                    "qty": text(size),
-                    "tradePrice": priced(mark, instrument),
-                    "tradeId": trade,
-                }
-            )
-            self.executions.append(self._funding_row(row, size, mark, trade) | shared)
-            return
+        held = [p for p in self.ledger.open_positions() if p.instrument == row.instrument]
+        turn = self._funded.get((row.instrument, row.time_ms), 0)
+        self._funded[row.instrument, row.time_ms] = turn + 1
+        position = held[turn % len(held)]
+        size = abs(position.quantity)
+        rate = row.amount / instrument.notional(size, mark)
+        shared: Row = {
+            "symbol": row.instrument,
+            "side": "Buy" if position.quantity > 0 else "Sell",
+            "feeRate": text(-round(rate, 10)),
+            "orderId": f"{row.time_ms}-{row.instrument}-{position.side}",
+            "orderLinkId": "",
+        }
+        trade = new_id()
+        settlement: Row = {
+            "size": text(position.quantity),
+            "qty": text(size),
+            "tradePrice": priced(mark, instrument),
+            "tradeId": trade,
+        }
+        log = self._log_row(row, "SETTLEMENT", funding=row.amount)
+        self.log.append(log | shared | settlement)
+        execution = self._funding_row(row, size, mark, trade) | shared
+        self.executions.append((instrument.kind, execution))
 
     def _funding_row(self, row: Transfer, size: Decimal, mark: Decimal, trade: str) -> Row:
         instrument = self.ledger.instruments[row.instrument]
@@ -311,10 +322,8 @@ class Account:
     def _record_fill(self, fill: Fill, order: Order) -> None:
         sequence = self.next_sequence()
         order.meta[f"closed:{fill.id}"] = self._closed_size(fill, order)
-        self.executions.append(
-            wire.execution_row(self.ledger, fill, order, sequence=sequence)
-            | {"category_": self.ledger.instruments[fill.instrument].kind}
-        )
+        row = wire.execution_row(self.ledger, fill, order, sequence=sequence)
+        self.executions.append((self.ledger.instruments[fill.instrument].kind, row))
         legs = self._legs.pop(fill.id, [])
         fees = {leg.asset: -leg.amount for leg in legs if leg.kind == "commission"}
         instrument = self.ledger.instruments[fill.instrument]
@@ -355,42 +364,3 @@ class Account:
             return ZERO
         before = position.quantity - fill.quantity * order.sign
         return ZERO if before * order.sign >= 0 else min(fill.quantity, abs(before))
-
-
-def _deposit_row(row: Transfer, amount: str, when: str, hashed: str) -> Row:
-    blank: dict[str, Any] = dict.fromkeys(("tag", "depositFee"), "")
-    return blank | {
-        "coin": row.asset,
-        "chain": "TRX",
-        "amount": amount,
-        "txID": hashed,
-        "status": 3,
-        "toAddress": "TDGYpm5zPacnEqKV34TJPuhJhHom9hcXAy",
-        "successAt": when,
-        "confirmations": "50",
-        "txIndex": "0",
-        "blockHash": hashed[2:],
-        "batchReleaseLimit": "-1",
-        "depositType": "0",
-        "fromAddress": "TJ7hhYhVhaxNx6BPyq7yFpqZrQULL3JSdb",
-        "taxDepositRecordsId": "0",
-        "taxStatus": 0,
-        "id": row.id,
-    }
-
-
-def _withdrawal_row(row: Transfer, amount: str, when: str, hashed: str) -> Row:
-    blank: dict[str, Any] = dict.fromkeys(("tag", "fee", "tax", "taxRate", "taxType"), "")
-    return blank | {
-        "coin": row.asset,
-        "chain": "ETH",
-        "amount": amount,
-        "txID": hashed,
-        "status": "success",
-        "toAddress": "0xE3De6d711e0951d34777b5Cd93c827F822ee8514",
-        "withdrawFee": "0",
-        "createTime": when,
-        "updateTime": when,
-        "withdrawId": row.id,
-        "withdrawType": 0,
-    }

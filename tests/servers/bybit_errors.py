@@ -74,6 +74,7 @@ TEXTS: Final[dict[int, str]] = {
     170031: "The feature has been suspended",
     170032: "Network error. Please try again later",
     170033: "margin Insufficient account balance",
+    170117: "Invalid side.",
     170121: "Invalid symbol.",
     170124: "Order amount too large.",
     170130: "Data sent for parameter '{0}' is not valid.",

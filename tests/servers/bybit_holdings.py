@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tests.servers.bybit_market import Row, priced, short, text
 from tests.servers.bybit_wire import POSITION_INDEX
 from tests.servers.ledger import Ledger
-from tests.servers.ledger_types import ZERO, Position
+from tests.servers.ledger_types import ZERO, Position, Transfer
 
 
 class Protection(NamedTuple):
@@ -181,3 +181,47 @@ def wallet_row(ledger: Ledger, coins: Iterable[str]) -> Row:
         "totalMaintenanceMarginByMp": short(upkeep),
     }
     return totals | {"coin": [coin_row(ledger, coin) for coin in coins]}
+
+
+# ---- records ------------------------------------------------------------------------------------
+
+
+def deposit_row(row: Transfer, amount: str, when: str, hashed: str) -> Row:
+    """Return a row of GET /v5/asset/deposit/query-record."""
+    blank: dict[str, Any] = dict.fromkeys(("tag", "depositFee"), "")
+    return blank | {
+        "coin": row.asset,
+        "chain": "TRX",
+        "amount": amount,
+        "txID": hashed,
+        "status": 3,
+        "toAddress": "TDGYpm5zPacnEqKV34TJPuhJhHom9hcXAy",
+        "successAt": when,
+        "confirmations": "50",
+        "txIndex": "0",
+        "blockHash": hashed[2:],
+        "batchReleaseLimit": "-1",
+        "depositType": "0",
+        "fromAddress": "TJ7hhYhVhaxNx6BPyq7yFpqZrQULL3JSdb",
+        "taxDepositRecordsId": "0",
+        "taxStatus": 0,
+        "id": row.id,
+    }
+
+
+def withdrawal_row(row: Transfer, amount: str, when: str, hashed: str) -> Row:
+    """Return a row of GET /v5/asset/withdraw/query-record."""
+    blank: dict[str, Any] = dict.fromkeys(("tag", "fee", "tax", "taxRate", "taxType"), "")
+    return blank | {
+        "coin": row.asset,
+        "chain": "ETH",
+        "amount": amount,
+        "txID": hashed,
+        "status": "success",
+        "toAddress": "0xE3De6d711e0951d34777b5Cd93c827F822ee8514",
+        "withdrawFee": "0",
+        "createTime": when,
+        "updateTime": when,
+        "withdrawId": row.id,
+        "withdrawType": 0,
+    }
