@@ -5,7 +5,9 @@ Limits, views and the gateway read a `ScopeBook`; nobody computes a notional els
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from riskbot.core.model import Instrument, PositionKey
 
@@ -149,8 +151,47 @@ class ScopeBook:
         Returns:
             None while equity or a price is unknown; 0 for no amount; inf when capital <= 0.
         """
-        if self.capital_usd is None or self.unpriced:
+        return None if self.unpriced else self.share(amount_usd)
+
+    def share(self, amount_usd: float) -> float | None:
+        """Return amount over the capital of the scope, whatever else is unpriced.
+
+        Returns:
+            None while equity is unknown; with capital <= 0 inf if positions exist, else 0.
+        """
+        return self._over(amount_usd, self.capital_usd)
+
+    def equity_ratio(self, amount_usd: float) -> float | None:
+        """Return amount over real equity; None and inf as `share` does, None while unpriced."""
+        return None if self.unpriced else self._over(amount_usd, self.equity_usd)
+
+    def equity_share(self, amount_usd: float) -> float | None:
+        """Return amount over real equity, whatever is unpriced."""
+        return self._over(amount_usd, self.equity_usd)
+
+    def aum_share(self, amount_usd: float) -> float | None:
+        """Return amount over AUM (equity plus `off_exchange`)."""
+        return self._over(amount_usd, self.aum_usd)
+
+    def unpriced_keys(self, attribute: Literal["underlying", "sector", "groups"]) -> set[str]:
+        """Return the underlyings, sectors or groups that hold something without a price."""
+        keys: set[str] = set()
+        for leg in self.legs:
+            if leg.notional_usd is None:
+                value = getattr(leg, attribute)
+                keys.update(value if attribute == "groups" else (value,))
+        return keys
+
+    def key_shares(
+        self, amounts_usd: Mapping[str, float], unpriced: Iterable[str] = ()
+    ) -> dict[str, float | None]:
+        """Return `share` per key, None for keys that hold something without a price."""
+        shares = {key: self.share(amount) for key, amount in amounts_usd.items()}
+        return shares | dict.fromkeys(unpriced)
+
+    def _over(self, amount_usd: float, base_usd: float | None) -> float | None:
+        if base_usd is None:
             return None
-        if amount_usd == 0:
-            return 0.0
-        return amount_usd / self.capital_usd if self.capital_usd > 0 else float("inf")
+        if base_usd > 0:
+            return amount_usd / base_usd
+        return float("inf") if self.legs or amount_usd else 0.0

@@ -6,22 +6,28 @@ live in `exposure`; a limit only picks a figure and compares it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from riskbot.core.model import Level, Response
+from riskbot.core.model import Level, PositionKey, PositionSide, Response
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
 
+NO_PRICE = "something held has no usable price"
+NO_NAV = "NAV is not known yet"
+NO_EQUITY = "equity of an account is not known"
+"""Why a reading is unknown, as people read it."""
+
 Approach = Literal["scale", "throttle", "reduce"]
 """What a limit may do from orange on, before it breaks."""
 
-_ResponseField = Annotated[Response, BeforeValidator(lambda v: Response(v) if isinstance(v, str) else v)]
-
-KEYED_STATES: frozenset[str] = frozenset()
+_ResponseField = Annotated[
+    Response, BeforeValidator(lambda v: Response(v) if v in tuple(Response) else v)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Limit(BaseModel):
         severity: `red` lets an alert-only limit go red.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: ClassVar[str]
     unit: ClassVar[str] = "ratio"
@@ -88,11 +94,19 @@ class Limit(BaseModel):
     """Keyed or signed: its deny is a measure hold on the keys in breach only."""
     is_over_equity: ClassVar[bool] = False
     """Measured over E: `reduce` is allowed."""
+    is_hedgeable: ClassVar[bool] = False
+    """A hedge order lowers it: `hedge` is allowed."""
+    is_per_account: ClassVar[bool] = False
+    """Given for the portfolio it means each account; presets do the same."""
+    needs_statistics: ClassVar[bool] = False
+    """Its figures come from analytics; UNKNOWN while nothing sends them."""
     is_calendar: ClassVar[bool] = False
     """Its hold drops at the day's start."""
     default_levels: ClassVar[tuple[float, float]] = (0.8, 0.9)
     highest: ClassVar[float] = 100.0
     """Largest sensible value: above it a percent was probably given as a whole number."""
+    is_share: ClassVar[bool] = True
+    """Written as a share (0.03 is 3 %), so a value too large was probably meant in percent."""
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account", "strategy"})
 
     max: float | None = None
@@ -111,24 +125,54 @@ class Limit(BaseModel):
 
     @model_validator(mode="after")
     def _check_fields(self) -> Limit:
+        faults = [*self._value_faults(), *self._response_faults(), *self.own_faults()]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def own_faults(self) -> list[str]:
+        """Return what is wrong with fields only this limit has, as `field: sentence`."""
+        return []
+
+    def _value_faults(self) -> list[str]:
         wanted, other = ("min", "max") if self.is_min else ("max", "min")
         value = getattr(self, wanted)
-        if value is None:
-            raise ValueError(f"{self.name} needs `{wanted}`")
+        faults = []
         if getattr(self, other) is not None:
-            raise ValueError(f"{self.name} takes `{wanted}`, not `{other}`")
-        if value <= 0:
-            raise ValueError(f"{self.name}.{wanted} must be positive, was {value:g}")
-        if value > self.highest:
-            raise ValueError(
-                f"{self.name}.{wanted} is {value:g}, more than {self.highest:g}: "
-                "a share is written 0.03, not 3"
+            faults.append(f"{other}: {self.name} takes `{wanted}`, not `{other}`")
+        if value is None:
+            faults.append(f"{wanted}: is missing, {self.name} needs it")
+        elif value <= 0:
+            faults.append(f"{wanted}: must be above 0, is {value:g}")
+        elif value > self.highest:
+            hint = f" (a share is written {value / 100:g}, not {value:g})" if self.is_share else ""
+            faults.append(f"{wanted}: must be at most {self.highest:g}, is {value:g}{hint}")
+        yellow, orange = self.levels
+        if yellow >= orange:
+            field = "yellow" if self.yellow is not None else "orange"
+            faults.append(f"{field}: yellow ({yellow:g}) must be below orange ({orange:g})")
+        return faults
+
+    def _response_faults(self) -> list[str]:
+        faults = []
+        for field, response in (("on_breach", self.on_breach), ("then", self.then)):
+            if response is Response.REDUCE and not self.is_over_equity:
+                faults.append(
+                    f"{field}: {self.name} is not measured over equity, so it cannot `reduce`"
+                )
+            if response is Response.HEDGE and not self.is_hedgeable:
+                faults.append(f"{field}: a hedge does not lower {self.name}")
+        if "reduce" in self.on_approach and not self.is_over_equity:
+            faults.append(
+                f"on_approach: {self.name} is not measured over equity, so it cannot `reduce`"
             )
-        if self.levels[0] >= self.levels[1]:
-            raise ValueError(f"{self.name}: yellow must be below orange, were {self.levels}")
-        if self.on_breach is Response.REDUCE and not self.is_over_equity:
-            raise ValueError(f"{self.name} is not measured over equity: it cannot `reduce`")
-        return self
+        if self.then is not None:
+            ladder = list(Response)
+            if ladder.index(self.then) <= ladder.index(self.on_breach):
+                faults.append(f"then: `{self.then}` is not stronger than `{self.on_breach}`")
+            if self.within_s is None:
+                faults.append("then: needs `within_s`, the time after which it begins")
+        return faults
 
     @property
     def allowed(self) -> float:
@@ -169,9 +213,54 @@ class Limit(BaseModel):
     def _judge(self, scope: str, reading: Reading) -> Verdict:
         if reading.value is None:
             return Verdict(
-                self.name, scope, reading.key, None, self.allowed, None, Level.UNKNOWN, reading.reason
+                self.name,
+                scope,
+                reading.key,
+                None,
+                self.allowed,
+                None,
+                Level.UNKNOWN,
+                reading.reason,
             )
         used = self.utilization(reading.value)
         return Verdict(
             self.name, scope, reading.key, reading.value, self.allowed, used, self.level(used)
         )
+
+
+def keyed_readings(values: Mapping[str, float | None], reason: str = "") -> list[Reading]:
+    """Turn a figure per key into readings, worst first, unknown ones before all.
+
+    Args:
+        values: by key, in the measure's unit, >= 0; None = unknown.
+        reason: why the unknown ones are.
+
+    Returns:
+        One reading per key; a single 0 where there is no key, so that the limit stays in view.
+    """
+    if not values:
+        return [Reading(0.0)]
+    ranked = sorted(values.items(), key=lambda item: (item[1] is not None, -(item[1] or 0.0)))
+    return [Reading(value, key, reason if value is None else "") for key, value in ranked]
+
+
+def reported_readings(name: str, figures: Mapping[str, float | None]) -> list[Reading]:
+    """Pick a figure that something else reports: `name` alone, and `name:<key>` for each key.
+
+    Returns:
+        UNKNOWN where nobody reports it.
+    """
+    found = {
+        key.removeprefix(name).removeprefix(":"): value
+        for key, value in figures.items()
+        if key == name or key.startswith(f"{name}:")
+    }
+    if not found:
+        return [Reading(None, reason=f"nothing reports {name}")]
+    return keyed_readings(found, f"{name} is not known")
+
+
+def position_subject(key: PositionKey) -> str:
+    """Return how a position is named: `account|symbol`, with `|long` or `|short` in hedge mode."""
+    side = "" if key.side is PositionSide.NET else f"|{key.side.value}"
+    return f"{key.account}|{key.symbol}{side}"

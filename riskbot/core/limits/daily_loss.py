@@ -1,0 +1,23 @@
+"""What the day has lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import NO_NAV, Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class DailyLoss(Limit):
+    """Largest loss since the day's start in `timezone`, over NAV then."""
+
+    name: ClassVar[str] = "daily_loss"
+    highest: ClassVar[float] = 1.0
+    default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
+    is_loss: ClassVar[bool] = True
+    is_calendar: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return [Reading(book.losses.daily_loss, reason=NO_NAV)]

@@ -1,0 +1,23 @@
+"""How often venues fail or refuse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading, reported_readings
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class ErrorRate(Limit):
+    """Most errors of venue requests per minute."""
+
+    name: ClassVar[str] = "error_rate"
+    unit: ClassVar[str] = "/min"
+    highest: ClassVar[float] = 100_000.0
+    is_share: ClassVar[bool] = False
+    scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return reported_readings(self.name, book.operational)

@@ -1,0 +1,22 @@
+"""What holding on costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading, reported_readings
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class FundingCost(Limit):
+    """Largest projected funding of the next 24 h, as a share of E."""
+
+    name: ClassVar[str] = "funding_cost"
+    highest: ClassVar[float] = 1.0
+    is_over_equity: ClassVar[bool] = True
+    needs_statistics: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return reported_readings(self.name, book.stats)

@@ -1,0 +1,21 @@
+"""How much is at work in all, long and short added up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class GrossExposure(Limit):
+    """Largest gross exposure (GLR): sum of abs(notional) over E."""
+
+    name: ClassVar[str] = "gross_exposure"
+    highest: ClassVar[float] = 50.0
+    is_over_equity: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return [Reading(book.ratio(book.gross_usd))]

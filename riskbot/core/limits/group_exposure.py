@@ -1,0 +1,23 @@
+"""How much hangs on one named group of underlyings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class GroupExposure(Limit):
+    """Largest gross of one group named in `groups:` over E."""
+
+    name: ClassVar[str] = "group_exposure"
+    highest: ClassVar[float] = 10.0
+    is_over_equity: ClassVar[bool] = True
+    is_keyed: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        amounts = {key: sums.gross for key, sums in book.groups.items()}
+        return keyed_readings(book.key_shares(amounts, book.unpriced_keys("groups")), NO_PRICE)

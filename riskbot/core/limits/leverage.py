@@ -1,0 +1,24 @@
+"""How far one account is levered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class Leverage(Limit):
+    """Largest gross over real equity of an account."""
+
+    name: ClassVar[str] = "leverage"
+    highest: ClassVar[float] = 200.0
+    is_over_equity: ClassVar[bool] = True
+    is_per_account: ClassVar[bool] = True
+    is_share: ClassVar[bool] = False
+    scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return [Reading(book.equity_ratio(book.gross_usd))]

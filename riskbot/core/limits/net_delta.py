@@ -1,0 +1,39 @@
+"""Delta left open, by underlying and in all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class NetDelta(Limit):
+    """Largest abs(sum of notional) per underlying and in all, over spot, futures and options.
+
+    Attributes:
+        of_equity: `max` is a share of E instead of USD.
+    """
+
+    name: ClassVar[str] = "net_delta"
+    unit: ClassVar[str] = "USD"
+    highest: ClassVar[float] = 1e12
+    is_share: ClassVar[bool] = False
+    is_keyed: ClassVar[bool] = True
+    is_hedgeable: ClassVar[bool] = True
+
+    of_equity: bool = False
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        unpriced = book.unpriced_keys("underlying")
+        amounts = {key: abs(sums.delta) for key, sums in book.underlyings.items()}
+        total = "+" if book.delta_usd >= 0 else "-"
+        amounts[total] = abs(book.delta_usd)
+        if unpriced:
+            unpriced.add(total)
+        figures: dict[str, float | None] = {**amounts}
+        if self.of_equity:
+            figures = book.key_shares(amounts)
+        return keyed_readings(figures | dict.fromkeys(unpriced), NO_PRICE)

@@ -1,0 +1,26 @@
+"""How far the book leans to one side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class NetExposure(Limit):
+    """Largest net exposure (NLR): abs(sum of notional) over E.
+
+    The reading's key is the direction, `+` or `-`: orders against it are never denied.
+    """
+
+    name: ClassVar[str] = "net_exposure"
+    highest: ClassVar[float] = 50.0
+    is_over_equity: ClassVar[bool] = True
+    is_keyed: ClassVar[bool] = True
+    is_hedgeable: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return [Reading(book.ratio(abs(book.net_usd)), "+" if book.net_usd >= 0 else "-")]

@@ -1,0 +1,22 @@
+"""How fast orders are sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading, reported_readings
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class OrderRate(Limit):
+    """Most orders per minute."""
+
+    name: ClassVar[str] = "order_rate"
+    unit: ClassVar[str] = "/min"
+    highest: ClassVar[float] = 100_000.0
+    is_share: ClassVar[bool] = False
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return reported_readings(self.name, book.operational)

@@ -1,0 +1,24 @@
+"""What is lost if every stop is hit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class StopRisk(Limit):
+    """Largest sum of abs(mark - stop) * abs(quantity) over E.
+
+    A position without a resting reduce-only stop counts as `portfolio.assume_stop` away.
+    """
+
+    name: ClassVar[str] = "stop_risk"
+    highest: ClassVar[float] = 1.0
+    is_over_equity: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return [Reading(book.ratio(book.stop_risk_usd))]

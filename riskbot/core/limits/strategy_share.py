@@ -1,0 +1,34 @@
+"""How much of the book one strategy makes up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+EXTERNAL = "external"
+"""The part of the book that no approved order explains."""
+
+
+class StrategyShare(Limit):
+    """Largest share of one strategy in the total gross."""
+
+    name: ClassVar[str] = "strategy_share"
+    highest: ClassVar[float] = 1.0
+    is_keyed: ClassVar[bool] = True
+    scopes: ClassVar[frozenset[str]] = frozenset({"portfolio"})
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        if book.unpriced:
+            return [Reading(None, reason=NO_PRICE)]
+        total = book.gross_usd
+        return keyed_readings(
+            {
+                name: sums.gross / total if total > 0 else 0.0
+                for name, sums in book.strategies.items()
+                if name != EXTERNAL
+            }
+        )

@@ -1,0 +1,24 @@
+"""How often a day may trade."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class TradesPerDay(Limit):
+    """Largest number of orders with a fill that opened or added, since the day's start."""
+
+    name: ClassVar[str] = "trades_per_day"
+    unit: ClassVar[str] = "count"
+    highest: ClassVar[float] = 1_000_000.0
+    is_share: ClassVar[bool] = False
+    is_calendar: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        count = book.day.get(self.name)
+        return [Reading(None if count is None else float(count), reason="fills are not known yet")]

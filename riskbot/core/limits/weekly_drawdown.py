@@ -1,0 +1,22 @@
+"""How far NAV is below the week's high."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core.limits._base import NO_NAV, Limit, Reading
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+
+
+class WeeklyDrawdown(Limit):
+    """Largest (week's peak - now) / week's peak of NAV per unit."""
+
+    name: ClassVar[str] = "weekly_drawdown"
+    highest: ClassVar[float] = 1.0
+    default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
+    is_loss: ClassVar[bool] = True
+
+    def read(self, book: ScopeBook) -> list[Reading]:
+        return [Reading(book.losses.weekly_drawdown, reason=NO_NAV)]
