@@ -121,6 +121,7 @@ class Ledger(Matching):
             self._clip_to_position(order)
         self._accept(order)
         if order.conditional:
+            self._follow(order)
             if rules.is_triggered(self, order):
                 self._trigger(order)
         else:

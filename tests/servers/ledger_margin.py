@@ -129,7 +129,8 @@ class MarginBook:
 
     def maintenance_of(self, position: Position) -> Decimal:
         """Return a position's maintenance margin, in its settle asset."""
-        return self.notional_of(position) * self.market.instruments[position.instrument].mmr
+        instrument = self.market.instruments[position.instrument]
+        return instrument.maintenance(self.notional_of(position))
 
     def maintenance(self, settle: str) -> Decimal:
         """Return the maintenance margin of all positions settled in an asset."""
@@ -182,7 +183,8 @@ class MarginBook:
             (self.unrealized_of(p) - self.maintenance_of(p) for p in others), ZERO
         )
         quantity = position.quantity
-        slope = quantity - abs(quantity) * instrument.mmr
+        rate = self.maintenance_of(position) / self.notional_of(position)
+        slope = quantity - abs(quantity) * rate
         price = (quantity * position.entry - cushion) / slope
         return max(ZERO, price)
 

@@ -94,6 +94,10 @@ class Matching(MoneyBook):
         if order.callback_rate is None:
             return
         price = self.market.trigger_price(order.instrument, order.trigger_by)
+        if order.activate_price is not None:
+            if (price - order.activate_price) * order.sign > 0:
+                return
+            order.activate_price = None
         tick = self.instrument(order.instrument).tick
         stop = floor_to(price * (ONE + order.sign * order.callback_rate), tick)
         if order.stop_price is None or (stop - order.stop_price) * order.sign < 0:

@@ -63,6 +63,8 @@ class Instrument:
         mmr: maintenance margin rate, a fraction of notional.
         max_leverage: highest leverage the venue lets an account choose.
         expiry_ms: delivery time, or None for perpetuals and spot.
+        tiers: (notional floor, maintenance rate), ascending, the first floor zero; each rate
+            counts for the notional above its floor. Empty: mmr throughout.
     """
 
     id: str
@@ -79,12 +81,25 @@ class Instrument:
     max_leverage: int = 125
     expiry_ms: int | None = None
     max_quantity: Decimal = Decimal(1000000)
+    tiers: tuple[tuple[Decimal, Decimal], ...] = ()
 
     def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Return abs notional in the settle asset of a signed quantity at a price."""
         if self.kind == "inverse":
             return abs(quantity) * self.contract_size / price
         return abs(quantity) * price
+
+    def maintenance(self, notional: Decimal) -> Decimal:
+        """Return the maintenance margin of an abs notional, both in the settle asset."""
+        if not self.tiers:
+            return notional * self.mmr
+        total, below = ZERO, ZERO
+        for floor, rate in self.tiers:
+            if notional <= floor:
+                break
+            total += (notional - floor) * (rate - below)
+            below = rate
+        return total
 
     def quote_value(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Return abs notional in the quote asset, whatever the instrument settles in."""
@@ -131,6 +146,7 @@ class Order:
         stop_price: trigger price of a conditional order.
         trigger_direction: whether the trigger fires at or above, or at or below, stop_price.
         callback_rate: trailing distance as a fraction, for trailing stops.
+        activate_price: price a trailing stop waits for before it follows; None once reached.
         conditional: whether it waits for a trigger.
         parent_id: the conditional order this one came from, where the venue spawns a new order.
         child_id: the order a triggered conditional order became.
@@ -150,6 +166,7 @@ class Order:
     trigger_by: Trigger = "last"
     trigger_direction: Direction | None = None
     callback_rate: Decimal | None = None
+    activate_price: Decimal | None = None
     time_in_force: TimeInForce = "GTC"
     reduce_only: bool = False
     close_position: bool = False
