@@ -151,6 +151,9 @@ def _set_trail(account: OkxAccount, order: Order, item: Row) -> None:
     if not 0 < share < 1:
         raise OkxError("51000", "callbackRatio")
     order.callback_rate = share
+    if item.get("activePx"):
+        order.meta["activePx"] = str(item["activePx"])
+        order.activate_price = decimal_of(item["activePx"], "activePx")
 
 
 def _place_protection(account: OkxAccount, order: Order, item: Row) -> Order:

@@ -73,15 +73,19 @@ def instruments(venue: OkxVenue, params: Row) -> list[Row]:
 
 
 def mark_prices(venue: OkxVenue, params: Row) -> list[Row]:
-    """GET public/mark-price."""
-    return [mark_row(venue, i) for i in chosen(venue, params, needs_type=True)]
+    """GET public/mark-price; a named instrument needs no type."""
+    is_named = bool(params.get("instId"))
+    kind = "SPOT" if params.get("instType") == "MARGIN" else params.get("instType")
+    wanted = chosen(venue, params | {"instType": kind}, needs_type=not is_named)
+    return [mark_row(venue, i) for i in wanted]
 
 
 def mark_row(venue: OkxVenue, instrument: Instrument) -> Row:
     """Return one row of public/mark-price and of the mark-price channel."""
     return {
         "instId": instrument.id,
-        "instType": kind_of(instrument),
+        # Spot pairs have a mark price as margin instruments.
+        "instType": "MARGIN" if instrument.kind == "spot" else kind_of(instrument),
         "markPx": num(venue.market.marks[instrument.id]),
         "ts": str(venue.now_ms()),
     }

@@ -61,7 +61,6 @@ _PUSH_BLANKS: Final[Row] = {
     "msg": "",
 }
 _ALGO_BLANKS: Final[Row] = {
-    "activePx": "",
     "amendPxOnTriggerType": "0",
     "attachAlgoOrds": [],
     "ccy": "",
@@ -216,6 +215,7 @@ def algo_row(account: OkxAccount, order: Order) -> Row:
     kind = str(meta.get("ordType", "trigger"))
     limits = kind != "trigger"
     row = _ALGO_BLANKS | {
+        "activePx": meta.get("activePx", ""),
         "actualPx": "",
         "actualSide": meta.get("actualSide") or (meta.get("leg", "") if child else ""),
         "actualSz": size_text(instrument, child.quantity) if child else "0",
