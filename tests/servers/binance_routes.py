@@ -1,6 +1,6 @@
 """Which Binance USD-M endpoint is answered by what, with its security and weight.
 
-A table; handlers live in `binance_account.py`, `binance_trade.py` and `binance_market.py`.
+A table; handlers live in `binance_{account,settings,trade,orders,market}.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from tests.servers import binance_account as account
 from tests.servers import binance_market as market
+from tests.servers import binance_orders as orders
 from tests.servers import binance_rows as rows
+from tests.servers import binance_settings as settings
 from tests.servers import binance_trade as trade
 from tests.servers.binance_account import Call
 from tests.servers.binance_errors import ApiError
@@ -162,18 +164,18 @@ def _account_routes() -> dict[tuple[str, str], Route]:
         ("GET", "/fapi/v3/balance"): Route(account.balance(3), weight=5),
         ("GET", "/fapi/v2/positionRisk"): Route(account.position_risk(2), weight=5),
         ("GET", "/fapi/v3/positionRisk"): Route(account.position_risk(3), weight=5),
-        ("GET", "/fapi/v1/accountConfig"): Route(account.account_config, weight=5),
-        ("GET", "/fapi/v1/symbolConfig"): Route(account.symbol_config, weight=5),
-        ("GET", "/fapi/v1/leverageBracket"): Route(account.leverage_brackets),
-        ("POST", "/fapi/v1/leverage"): Route(account.set_leverage),
-        ("POST", "/fapi/v1/marginType"): Route(account.set_margin_type),
+        ("GET", "/fapi/v1/accountConfig"): Route(settings.account_config, weight=5),
+        ("GET", "/fapi/v1/symbolConfig"): Route(settings.symbol_config, weight=5),
+        ("GET", "/fapi/v1/leverageBracket"): Route(settings.leverage_brackets),
+        ("POST", "/fapi/v1/leverage"): Route(settings.set_leverage),
+        ("POST", "/fapi/v1/marginType"): Route(settings.set_margin_type),
         ("GET", "/fapi/v1/positionSide/dual"): hedge,
-        ("POST", "/fapi/v1/positionSide/dual"): Route(account.set_position_mode),
+        ("POST", "/fapi/v1/positionSide/dual"): Route(settings.set_position_mode),
         ("GET", "/fapi/v1/multiAssetsMargin"): multi,
-        ("POST", "/fapi/v1/multiAssetsMargin"): Route(account.set_multi_assets),
-        ("GET", "/fapi/v1/commissionRate"): Route(account.commission_rate, weight=20),
-        ("GET", "/fapi/v1/apiTradingStatus"): Route(account.trading_status, weight_all=10),
-        ("GET", "/fapi/v1/adlQuantile"): Route(account.adl_quantile, weight=5),
+        ("POST", "/fapi/v1/multiAssetsMargin"): Route(settings.set_multi_assets),
+        ("GET", "/fapi/v1/commissionRate"): Route(settings.commission_rate, weight=20),
+        ("GET", "/fapi/v1/apiTradingStatus"): Route(settings.trading_status, weight_all=10),
+        ("GET", "/fapi/v1/adlQuantile"): Route(settings.adl_quantile, weight=5),
         ("GET", "/fapi/v1/income"): Route(account.income, weight=30),
         ("GET", "/fapi/v1/userTrades"): Route(account.user_trades, weight=5),
     }
@@ -183,32 +185,32 @@ def _trade_routes() -> dict[tuple[str, str], Route]:
     return {
         ("POST", "/fapi/v1/order"): Route(trade.new_order, weight=0),
         ("POST", "/fapi/v1/order/test"): Route(trade.try_order, weight=0),
-        ("GET", "/fapi/v1/order"): Route(trade.get_order),
-        ("PUT", "/fapi/v1/order"): Route(trade.amend_order, weight=0),
-        ("DELETE", "/fapi/v1/order"): Route(trade.cancel_order),
-        ("GET", "/fapi/v1/openOrder"): Route(trade.get_open_order),
-        ("GET", "/fapi/v1/openOrders"): Route(trade.open_orders, weight_all=40),
-        ("GET", "/fapi/v1/allOrders"): Route(trade.all_orders, weight=5),
-        ("DELETE", "/fapi/v1/allOpenOrders"): Route(trade.cancel_all),
-        ("POST", "/fapi/v1/countdownCancelAll"): Route(trade.countdown, weight=10),
+        ("GET", "/fapi/v1/order"): Route(orders.get_order),
+        ("PUT", "/fapi/v1/order"): Route(orders.amend_order, weight=0),
+        ("DELETE", "/fapi/v1/order"): Route(orders.cancel_order),
+        ("GET", "/fapi/v1/openOrder"): Route(orders.get_open_order),
+        ("GET", "/fapi/v1/openOrders"): Route(orders.open_orders, weight_all=40),
+        ("GET", "/fapi/v1/allOrders"): Route(orders.all_orders, weight=5),
+        ("DELETE", "/fapi/v1/allOpenOrders"): Route(orders.cancel_all),
+        ("POST", "/fapi/v1/countdownCancelAll"): Route(orders.countdown, weight=10),
         ("POST", "/fapi/v1/batchOrders"): Route(trade.new_batch, weight=5),
         ("PUT", "/fapi/v1/batchOrders"): Route(trade.amend_batch, weight=5),
         ("DELETE", "/fapi/v1/batchOrders"): Route(trade.cancel_batch),
-        ("GET", "/fapi/v1/forceOrders"): Route(trade.force_orders, weight=20, weight_all=50),
+        ("GET", "/fapi/v1/forceOrders"): Route(orders.force_orders, weight=20, weight_all=50),
         ("POST", "/fapi/v1/algoOrder"): Route(trade.new_algo_order, weight=0),
-        ("GET", "/fapi/v1/algoOrder"): Route(trade.get_algo_order),
-        ("DELETE", "/fapi/v1/algoOrder"): Route(trade.cancel_algo_order),
-        ("GET", "/fapi/v1/openAlgoOrders"): Route(trade.open_algo_orders, weight_all=40),
-        ("GET", "/fapi/v1/allAlgoOrders"): Route(trade.all_algo_orders, weight=5),
-        ("DELETE", "/fapi/v1/algoOpenOrders"): Route(trade.cancel_all_algo),
+        ("GET", "/fapi/v1/algoOrder"): Route(orders.get_algo_order),
+        ("DELETE", "/fapi/v1/algoOrder"): Route(orders.cancel_algo_order),
+        ("GET", "/fapi/v1/openAlgoOrders"): Route(orders.open_algo_orders, weight_all=40),
+        ("GET", "/fapi/v1/allAlgoOrders"): Route(orders.all_algo_orders, weight=5),
+        ("DELETE", "/fapi/v1/algoOpenOrders"): Route(orders.cancel_all_algo),
     }
 
 
 def _wallet_routes() -> dict[tuple[str, str], Route]:
     # The wallet API counts against its own limit, hence weight zero here.
     return {
-        ("GET", "/sapi/v1/account/apiRestrictions"): Route(account.api_restrictions, weight=0),
-        ("GET", "/sapi/v1/capital/config/getall"): Route(account.coins, weight=0),
+        ("GET", "/sapi/v1/account/apiRestrictions"): Route(settings.api_restrictions, weight=0),
+        ("GET", "/sapi/v1/capital/config/getall"): Route(settings.coins, weight=0),
         ("GET", "/sapi/v1/margin/allPairs"): Route(lambda call: [], "key", weight=0),
         ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(lambda call: [], "key", weight=0),
     }

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.servers import binance_errors as errors
 from tests.servers import binance_streams as streams
+from tests.servers import binance_user as user
 from tests.servers import control
 from tests.servers.base import ProtocolServer, Reply, Request
 from tests.servers.binance_account import Account, Call
@@ -282,11 +283,11 @@ class BinanceUsdmServer(ProtocolServer):
     def _on_ledger(self, account: Account, event: Event) -> None:
         now = self.now_ms()
         if isinstance(event, OrderChanged) and event.order.origin == "liquidation" and event.fill:
-            self._publish_liquidation(streams.force_order(account.ledger, event.order, now))
+            self._publish_liquidation(user.force_order(account.ledger, event.order, now))
         if isinstance(event, MarkChanged):
             self._call_margin(account, event, now)
             return
-        for frame in streams.user_frames(account.ledger, event, now):
+        for frame in user.user_frames(account.ledger, event, now):
             self._to_user(account, frame)
 
     def _to_user(self, account: Account, frame: dict[str, Any]) -> None:
@@ -303,7 +304,7 @@ class BinanceUsdmServer(ProtocolServer):
         equity, needed = ledger.equity(settle), ledger.maintenance(settle)
         is_high = needed > 0 and needed >= equity * self.margin_call_ratio
         if is_high and not account.margin_called:
-            self._to_user(account, streams.margin_call(ledger, settle, now))
+            self._to_user(account, user.margin_call(ledger, settle, now))
         account.margin_called = is_high
 
     def _on_price(self, event: Event) -> None:
