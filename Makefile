@@ -7,6 +7,7 @@ PYTHON    ?= $(shell command -v python3.11 || command -v python3.12 || command -
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+PREFIX    ?= /opt/riskbot
 JOBS      ?= auto
 
 RUN_STAMP := $(VENV)/.installed-run
@@ -16,10 +17,10 @@ PIP_COMPILE := $(PY) -m piptools compile --quiet --generate-hashes --allow-unsaf
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench crash simulate soak lock clean setup
+.PHONY: help demo test check format bench crash simulate soak setup install lock clean
 
 help:  ## what each target does
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: $(RUN_STAMP)  ## paper venue on real prices, the whole daemon (DEMO_ARGS=--exit ends by itself)
 	$(PY) -m riskbot demo $(DEMO_ARGS)
@@ -52,6 +53,22 @@ soak: $(DEV_STAMP)  ## hours of running: memory, loop gaps, leaks
 
 setup: $(DEV_STAMP)  ## the environment alone
 
+install: $(DEV_STAMP)  ## into PREFIX (/opt/riskbot), with the systemd units; as root, also to upgrade
+	rm -rf build dist
+	$(PY) -m build --wheel --no-isolation --outdir dist . >/dev/null
+	"$(PYTHON)" -m venv $(PREFIX)
+	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary=:all: -r requirements.lock
+	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+		--force-reinstall dist/riskbot-*.whl
+	rm -rf build dist riskbot.egg-info
+	install -d $(PREFIX)/share/doc/riskbot
+	cp -R README.md CHANGELOG.md docs config $(PREFIX)/share/doc/riskbot/
+	install -D -m 0644 -t $(DESTDIR)/etc/systemd/system systemd/riskbot.service systemd/riskbot-onfailure@.service
+	install -D -m 0644 systemd/riskbot.sysusers.conf $(DESTDIR)/etc/sysusers.d/riskbot.conf
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+		systemd-sysusers riskbot.conf && install -d -m 0750 -o root -g riskbot /etc/riskbot && systemctl daemon-reload; fi
+
 lock: export CUSTOM_COMPILE_COMMAND = make lock
 lock: | $(PY)  ## resolve requirements*.in into the locks, with hashes
 	@$(PY) -c 'import piptools' 2>/dev/null || $(PY) -m pip install --quiet pip-tools
@@ -60,7 +77,7 @@ lock: | $(PY)  ## resolve requirements*.in into the locks, with hashes
 		requirements.in requirements-dev.in
 
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN_STAMP): requirements.lock | $(PY)

@@ -12,9 +12,9 @@ CORE = "riskbot.core"
 
 # Computes, never looks outside. zoneinfo reads the zone database, which is data like ours.
 PURE = frozenset(
-    "__future__ abc base64 bisect collections copy dataclasses datetime decimal enum fractions "
-    "functools hashlib heapq hmac itertools json math operator re statistics string struct "
-    "textwrap types typing typing_extensions zoneinfo numpy pydantic".split()
+    "__future__ abc base64 bisect collections copy dataclasses datetime decimal difflib enum "
+    "fractions functools hashlib heapq hmac itertools json math operator re statistics string "
+    "struct textwrap types typing typing_extensions zoneinfo numpy pydantic".split()
 )
 IMPURE_CALLS = frozenset({"open", "print", "input", "eval", "exec", "compile", "__import__"})
 
