@@ -100,8 +100,8 @@ def fees_of(ledger: Ledger, order: Order) -> tuple[Decimal, str]:
 
 
 def _market_price(instrument: Instrument, order: Order) -> Decimal:
-    # Contracts show a market order at the limit the engine protects it with.
-    if instrument.kind == "spot":
+    # Contracts show a working market order at the limit the engine protects it with.
+    if instrument.kind == "spot" or order.status == "untriggered":
         return ZERO
     reference = Decimal(order.meta.get("basePrice", 0))
     return reference * (ONE + order.sign * Decimal("0.05"))
