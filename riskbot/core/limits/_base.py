@@ -228,6 +228,11 @@ class Limit(BaseModel):
         )
 
 
+def why_unknown(book: ScopeBook) -> str:
+    """Return why a ratio of this book is unknown, as people read it."""
+    return NO_PRICE if book.unpriced else NO_EQUITY
+
+
 def keyed_readings(values: Mapping[str, float | None], reason: str = "") -> list[Reading]:
     """Turn a figure per key into readings, worst first, unknown ones before all.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading
+from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -18,4 +18,4 @@ class GrossExposure(Limit):
     is_over_equity: ClassVar[bool] = True
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        return [Reading(book.ratio(book.gross_usd))]
+        return [Reading(book.ratio(book.gross_usd), reason=why_unknown(book))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
+from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -20,4 +20,5 @@ class GroupExposure(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         amounts = {key: sums.gross for key, sums in book.groups.items()}
-        return keyed_readings(book.key_shares(amounts, book.unpriced_keys("groups")), NO_PRICE)
+        shares = book.key_shares(amounts, book.unpriced_keys("groups"))
+        return keyed_readings(shares, why_unknown(book))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading
+from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -21,4 +21,4 @@ class Leverage(Limit):
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        return [Reading(book.equity_ratio(book.gross_usd))]
+        return [Reading(book.equity_ratio(book.gross_usd), reason=why_unknown(book))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
+from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -36,4 +36,4 @@ class NetDelta(Limit):
         figures: dict[str, float | None] = {**amounts}
         if self.of_equity:
             figures = book.key_shares(amounts)
-        return keyed_readings(figures | dict.fromkeys(unpriced), NO_PRICE)
+        return keyed_readings(figures | dict.fromkeys(unpriced), why_unknown(book))

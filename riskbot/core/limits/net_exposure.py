@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading
+from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -23,4 +23,7 @@ class NetExposure(Limit):
     is_hedgeable: ClassVar[bool] = True
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        return [Reading(book.ratio(abs(book.net_usd)), "+" if book.net_usd >= 0 else "-")]
+        value = book.ratio(abs(book.net_usd))
+        if value is None:
+            return [Reading(None, reason=why_unknown(book))]
+        return [Reading(value, "+" if book.net_usd >= 0 else "-")]

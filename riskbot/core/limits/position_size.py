@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings, position_subject
+from riskbot.core.limits._base import Limit, Reading, keyed_readings, position_subject, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -26,5 +26,5 @@ class PositionSize(Limit):
                 )
                 for leg in book.legs
             },
-            NO_PRICE,
+            why_unknown(book),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
+from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -35,7 +35,7 @@ class UnderlyingConcentration(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         if book.unpriced or book.capital_usd is None:
-            return [Reading(None, reason=NO_PRICE)]
+            return [Reading(None, reason=why_unknown(book))]
         sums: dict[str, float] = {}
         for key, amount in self._amounts(book):
             sums[key] = sums.get(key, 0.0) + amount
