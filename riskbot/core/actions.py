@@ -215,6 +215,15 @@ class EndIntent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkAnswered:
+    """Shadow: these breaches were answered in words on an account; say it once."""
+
+    account: str
+    causes: tuple[tuple[str, str], ...]
+    kind: Literal["MarkAnswered"] = "MarkAnswered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettleOrder:
     """An order of riskbot's needs no more watching: filled, gone, refused, or proven absent."""
 
@@ -403,6 +412,7 @@ Decision = (
     | EndEpisode
     | SetIntent
     | EndIntent
+    | MarkAnswered
     | SettleOrder
     | SetBaseline
     | SetContact

@@ -151,6 +151,10 @@ class Intent:
         causes: (scope, limit) of the breaches it serves; (`scope`, `operator`) for a command.
         actor: who asked; `riskbot` for its own.
         cancel_symbols: entries to cancel: None = all of the account, else these symbols.
+        cancel_keys: only entries that raise one of these keys (underlying, sector, group,
+            instrument, `+` for buys, `-` for sells); empty = any.
+        cancels_all_orders: exits too (an operator's explicit wish).
+        has_canceled: something was cancelled: a read must show it gone.
         flat_reads: consecutive reads that showed all targets met.
         request_id: of the read it waits for, None = none.
         reply_to: request id of the command that waits for the end, None = none.
@@ -165,7 +169,9 @@ class Intent:
     started_ms: int
     targets: tuple[Target, ...] = ()
     cancel_symbols: tuple[str, ...] | None = None
+    cancel_keys: tuple[str, ...] = ()
     cancels_all_orders: bool = False
+    has_canceled: bool = False
     flat_reads: int = 0
     last_read_ms: int = 0
     request_id: int | None = None

@@ -216,6 +216,9 @@ class PricesUpdated:
     ask_quantity: float | None = None
     venue_ms: int | None = None
     is_rest: bool = False
+    delta: float | None = None
+    gamma: float | None = None
+    vega: float | None = None
     kind: Literal["PricesUpdated"] = "PricesUpdated"
 
 

@@ -67,22 +67,22 @@ def holding(account: AccountState, symbol: str, side: PositionSide) -> Decimal:
     return balance.total if balance is not None else Decimal(0)
 
 
-def protective(account: AccountState, key: PositionKey) -> list[WorkingOrder]:
-    """Return the resting conditional exits that close this position, nearest trigger last.
+def protective(account: AccountState) -> dict[PositionKey, list[WorkingOrder]]:
+    """Return the resting conditional exits by the position they close, by rising trigger price.
 
-    Sorted by trigger price; whether one is a stop or a take-profit depends on the mark.
+    Whether one is a stop or a take-profit depends on the mark.
     """
-    held = holding(account, key.symbol, key.side)
-    closing = Side.SELL if held > 0 else Side.BUY
-    found = [
-        order
-        for order in exits(account)
-        if order.symbol == key.symbol
-        and order.position_side == key.side
-        and order.side is closing
-        and order.stop_price is not None
-    ]
-    return sorted(found, key=lambda order: order.stop_price or Decimal(0))
+    found: dict[PositionKey, list[WorkingOrder]] = {}
+    for order in exits(account):
+        if order.stop_price is None:
+            continue
+        held = holding(account, order.symbol, order.position_side)
+        if held * order.side.sign < 0:
+            key = PositionKey(account.name, order.symbol, order.position_side)
+            found.setdefault(key, []).append(order)
+    for orders in found.values():
+        orders.sort(key=lambda order: order.stop_price or Decimal(0))
+    return found
 
 
 def _split(

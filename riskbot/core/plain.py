@@ -63,14 +63,11 @@ def _container(origin: Any, args: tuple[Any, ...], data: Any) -> Any:
 
 def _single(cls: Any, data: Any) -> Any:
     if dataclasses.is_dataclass(cls):
-        known = {f.name for f in dataclasses.fields(cls)}
-        hints = _hints(cls)
-        return cls(**{k: from_plain(hints[k], v) for k, v in data.items() if k in known})  # type: ignore[operator]
+        # Fields that another version of a checkpoint has are dropped, missing ones defaulted.
+        names = {f.name for f in dataclasses.fields(cls)} & data.keys()
+        return _build(cls, {name: data[name] for name in names})
     if issubclass(cls, tuple):
-        hints = _hints(cls)
-        return cls(
-            *(from_plain(hint, item) for hint, item in zip(hints.values(), data, strict=True))
-        )
+        return _build(cls, dict(zip(_hints(cls), data, strict=True)))
     if issubclass(cls, Decimal | StrEnum | float | int | str):
         return cls(data)
     message = f"cannot read a {cls!r} from a checkpoint"

@@ -1,0 +1,39 @@
+"""Every command, in the order of the help text: one role table for every door."""
+
+from __future__ import annotations
+
+from riskbot.core.commands._base import Command, Plan, Reply
+from riskbot.core.commands.ack import Ack
+from riskbot.core.commands.alerts import Alerts
+from riskbot.core.commands.cancel import Cancel
+from riskbot.core.commands.exposure import Exposure
+from riskbot.core.commands.flatten import Flatten
+from riskbot.core.commands.halt import Halt
+from riskbot.core.commands.help import Help
+from riskbot.core.commands.limits import Limits
+from riskbot.core.commands.positions import Positions
+from riskbot.core.commands.reclassify import Reclassify
+from riskbot.core.commands.reduce import Reduce
+from riskbot.core.commands.resume import Resume
+from riskbot.core.commands.status import Status
+
+COMMANDS: tuple[type[Command], ...] = (
+    Status,
+    Positions,
+    Exposure,
+    Limits,
+    Alerts,
+    Help,
+    Ack,
+    Halt,
+    Cancel,
+    Resume,
+    Reduce,
+    Flatten,
+    Reclassify,
+)
+"""The registry. A command that is not listed here does not exist."""
+
+BY_NAME: dict[str, type[Command]] = {command.name: command for command in COMMANDS}
+
+__all__ = ["BY_NAME", "COMMANDS", "Command", "Plan", "Reply"]

@@ -1,0 +1,32 @@
+"""Commands that only read: each answers with a document of `views`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from riskbot.core.commands._base import Command, Reply
+
+if TYPE_CHECKING:
+    from riskbot.core.model import Actor
+    from riskbot.core.turn import Turn
+
+
+class ReadCommand(Command):
+    """A command whose answer is a view."""
+
+    account: str | None = None
+
+    def document(self, turn: Turn) -> Any:
+        """Return the JSON document."""
+        raise NotImplementedError
+
+    def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
+        """Answer with the view; `account` narrows lists of rows."""
+        del actor, request_id
+        document = self.document(turn)
+        if self.account and isinstance(document, list):
+            wanted = {self.account, f"account:{self.account}"}
+            document = [
+                row for row in document if wanted & {row.get("account"), row.get("scope")}
+            ]
+        return Reply(ok=True, message="", document=document)

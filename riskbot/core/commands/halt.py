@@ -1,0 +1,74 @@
+"""`halt`: no new risk, working entries cancelled and verified gone; positions stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core import actions
+from riskbot.core.commands._base import (
+    Command,
+    Reply,
+    accounts_named,
+    scope_of,
+    unknown_account,
+)
+from riskbot.core.duty import OPERATOR, Hold, IntentKind
+from riskbot.core.model import Role, TradingState
+from riskbot.core.responses import open_intent
+
+if TYPE_CHECKING:
+    from riskbot.core.model import Actor
+    from riskbot.core.turn import Turn
+
+
+class Halt(Command):
+    """Halt the portfolio, or one account, until `resume`. Works in every mode and state."""
+
+    name: ClassVar[str] = "halt"
+    help: ClassVar[str] = "stop new risk and cancel working entries; exits go on"
+    role: ClassVar[Role] = Role.OPERATOR
+
+    account: str | None = None
+    reason: str = ""
+
+    def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
+        """Place the operator's hold and cancel entries; a second halt says since when."""
+        del request_id
+        if fault := unknown_account(turn, self.account):
+            return Reply(ok=False, message=fault)
+        scope = scope_of(self.account)
+        known = turn.state.enforcement.holds.get((scope, OPERATOR))
+        if known is None:
+            place_hold(turn, scope, actor, self.reason)
+        for account in accounts_named(turn, self.account):
+            open_intent(
+                turn,
+                account,
+                IntentKind.CANCEL,
+                ((scope, OPERATOR),),
+                (),
+                actor=actor.name,
+                by_operator=True,
+            )
+        if known is not None:
+            return Reply(ok=True, message=f"{scope} is halted already: {known.reason}")
+        return Reply(
+            ok=True,
+            message=f"{scope} HALTED: entries stopped and being cancelled, exits allowed, "
+            "positions stay open. `resume` ends it.",
+        )
+
+
+def place_hold(turn: Turn, scope: str, actor: Actor, reason: str) -> None:
+    """Place the operator's latched hold on a scope; enforced in every mode."""
+    words = f"by {actor.name}" + (f": {reason}" if reason else "")
+    hold = Hold(
+        limit=OPERATOR,
+        scope=scope,
+        state=TradingState.HALTED,
+        since_ms=turn.now_ms,
+        reason=words,
+        is_latched=True,
+    )
+    turn.emit(actions.PlaceHold(hold=hold))
+    turn.audit("halt", OPERATOR, scope, words, actor.name)

@@ -1,0 +1,96 @@
+"""`reduce`: carry out the plan of a standing breach, or of one limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core import plan as plans
+from riskbot.core.commands._base import Command, Plan, Reply, unknown_account
+from riskbot.core.duty import OPERATOR, IntentKind, Target
+from riskbot.core.model import Level, Role, account_scope
+from riskbot.core.responses import open_intent
+
+if TYPE_CHECKING:
+    from riskbot.core.model import Actor
+    from riskbot.core.turn import Turn
+
+
+class Reduce(Command):
+    """Bring every broken limit that is measured over equity, or the one named, to its target."""
+
+    name: ClassVar[str] = "reduce"
+    help: ClassVar[str] = "close down to the target of the broken limits"
+    role: ClassVar[Role] = Role.ADMIN
+    is_risky: ClassVar[bool] = True
+
+    limit: str | None = None
+    account: str | None = None
+    reason: str = ""
+
+    def _targets(self, turn: Turn) -> tuple[list[str], tuple[Target, ...]]:
+        names, merged = [], {}
+        for scope in _scopes(turn, self.account):
+            book = turn.book(scope)
+            if book is None:
+                continue
+            breaches = []
+            for limit in turn.settings.limits_of(scope):
+                if not limit.is_over_equity or self.limit not in {None, limit.name}:
+                    continue
+                for verdict in limit.check(book):
+                    if verdict.level is Level.RED and verdict.measured is not None:
+                        breaches.append(
+                            plans.Breach(scope, limit, verdict.key, verdict.measured)
+                        )
+                        names.append(f"{scope} {limit.name}")
+            for target in plans.reduce_targets(book, turn.state.holdings(), breaches):
+                known = merged.get(target.key)
+                if known is None or abs(target.quantity) < abs(known.quantity):
+                    merged[target.key] = target
+        return names, tuple(merged.values())
+
+    def plan(self, turn: Turn, actor: Actor) -> Plan:
+        """Name the closes that would bring the broken limits to their targets."""
+        del actor
+        if fault := unknown_account(turn, self.account):
+            return Plan("", refusal=fault)
+        names, targets = self._targets(turn)
+        if not targets:
+            wanted = f" {self.limit}" if self.limit else ""
+            return Plan("", refusal=f"nothing to reduce: no breach of{wanted or ' any limit'} stands")
+        rows = [
+            {
+                "account": t.key.account,
+                "instrument": t.key.symbol,
+                "from": str(turn.state.quantity(t.key)),
+                "to": str(t.quantity),
+            }
+            for t in targets
+        ]
+        message = f"Reduce for {', '.join(names)}: {len(rows)} closes"
+        return Plan(message, {"close": rows}, f"{len(rows)}|{','.join(sorted(names))}")
+
+    def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
+        """Open the reduce on every account it touches."""
+        names, targets = self._targets(turn)
+        accounts = sorted({t.key.account for t in targets})
+        if not accounts:
+            return Reply(ok=False, message="nothing to reduce any more")
+        for account in accounts:
+            open_intent(
+                turn,
+                account,
+                IntentKind.REDUCE,
+                ((account_scope(account), OPERATOR),),
+                tuple(t for t in targets if t.key.account == account),
+                actor=actor.name,
+                reply_to=request_id,
+                by_operator=True,
+            )
+        return Reply(ok=True, message=f"reducing for {', '.join(names)}", is_final=False)
+
+
+def _scopes(turn: Turn, account: str | None) -> list[str]:
+    if account is not None:
+        return [account_scope(account)]
+    return sorted({scope for scope, _ in turn.settings.limits})

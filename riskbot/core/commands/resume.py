@@ -1,0 +1,99 @@
+"""`resume`: drop operator and latched holds; re-base the loss limits that are in breach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from riskbot.core import actions
+from riskbot.core.commands._base import Command, Plan, Reply, scope_of, unknown_account
+from riskbot.core.duty import OPERATOR, Hold
+from riskbot.core.ladder import drop_hold
+from riskbot.core.model import PORTFOLIO, Level, Role
+
+if TYPE_CHECKING:
+    from riskbot.core.model import Actor
+    from riskbot.core.turn import Turn
+
+
+class Resume(Command):
+    """Trade again: an operator may end an unlatched halt, an admin a latched one."""
+
+    name: ClassVar[str] = "resume"
+    help: ClassVar[str] = "end a halt; says what it re-bases first"
+    role: ClassVar[Role] = Role.OPERATOR
+    is_risky: ClassVar[bool] = True
+
+    account: str | None = None
+    reason: str = ""
+
+    def needed_role(self, turn: Turn) -> Role:
+        """Return admin when a latched hold of a limit stands in the way."""
+        latched = any(h.is_latched and h.limit != OPERATOR for h in self._holds(turn))
+        return Role.ADMIN if latched else Role.OPERATOR
+
+    def _holds(self, turn: Turn) -> list[Hold]:
+        holds = turn.state.enforcement.holds.values()
+        if self.account is None:
+            return list(holds)
+        return [h for h in holds if h.scope == scope_of(self.account)]
+
+    def _loss_breaches(self, turn: Turn) -> list[tuple[str, str, float]]:
+        """Return (scope, limit, measured) of the loss limits that would halt again at once."""
+        found = []
+        for scope, limit in turn.settings.limits:
+            if not limit.is_loss or (self.account and scope != scope_of(self.account)):
+                continue
+            book = turn.book(scope)
+            for verdict in limit.check(book) if book is not None else []:
+                if verdict.level is Level.RED and verdict.measured is not None:
+                    found.append((scope, limit.name, verdict.measured))
+        return found
+
+    def plan(self, turn: Turn, actor: Actor) -> Plan:
+        """Name the holds that end, what is re-based, and what may trade then."""
+        del actor
+        if fault := unknown_account(turn, self.account):
+            return Plan("", refusal=fault)
+        if turn.state.enforcement.is_flattening:
+            return Plan("", refusal="flattening is under way: resume when it has finished")
+        holds = self._holds(turn)
+        if not holds and not turn.state.enforcement.halt_file:
+            return Plan("", refusal=self._nothing(turn))
+        rebased = self._loss_breaches(turn)
+        names = ", ".join(f"{h.scope} {h.limit}" for h in holds) or "the HALT file"
+        message = f"Resume: ends {names}"
+        if rebased:
+            parts = ", ".join(f"{s} {n} ({m * 100:.2f}%)" for s, n, m in rebased)
+            message += f"; for enforcement NAV now becomes the new start of {parts}, reports keep the true peak"
+        details = {
+            "holds": [{"scope": h.scope, "limit": h.limit, "reason": h.reason} for h in holds],
+            "rebased": [{"scope": s, "limit": n, "measured": m} for s, n, m in rebased],
+        }
+        fingerprint = "|".join(sorted(f"{h.scope}/{h.limit}" for h in holds))
+        return Plan(message, details, fingerprint)
+
+    def _nothing(self, turn: Turn) -> str:
+        portfolio = [h for h in turn.state.enforcement.holds.values() if h.scope == PORTFOLIO]
+        if self.account and portfolio:
+            return f"{self.account} itself is not halted, the portfolio is: resume without --account"
+        return "nothing is halted"
+
+    def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
+        """Drop the holds, re-base, remove the HALT file."""
+        del request_id
+        if turn.state.enforcement.is_flattening:
+            return Reply(ok=False, message="flattening is under way: resume when it has finished")
+        for scope, limit, measured in self._loss_breaches(turn):
+            nav = turn.state.nav(scope)
+            if nav is None:
+                continue
+            turn.emit(actions.RebaseLoss(scope=scope, limit=limit, nav=nav))
+            turn.audit("rebase", limit, scope, "resume", actor.name, measured=measured, nav=nav)
+        for hold in self._holds(turn):
+            drop_hold(turn, hold, f"resume {self.reason}".strip(), actor.name)
+            turn.emit(actions.EndEpisode(scope=hold.scope, limit=hold.limit))
+        if turn.state.enforcement.halt_file and self.account is None:
+            turn.emit(actions.RemoveHaltFile())
+        turn.remeasure()
+        state = turn.state.enforcement.state_of(scope_of(self.account))
+        return Reply(ok=True, message=f"{scope_of(self.account)} is {state.value}")

@@ -1,0 +1,220 @@
+"""The desk where commands arrive: role, arguments, plan and confirmation, answer, audit.
+
+What a command does is in its own file under `commands`; who may speak at all is a door's matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pydantic import ValidationError
+
+from riskbot.core import actions, events
+from riskbot.core.commands import BY_NAME, Command
+from riskbot.core.commands._base import PLAN_LIFE_MS, Plan
+from riskbot.core.duty import Intent, PendingPlan
+from riskbot.core.model import PORTFOLIO, Actor
+from riskbot.core.turn import Turn
+
+STALE_MS = 30_000
+"""A risk-increasing command older than this is answered, not done."""
+
+_RAISES_RISK = frozenset({"resume", "reclassify"})
+
+
+def receive(turn: Turn, event: events.CommandReceived) -> None:
+    """Answer one command, or carry it out."""
+    kind = BY_NAME.get(event.name)
+    if kind is None:
+        names = ", ".join(BY_NAME)
+        _refuse(turn, event, f"no command {event.name!r}; there are: {names}")
+        return
+    args = dict(event.args)
+    plan_id = args.pop("plan_id", None)
+    args.pop("totp", None)
+    try:
+        command = kind(**{name: value for name, value in args.items() if value is not None})
+    except ValidationError as error:
+        _refuse(turn, event, _usage(event.name, error))
+        return
+    if fault := _forbidden(turn, event, command):
+        turn.audit("refused", "", PORTFOLIO, f"{event.name}: {fault}", event.actor.name)
+        _refuse(turn, event, fault)
+        return
+    if not command.reads_only:
+        turn.audit("command", "", PORTFOLIO, event.name, event.actor.name, args=args)
+    if command.is_risky and plan_id is None:
+        _offer(turn, event, command, args)
+    elif command.is_risky:
+        _confirm(turn, event, command, args, str(plan_id))
+    else:
+        _run(turn, event, command)
+
+
+def _usage(name: str, error: ValidationError) -> str:
+    parts = [f"{'.'.join(map(str, e['loc'])) or name}: {e['msg']}" for e in error.errors()]
+    fields = ", ".join(BY_NAME[name].model_fields) or "no arguments"
+    return f"{name} takes {fields}; {'; '.join(parts)}"
+
+
+def _forbidden(turn: Turn, event: events.CommandReceived, command: Command) -> str:
+    needed = command.needed_role(turn)
+    if event.actor.role.rank < needed.rank:
+        return f"{event.name} needs the role {needed.value}, {event.actor.name} is {event.actor.role.value}"
+    age_ms = turn.now_ms - (turn.now_ms if event.asked_ms is None else event.asked_ms)
+    if event.name in _RAISES_RISK and age_ms > STALE_MS:
+        return f"{event.name} was asked {age_ms // 1000} s ago: not done, ask again"
+    return ""
+
+
+def _refuse(turn: Turn, event: events.CommandReceived, message: str) -> None:
+    turn.emit(actions.SendReply(request_id=event.request_id, ok=False, message=message))
+
+
+def _run(turn: Turn, event: events.CommandReceived, command: Command) -> None:
+    reply = command.run(turn, event.actor, event.request_id)
+    turn.emit(
+        actions.SendReply(
+            request_id=event.request_id,
+            ok=reply.ok,
+            message=reply.message,
+            document=reply.document,
+            is_final=reply.is_final,
+        )
+    )
+
+
+# ---------------------------------------------------------------- plan, then confirm
+
+
+def _offer(
+    turn: Turn, event: events.CommandReceived, command: Command, args: dict[str, Any]
+) -> None:
+    plan = command.plan(turn, event.actor)
+    if plan.refusal:
+        _refuse(turn, event, plan.refusal)
+        return
+    _keep_plan(turn, event, plan, args)
+
+
+def _keep_plan(
+    turn: Turn, event: events.CommandReceived, plan: Plan, args: dict[str, Any], note: str = ""
+) -> None:
+    kept = PendingPlan(
+        plan_id=_plan_id(turn, event),
+        command=event.name,
+        args=args,
+        actor=event.actor.name,
+        created_ms=turn.now_ms,
+        expires_ms=turn.now_ms + PLAN_LIFE_MS,
+        plan=plan.details,
+        fingerprint=plan.fingerprint,
+    )
+    turn.emit(actions.SetPlan(plan=kept))
+    turn.emit(
+        actions.SendReply(
+            request_id=event.request_id,
+            ok=True,
+            message=note + plan.message,
+            plan_id=kept.plan_id,
+            plan=plan.details,
+            expires_at_ms=kept.expires_ms,
+        )
+    )
+
+
+def _plan_id(turn: Turn, event: events.CommandReceived) -> str:
+    # Unique, and not to be guessed by who does not see the request id; the actor is checked too.
+    seed = f"{event.request_id}|{turn.state.enforcement.plan_counter}|{turn.now_ms}"
+    return "p" + hashlib.sha256(seed.encode()).hexdigest()[:15]
+
+
+def _confirm(
+    turn: Turn,
+    event: events.CommandReceived,
+    command: Command,
+    args: dict[str, Any],
+    plan_id: str,
+) -> None:
+    kept = turn.state.enforcement.plans.get(plan_id)
+    fault = _plan_fault(turn, event.actor, event.name, kept)
+    if kept is None or fault:
+        _refuse(turn, event, fault)
+        return
+    if any(kept.args.get(name) != value for name, value in args.items() if name != "reason"):
+        _refuse(turn, event, f"{plan_id} was made for other arguments: ask again")
+        return
+    confirmed = type(command)(**{n: v for n, v in kept.args.items() if v is not None})
+    turn.emit(actions.DropPlan(plan_id=plan_id, outcome="confirmed"))
+    plan = confirmed.plan(turn, event.actor)
+    if plan.refusal:
+        _refuse(turn, event, plan.refusal)
+    elif plan.fingerprint != kept.fingerprint:
+        _keep_plan(turn, event, plan, kept.args, "the facts have changed, confirm again: ")
+    else:
+        _run(turn, event, confirmed)
+
+
+def _plan_fault(turn: Turn, actor: Actor, name: str, kept: PendingPlan | None) -> str:
+    if kept is None:
+        return "no such plan, or it was used already: ask again"
+    if kept.actor != actor.name:
+        return f"only {kept.actor} can confirm this plan"
+    if kept.command != name:
+        return f"this plan is for {kept.command}"
+    if turn.now_ms > kept.expires_ms:
+        turn.emit(actions.DropPlan(plan_id=kept.plan_id, outcome="expired"))
+        return "the plan has expired: ask again"
+    return ""
+
+
+def expire(turn: Turn) -> None:
+    """Forget plans that nobody confirmed in time."""
+    for plan in list(turn.state.enforcement.plans.values()):
+        if turn.now_ms > plan.expires_ms + PLAN_LIFE_MS:
+            turn.emit(actions.DropPlan(plan_id=plan.plan_id, outcome="expired"))
+
+
+# ---------------------------------------------------------------- the end of long commands
+
+
+def finish(turn: Turn, ended: list[Intent]) -> None:
+    """Answer the commands whose last intent ended in this turn."""
+    for reply_to in dict.fromkeys(i.reply_to for i in ended if i.reply_to):
+        if any(i.reply_to == reply_to for i in turn.state.enforcement.intents.values()):
+            continue
+        done = [i for i in ended if i.reply_to == reply_to]
+        left = [row for intent in done for row in _left(turn, intent)]
+        stuck = [row for row in left if not row["kept"]]
+        words = "flat" if not left else f"{len(left)} left: " + "; ".join(
+            f"{row['instrument']} {row['quantity']} ({row['reason']})" for row in left
+        )
+        name = done[0].kind.value
+        turn.emit(
+            actions.SendReply(
+                request_id=reply_to or "",
+                ok=not stuck,
+                message=f"{name} complete, verified: {words}",
+                document={"ok": not stuck, "left": left},
+            )
+        )
+
+
+def _left(turn: Turn, intent: Intent) -> list[dict[str, Any]]:
+    rows = []
+    for target in intent.targets:
+        quantity = turn.state.quantity(target.key)
+        if quantity != 0 and intent.kind.value == "flatten":
+            rows.append(
+                {
+                    "account": target.key.account,
+                    "instrument": target.key.symbol,
+                    "quantity": str(quantity),
+                    "reason": target.note or "below the smallest order",
+                    "kept": target.kept or target.quantity == quantity,
+                }
+            )
+    return rows
+
+

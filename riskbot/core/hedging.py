@@ -1,0 +1,144 @@
+"""Hedges: sized by USD delta, opened on the configured instrument, unwound when not needed.
+
+A hedge that would break another limit is refused; then the response is a reduce.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from riskbot.core import plan
+from riskbot.core.duty import Episode, IntentKind, Target
+from riskbot.core.exposure import ScopeBook
+from riskbot.core.limits._base import Limit
+from riskbot.core.model import PORTFOLIO, InstrumentKind, PositionKey, PositionSide
+from riskbot.core.settings import HedgeSettings
+from riskbot.core.turn import Turn
+
+UNWIND_SHARE = 0.005
+"""Share of E by which a hedge may exceed what it offsets before it is trimmed."""
+
+
+def offsets(turn: Turn, episode: Episode, limit: Limit) -> list[Target]:
+    """Return hedge targets that bring a signed measure back to its target; [] = none possible."""
+    book = turn.book(episode.scope)
+    if book is None or not book.capital_usd:
+        return []
+    wanted = limit.allowed * limit.target
+    if limit.unit == "ratio":
+        wanted *= max(book.capital_usd, 0.0)
+    if limit.name in {"net_exposure", "net_delta"}:
+        excess = abs(book.net_usd) - wanted
+        nets = {u: a.delta for u, a in book.underlyings.items() if a.delta * book.net_usd > 0}
+        return _spread(turn, book, nets, excess)
+    if limit.name == "hedge_drift":
+        return _rebalance(turn, book, episode)
+    nets = {u: book.underlyings[u].delta for u in episode.keys if u in book.underlyings}
+    excess = sum(max(abs(n) - wanted, 0.0) for n in nets.values())
+    return _spread(turn, book, nets, excess)
+
+
+def _spread(turn: Turn, book: ScopeBook, nets: dict[str, float], excess: float) -> list[Target]:
+    targets = []
+    for underlying in sorted(nets, key=lambda u: -abs(nets[u])):
+        if excess <= plan.USD_TOLERANCE:
+            break
+        amount = min(abs(nets[underlying]), excess)
+        target = _target(turn, book, underlying, -amount if nets[underlying] > 0 else amount)
+        if target is not None:
+            targets.append(target)
+            excess -= amount
+    return targets
+
+
+def _rebalance(turn: Turn, book: ScopeBook, episode: Episode) -> list[Target]:
+    targets = []
+    for pair in book.pairs:
+        if pair.name in episode.keys or pair.underlying in episode.keys:
+            gap = pair.hedged_delta_usd + pair.hedge_delta_usd
+            target = _target(turn, book, pair.underlying, -gap)
+            if target is not None:
+                targets.append(target)
+    return targets
+
+
+def _target(turn: Turn, book: ScopeBook, underlying: str, offset_usd: float) -> Target | None:
+    hedge = turn.settings.hedges.get(underlying)
+    if hedge is None or _breaks_a_limit(turn, book, hedge, offset_usd):
+        return None
+    key = hedge_key(turn, hedge, offset_usd)
+    instrument = turn.state.instrument(hedge.account, hedge.instrument)
+    mark_usd = turn.state.mark_usd(hedge.account, hedge.instrument)
+    if instrument is None or not instrument.is_active or mark_usd is None:
+        return None
+    present = turn.state.quantity(key)
+    return plan.hedge_target(hedge, instrument, mark_usd, present, offset_usd, key)
+
+
+def hedge_key(turn: Turn, hedge: HedgeSettings, offset_usd: float) -> PositionKey:
+    """Return the position key a hedge of this direction lives on."""
+    side = PositionSide.NET
+    if turn.state.is_hedge_mode(hedge.account):
+        side = PositionSide.SHORT if offset_usd < 0 else PositionSide.LONG
+    return PositionKey(hedge.account, hedge.instrument, side)
+
+
+def _breaks_a_limit(turn: Turn, book: ScopeBook, hedge: HedgeSettings, offset_usd: float) -> bool:
+    """Whether the added gross would break a gross or leverage limit of the book it lands in."""
+    for scope in (PORTFOLIO, f"account:{hedge.account}"):
+        where = book if scope == book.scope else turn.book(scope)
+        for name in ("gross_exposure", "leverage"):
+            limit = turn.state.limit(scope, name)
+            if limit is None or where is None or not where.capital_usd:
+                continue
+            after = (where.gross_usd + abs(offset_usd)) / where.capital_usd
+            if after > limit.allowed:
+                return True
+    return False
+
+
+def is_under_way(turn: Turn, episode: Episode) -> bool:
+    """Whether a hedge that serves this episode is being placed."""
+    return any(
+        intent.kind is IntentKind.HEDGE and (episode.scope, episode.limit) in intent.causes
+        for intent in turn.state.enforcement.intents.values()
+    )
+
+
+def unwinds(turn: Turn) -> dict[str, list[Target]]:
+    """Return, by account, hedges to trim because what they offset is (partly) gone."""
+    hedges = turn.state.enforcement.hedges
+    if not hedges:
+        return {}
+    book = turn.book(PORTFOLIO)
+    if book is None or book.unpriced or not book.equity_usd:
+        return {}
+    found: dict[str, list[Target]] = {}
+    for key, hedge in hedges.items():
+        target = _unwind(turn, book, key, hedge.quantity)
+        if target is not None:
+            found.setdefault(key.account, []).append(target)
+    return found
+
+
+def _unwind(turn: Turn, book: ScopeBook, key: PositionKey, opened: Decimal) -> Target | None:
+    instrument = turn.state.instrument(key.account, key.symbol)
+    mark_usd = turn.state.mark_usd(key.account, key.symbol)
+    held = turn.state.quantity(key)
+    if instrument is None or mark_usd is None or held * opened <= 0:
+        return None
+    unit_usd = 1.0 if instrument.kind is InstrumentKind.INVERSE else mark_usd
+    ours = min(abs(held), abs(opened))
+    ours_usd = float(ours) * unit_usd * (1 if opened > 0 else -1)
+    total = book.underlyings.get(instrument.underlying)
+    rest_usd = (total.delta if total else 0.0) - ours_usd
+    needed_usd = -rest_usd if rest_usd * ours_usd < 0 else 0.0
+    excess_usd = abs(ours_usd) - abs(needed_usd)
+    slack = max(UNWIND_SHARE * (book.equity_usd or 0.0), float(instrument.min_notional))
+    if excess_usd <= slack:
+        return None
+    amount = plan.floor_to_step(Decimal(repr(excess_usd / unit_usd)), instrument.step)
+    amount = min(amount, ours)
+    if amount <= 0:
+        return None
+    return Target(key, held - amount if held > 0 else held + amount)

@@ -1,0 +1,284 @@
+"""Lines: what one position or one holding adds to exposure and to equity, as price moves.
+
+A line is linear in its mark: exposure `a * mark + b`, equity `c * mark + d`, in USD. Which sums a
+line feeds, and when, lives in `book`; what people see of it is `exposure.Leg`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from riskbot.core.assets import is_cash
+from riskbot.core.exits import base_of
+from riskbot.core.exposure import Aggregate, Leg
+from riskbot.core.model import Instrument, InstrumentKind, Position, PositionKey, PositionSide
+from riskbot.core.prices import View
+from riskbot.core.settings import CoreSettings
+
+
+class Sums(Aggregate):
+    """An aggregate that knows how many lines feed it."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+
+class Line:
+    """One position, or one asset of one account, with its present contribution.
+
+    Attributes:
+        leg: what is shown of it; None for cash.
+        pricer: (account, symbol) whose price moves it; None = a stated price, or 1.
+        factor: USD per unit for a price of 1.
+        mark: USD per unit now, None = unknown: then it is in no sum.
+        a, b, c, d: exposure and equity as above.
+        x: exposure in USD as summed; value: equity in USD as summed, None = unknown.
+        sums: what its exposure is added to; shares: the same for a part (strategies).
+        coin: the holding an inverse position's PnL is paid into.
+        face, entry: of an inverse position, whose PnL is not linear in its mark.
+        pnl_coin: that PnL, in coin units, as counted in the holding.
+    """
+
+    __slots__ = (
+        "a",
+        "account",
+        "asset",
+        "b",
+        "c",
+        "coin",
+        "d",
+        "entry",
+        "face",
+        "factor",
+        "is_estimated",
+        "key",
+        "leg",
+        "mark",
+        "pnl_coin",
+        "position",
+        "pricer",
+        "shares",
+        "sums",
+        "value",
+        "x",
+    )
+
+    def __init__(self, account: str, key: PositionKey, leg: Leg | None) -> None:
+        self.account = account
+        self.key = key
+        self.leg = leg
+        self.asset = ""
+        self.position: Position | None = None
+        self.pricer: tuple[str, str] | None = None
+        self.factor = 1.0
+        self.mark: float | None = None
+        self.a = self.b = self.c = self.d = 0.0
+        self.x = 0.0
+        self.value: float | None = 0.0
+        self.sums: tuple[Aggregate, ...] = ()
+        self.shares: tuple[tuple[Aggregate, float], ...] = ()
+        self.coin: Line | None = None
+        self.face = 0.0
+        self.entry = 0.0
+        self.pnl_coin = 0.0
+        self.is_estimated = False
+
+
+def sector_of(settings: CoreSettings, underlying: str) -> str:
+    """Return an underlying's sector; one that is not mapped is its own."""
+    return settings.sectors.get(underlying, underlying)
+
+
+def groups_of(settings: CoreSettings, underlying: str) -> tuple[str, ...]:
+    """Return the groups an underlying is a member of."""
+    return tuple(name for name, members in settings.groups.items() if underlying in members)
+
+
+def unlisted(account: str, symbol: str) -> Instrument:
+    """Return a stand-in for an instrument that has not been loaded, read off its symbol."""
+    base, _, rest = symbol.partition("/")
+    quote, _, settle = rest.partition(":")
+    settle, _, expiry = settle.partition("-")
+    if not settle:
+        kind = InstrumentKind.SPOT
+    elif expiry[-2:] in {"-C", "-P"}:
+        kind = InstrumentKind.OPTION
+    else:
+        kind = InstrumentKind.INVERSE if settle == base else InstrumentKind.LINEAR
+    return Instrument(
+        account=account,
+        symbol=symbol,
+        underlying=base,
+        quote=quote or "USD",
+        settle=settle or quote or "USD",
+        kind=kind,
+        contract_value=Decimal(1),
+        tick=Decimal(0),
+        step=Decimal(0),
+        is_active=False,
+    )
+
+
+def coin_instrument(
+    view: View, account: str, asset: str, allowed: tuple[str, ...]
+) -> Instrument:
+    """Return the spot instrument a coin balance is a position in.
+
+    Configured instruments first, then active ones, then by quote; a coin without a market of
+    its own on the account is shown by its name and cannot be closed there.
+    """
+    listed = [
+        i
+        for i in view.marks.instruments.get(account, {}).values()
+        if i.kind is InstrumentKind.SPOT and base_of(i.symbol) == asset
+    ]
+    return min(
+        listed,
+        key=lambda i: (
+            i.symbol not in allowed,
+            not i.is_active,
+            _QUOTES.get(i.quote, len(_QUOTES)),
+            i.symbol,
+        ),
+        default=unlisted(account, asset),
+    )
+
+
+_QUOTES = {"USDT": 0, "USDC": 1, "USD": 2, "FDUSD": 3}
+
+
+def new_leg(settings: CoreSettings, account: str, key: PositionKey, instrument: Instrument) -> Leg:
+    """Return the shown side of a line, without figures yet."""
+    venue = settings.accounts[account].exchange if account in settings.accounts else account
+    underlying = instrument.underlying
+    return Leg(
+        key=key,
+        instrument=instrument,
+        venue=venue,
+        underlying=underlying,
+        sector=sector_of(settings, underlying),
+        groups=groups_of(settings, underlying),
+        quantity=0.0,
+        mark_usd=None,
+        notional_usd=None,
+        delta_usd=None,
+        is_spot=instrument.kind is InstrumentKind.SPOT,
+    )
+
+
+def position_line(
+    settings: CoreSettings, view: View, position: Position, quantity: float | None = None
+) -> Line:
+    """Build the line of a derivative position.
+
+    Args:
+        settings: sectors, groups, venues.
+        view: prices.
+        position: as the venue reports it.
+        quantity: another signed quantity to expose, for what-if; equity stays as it is.
+    """
+    account, key = position.account, position.key
+    listed = view.marks.instrument(account, position.symbol)
+    instrument = listed if listed is not None else unlisted(account, position.symbol)
+    line = Line(account, key, new_leg(settings, account, key, instrument))
+    line.position = position
+    line.pricer = (account, position.symbol)
+    quote = view.asset(account, instrument.quote)
+    line.factor = quote.value if quote is not None else 0.0
+    price = view.price(account, position.symbol)
+    held = float(position.quantity)
+    exposed = held if quantity is None else quantity
+    if instrument.kind is InstrumentKind.INVERSE:
+        line.b = exposed * line.factor
+        line.face, line.entry = held, float(position.entry_price or 0)
+        line.value = 0.0 if position.entry_price else None
+    elif instrument.kind is InstrumentKind.OPTION:
+        delta_usd = _option_delta_usd(view, instrument, position, exposed)
+        settle = view.asset(account, instrument.settle)
+        # The premium is paid out of the balance: an option is worth its mark, not its PnL.
+        line.factor = settle.value if settle is not None and delta_usd is not None else 0.0
+        line.b = delta_usd or 0.0
+        line.c = held
+    else:
+        line.a = exposed
+        line.c = held
+        known = _linear_base(view, instrument, position, line.factor)
+        line.d = known if known is not None else 0.0
+        line.value = 0.0 if known is not None else None
+    if price is not None and line.factor:
+        line.mark = price.value * line.factor
+        line.is_estimated = price.is_stale or price.account != account
+    return line
+
+
+def _linear_base(
+    view: View, instrument: Instrument, position: Position, quote_usd: float
+) -> float | None:
+    """Return the constant part of a linear position's PnL in USD, None = unknown.
+
+    From the entry price; else from the PnL the venue states at the mark it states.
+    """
+    quantity = float(position.quantity)
+    if position.entry_price is not None:
+        return -quantity * float(position.entry_price) * quote_usd
+    if position.unrealized_pnl is None or position.venue_mark is None:
+        return None
+    settle = view.asset(position.account, instrument.settle)
+    if settle is None:
+        return None
+    return (
+        float(position.unrealized_pnl) * settle.value
+        - quantity * float(position.venue_mark) * quote_usd
+    )
+
+
+def _option_delta_usd(
+    view: View, instrument: Instrument, position: Position, quantity: float
+) -> float | None:
+    quote = view.marks.quote(position.account, position.symbol)
+    delta = quote.delta if quote is not None and quote.delta is not None else position.delta
+    underlying = view.asset(position.account, instrument.underlying)
+    if delta is None or underlying is None:
+        return None
+    return quantity * delta * underlying.value * float(instrument.underlying_per_base)
+
+
+def holding_line(
+    settings: CoreSettings, view: View, account: str, asset: str, total: float
+) -> Line:
+    """Build the line of an asset an account holds: cash, or a coin that is a position.
+
+    Args:
+        settings: sectors, groups, spot policy.
+        view: prices.
+        account: who holds it.
+        asset: what.
+        total: wallet balance in asset units, without PnL of inverse positions.
+    """
+    if is_cash(asset):
+        # Priced with every refresh rather than by ticks: all lines quoted in it move with it.
+        line = Line(account, PositionKey(account, asset, PositionSide.NET), None)
+        line.mark = view.cash(account, asset).value
+    else:
+        line = _coin_line(settings, view, account, asset)
+    line.asset = asset
+    line.a = line.c = total
+    return line
+
+
+def _coin_line(settings: CoreSettings, view: View, account: str, asset: str) -> Line:
+    allowed = settings.accounts[account].instruments if account in settings.accounts else ()
+    instrument = coin_instrument(view, account, asset, allowed)
+    key = PositionKey(account, instrument.symbol, PositionSide.NET)
+    line = Line(account, key, new_leg(settings, account, key, instrument))
+    found = view.asset(account, asset)
+    line.mark = found.value if found is not None else None
+    line.pricer = view.market(account, asset)
+    price = view.price(*line.pricer) if line.pricer is not None else None
+    if price is not None and line.mark is not None:
+        line.factor = line.mark / price.value
+        line.is_estimated = price.is_stale
+    return line

@@ -1,0 +1,384 @@
+"""Sub-state of the prices: per account, instrument and source, with two clocks each.
+
+What a price must be to count as a source, and which sources are independent of each other (spec
+section 2), lives here. What is exposed to it lives in `exposure`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from riskbot.core import actions, events
+from riskbot.core.model import Instrument, InstrumentKind, PriceSource
+from riskbot.core.plain import from_plain, to_plain
+
+AGREEMENT = 0.001
+"""A REST price within this share of the known one shows that the known one still holds."""
+
+DISAGREEMENT = 0.01
+"""Sources that differ by this share or more disagree (spec section 2)."""
+
+_REST_LAG_MS = 1_000
+"""A REST read without a venue time may be older than a pushed price by this much."""
+
+_TICK_TOLERANCE = 1e-3
+"""Share of a tick that float arithmetic may be off a tick."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """One source's price.
+
+    Attributes:
+        price: quote units per base unit, finite, > 0.
+        seen_ms: when a frame last carried it.
+        venue_ms: the venue's time in that frame, None = not stated.
+        moved_ms: when a frame last came whose venue time had advanced; the same as `seen_ms`
+            where none is stated.
+    """
+
+    price: float
+    seen_ms: int
+    venue_ms: int | None
+    moved_ms: int
+
+    def is_fresh(self, now_ms: int, stale_ms: int) -> bool:
+        """Whether both clocks are young enough: a frozen venue time is as stale as silence."""
+        return now_ms - self.seen_ms <= stale_ms and now_ms - self.moved_ms <= stale_ms
+
+
+class Price(NamedTuple):
+    """A usable price in quote units and where it comes from.
+
+    Attributes:
+        is_stale: no fresh source; the last known one.
+        account: whose venue said it.
+    """
+
+    value: float
+    source: PriceSource
+    account: str
+    is_stale: bool = False
+
+
+class AssetPrice(NamedTuple):
+    """USD per unit of an asset; `is_assumed` = nobody states it, it is taken as 1."""
+
+    value: float
+    is_assumed: bool = False
+
+
+@dataclass(slots=True)
+class Quote:
+    """All that is known of one instrument's price on one account's venue."""
+
+    mark: Seen | None = None
+    index: Seen | None = None
+    book: Seen | None = None
+    last: Seen | None = None
+    rest: Seen | None = None
+    bid: float | None = None
+    ask: float | None = None
+    bid_quantity: float | None = None
+    ask_quantity: float | None = None
+    delta: float | None = None
+    gamma: float | None = None
+    vega: float | None = None
+
+    def best(self, now_ms: int, stale_ms: int) -> tuple[Seen, PriceSource, bool] | None:
+        """Return the best price, its source, and whether it is stale; None = never priced.
+
+        Mark, else index, else book mid, else last; a stale one only when all are.
+        """
+        newest: tuple[Seen, PriceSource] | None = None
+        for source, seen in self.sources():
+            if seen.is_fresh(now_ms, stale_ms):
+                return seen, source, False
+            if newest is None or seen.seen_ms > newest[0].seen_ms:
+                newest = seen, source
+        return (*newest, True) if newest is not None else None
+
+    def sources(self) -> Iterator[tuple[PriceSource, Seen]]:
+        """Yield the sources that ever spoke, best first."""
+        if self.mark is not None:
+            yield PriceSource.MARK, self.mark
+        if self.index is not None:
+            yield PriceSource.INDEX, self.index
+        if self.book is not None:
+            yield PriceSource.BOOK, self.book
+        if self.last is not None:
+            yield PriceSource.LAST, self.last
+
+
+@dataclass(slots=True)
+class StatedPrice:
+    """An asset's price as a venue states it."""
+
+    price_usd: float
+    seen_ms: int
+
+
+@dataclass(slots=True)
+class Marks:
+    """All prices.
+
+    Attributes:
+        venues: exchange id by account: two accounts of one venue are one source.
+        stale_ms: age past which a price is no source.
+        instruments: by account and symbol, as loaded.
+        twins: (account, symbol) of the instruments that are the same thing at different venues.
+        assets: prices of assets by account as its venue states them.
+    """
+
+    venues: dict[str, str] = field(default_factory=dict)
+    stale_ms: int = 5_000
+    quotes: dict[str, dict[str, Quote]] = field(default_factory=dict)
+    instruments: dict[str, dict[str, Instrument]] = field(default_factory=dict)
+    twins: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    assets: dict[str, dict[str, StatedPrice]] = field(default_factory=dict)
+
+    # ------------------------------------------------------------ folding
+
+    def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        """Fold a record; those without prices are ignored."""
+        match record:
+            case events.PricesUpdated():
+                self.take(record, now_ms)
+            case events.AssetPriced():
+                self._state_asset(record.account, record.asset, record.price_usd, now_ms)
+            case events.AccountSnapshotReceived() | events.BalancesUpdated():
+                for balance in record.balances:
+                    if balance.price_usd is not None:
+                        self._state_asset(record.account, balance.asset, balance.price_usd, now_ms)
+            case events.InstrumentsLoaded():
+                self._list(record.account, record.instruments)
+            case events.FeedAlive(feed="prices", symbol=str() as symbol):
+                self._touch(record.account, symbol, now_ms)
+            case _:
+                pass
+
+    def _list(self, account: str, instruments: tuple[Instrument, ...]) -> None:
+        listed = self.instruments.setdefault(account, {})
+        for instrument in instruments:
+            listed[instrument.symbol] = instrument
+            twins = self.twins.setdefault(_thing(instrument), [])
+            if (account, instrument.symbol) not in twins:
+                twins.append((account, instrument.symbol))
+
+    def _state_asset(self, account: str, asset: str, price: float, now_ms: int) -> None:
+        if _is_price(price):
+            self.assets.setdefault(account, {})[asset] = StatedPrice(price, now_ms)
+
+    def _touch(self, account: str, symbol: str, now_ms: int) -> None:
+        quote = self.quote(account, symbol)
+        for _, seen in quote.sources() if quote is not None else ():
+            seen.seen_ms = seen.moved_ms = now_ms
+
+    def take(self, frame: events.PricesUpdated, now_ms: int) -> Quote:
+        """Take a frame's prices as far as they are sane, and return the quote."""
+        of_account = self.quotes.get(frame.account)
+        if of_account is None:
+            of_account = self.quotes[frame.account] = {}
+        quote = of_account.get(frame.symbol)
+        if quote is None:
+            quote = of_account[frame.symbol] = Quote()
+        if frame.mark is not None:
+            quote.mark = _seen(quote.mark, frame.mark, frame, now_ms)
+        if frame.index is not None:
+            quote.index = _seen(quote.index, frame.index, frame, now_ms)
+        if frame.bid is not None or frame.ask is not None:
+            self._take_book(quote, frame, now_ms)
+        if frame.last is not None and self._is_on_tick(frame, frame.last):
+            quote.last = _seen(quote.last, frame.last, frame, now_ms)
+        if frame.delta is not None:
+            quote.delta, quote.gamma, quote.vega = frame.delta, frame.gamma, frame.vega
+        if frame.is_rest:
+            _take_rest(quote, frame, now_ms)
+        return quote
+
+    def _take_book(self, quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
+        bid = frame.bid if frame.bid is not None else quote.bid
+        ask = frame.ask if frame.ask is not None else quote.ask
+        if bid is None or ask is None:
+            quote.bid, quote.ask = bid, ask
+            return
+        if not (_is_price(bid) and _is_price(ask) and bid < ask):
+            # A crossed or broken book is no source until a whole one comes.
+            quote.book = quote.bid = quote.ask = None
+            return
+        if not (self._is_on_tick(frame, bid) and self._is_on_tick(frame, ask)):
+            quote.book = None
+            return
+        quote.bid, quote.ask = bid, ask
+        quote.bid_quantity, quote.ask_quantity = frame.bid_quantity, frame.ask_quantity
+        quote.book = _seen(quote.book, (bid + ask) / 2, frame, now_ms)
+
+    def _is_on_tick(self, frame: events.PricesUpdated, price: float) -> bool:
+        instrument = self.instrument(frame.account, frame.symbol)
+        if instrument is None or not instrument.tick or not math.isfinite(price):
+            return True
+        ticks = price / float(instrument.tick)
+        return abs(ticks - round(ticks)) <= _TICK_TOLERANCE
+
+    # ------------------------------------------------------------ reading
+
+    def instrument(self, account: str, symbol: str) -> Instrument | None:
+        """Return an instrument as its venue lists it."""
+        listed = self.instruments.get(account)
+        return listed.get(symbol) if listed is not None else None
+
+    def quote(self, account: str, symbol: str) -> Quote | None:
+        """Return what is known of an instrument's price."""
+        of_account = self.quotes.get(account)
+        return of_account.get(symbol) if of_account is not None else None
+
+    def best(self, account: str, symbol: str, now_ms: int) -> Price | None:
+        """Return the best price: own fresh, else another's fresh, else the last known.
+
+        Another's is of the same underlying, quote and kind, scaled to this instrument's units.
+        """
+        quote = self.quote(account, symbol)
+        own = quote.best(now_ms, self.stale_ms) if quote is not None else None
+        if own is not None and not own[2]:
+            return Price(own[0].price, own[1], account)
+        other = next(self._others(account, symbol, now_ms), None)
+        if other is not None:
+            return other
+        return Price(own[0].price, own[1], account, is_stale=True) if own is not None else None
+
+    def is_blind(self, account: str, symbol: str, now_ms: int) -> bool:
+        """Whether the account's own venue has no fresh price of it: BLIND(price)."""
+        quote = self.quote(account, symbol)
+        own = quote.best(now_ms, self.stale_ms) if quote is not None else None
+        return own is None or own[2]
+
+    def sources(self, account: str, symbol: str, now_ms: int) -> list[Price]:
+        """Return the fresh sources that are independent of each other, best first.
+
+        Mark, index and book mid of a derivative; mid and last of a spot instrument; then other
+        venues' prices of the same underlying, quote and kind.
+        """
+        instrument = self.instrument(account, symbol)
+        is_spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
+        without = PriceSource.INDEX if is_spot else PriceSource.LAST
+        quote = self.quote(account, symbol)
+        own = [
+            Price(seen.price, source, account)
+            for source, seen in (quote.sources() if quote is not None else ())
+            if source is not without and seen.is_fresh(now_ms, self.stale_ms)
+        ]
+        venue = self.venues.get(account, account)
+        others = [
+            price
+            for price in self._others(account, symbol, now_ms)
+            if self.venues.get(price.account, price.account) != venue
+        ]
+        return own + others
+
+    def second(
+        self, account: str, symbol: str, now_ms: int, *, read_since_ms: int | None = None
+    ) -> Price | None:
+        """Return a second independent source, None if the best one stands alone.
+
+        Args:
+            account: whose instrument.
+            symbol: of the instrument.
+            now_ms: UTC ms.
+            read_since_ms: a REST re-read counts as a source if it came after this; None = not.
+        """
+        found = self.sources(account, symbol, now_ms)
+        if len(found) > 1:
+            return found[1]
+        quote = self.quote(account, symbol)
+        rest = quote.rest if quote is not None else None
+        if rest is None or read_since_ms is None or rest.seen_ms < read_since_ms:
+            return None
+        if not rest.is_fresh(now_ms, self.stale_ms):
+            return None
+        return Price(rest.price, PriceSource.REST, account)
+
+    def disagreement(self, account: str, symbol: str, now_ms: int) -> float | None:
+        """Return how far fresh independent sources are apart (max/min - 1), None below two."""
+        values = [price.value for price in self.sources(account, symbol, now_ms)]
+        return max(values) / min(values) - 1 if len(values) > 1 else None
+
+    def _others(self, account: str, symbol: str, now_ms: int) -> Iterator[Price]:
+        """Yield fresh prices of the same thing elsewhere, other venues before own accounts."""
+        own = self.instrument(account, symbol)
+        if own is None:
+            return
+        twins = self.twins.get(_thing(own), [])
+        venue = self.venues.get(account, account)
+        for name, listed in sorted(
+            twins, key=lambda twin: (self.venues.get(twin[0], twin[0]) == venue, twin)
+        ):
+            quote = self.quote(name, listed) if name != account else None
+            best = quote.best(now_ms, self.stale_ms) if quote is not None else None
+            if best is not None and not best[2]:
+                other = self.instruments[name][listed]
+                scale = float(own.underlying_per_base / other.underlying_per_base)
+                yield Price(best[0].price * scale, best[1], name)
+
+    # ------------------------------------------------------------ checkpoints
+
+    def dump(self) -> dict[str, Any]:
+        """Return JSON values for a checkpoint."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Marks:
+        """Return what `dump` wrote."""
+        state: Marks = from_plain(cls, data)
+        return state
+
+
+def _is_price(value: float) -> bool:
+    return math.isfinite(value) and value > 0
+
+
+def _thing(instrument: Instrument) -> str:
+    # A dated future is another thing than the perpetual, and than one of another date.
+    expiry = instrument.symbol.partition(":")[2].partition("-")[2]
+    return f"{instrument.underlying}|{instrument.quote}|{instrument.kind}|{expiry}"
+
+
+def _seen(old: Seen | None, price: float, frame: events.PricesUpdated, now_ms: int) -> Seen | None:
+    """Return the source after a frame; what is insane, late or unproven leaves it as it was."""
+    if not _is_price(price):
+        return old
+    if old is None:
+        return Seen(price, now_ms, frame.venue_ms, now_ms)
+    if frame.is_rest and not _is_news(old, frame, now_ms):
+        # Read over REST without a newer venue time: it can only show that the price still holds.
+        if abs(price / old.price - 1) <= AGREEMENT:
+            old.seen_ms = old.moved_ms = now_ms
+        return old
+    venue_ms = frame.venue_ms
+    if venue_ms is None or old.venue_ms is None or venue_ms > old.venue_ms:
+        old.venue_ms = venue_ms
+        old.moved_ms = now_ms
+    elif venue_ms < old.venue_ms:
+        return old
+    old.price = price
+    old.seen_ms = now_ms
+    return old
+
+
+def _is_news(old: Seen, frame: events.PricesUpdated, now_ms: int) -> bool:
+    if frame.venue_ms is not None and old.venue_ms is not None:
+        return frame.venue_ms > old.venue_ms
+    return now_ms - old.seen_ms > _REST_LAG_MS
+
+
+def _take_rest(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
+    mid = None
+    if frame.bid is not None and frame.ask is not None and 0 < frame.bid < frame.ask:
+        mid = (frame.bid + frame.ask) / 2
+    for price in (frame.mark, frame.index, mid, frame.last):
+        if price is not None and _is_price(price):
+            quote.rest = Seen(price, now_ms, frame.venue_ms, now_ms)
+            return

@@ -1,0 +1,367 @@
+"""From "be flat", "be at target", "be hedged" to targets per position key.
+
+Targets are signed quantities in the unit of `Position.quantity`, never across zero from the
+present. How they become orders is `sizing`; when they are sent is `campaign`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from riskbot.core.duty import Target
+from riskbot.core.exposure import Leg, Pair, ScopeBook
+from riskbot.core.limits._base import Limit
+from riskbot.core.model import Instrument, InstrumentKind, PositionKey
+from riskbot.core.settings import HedgeSettings
+
+USD_TOLERANCE = 0.01
+
+_Weight = Callable[["_Virtual"], float]
+"""What a closed dollar of a leg takes off the measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken limit a plan must answer.
+
+    Attributes:
+        key: key in breach (underlying, sector, account subject, `+`/`-`), empty for the scope.
+        measured: its figure now, in the measure's unit.
+    """
+
+    scope: str
+    limit: Limit
+    key: str
+    measured: float
+
+
+@dataclass(slots=True)
+class _Virtual:
+    """A leg while a plan is made: what of its notional is still there, and what is matched."""
+
+    leg: Leg
+    quantity: Decimal
+    closable: Decimal
+    left_usd: float
+    matched_usd: float = 0.0
+
+    @property
+    def key(self) -> PositionKey:
+        return self.leg.key
+
+    @property
+    def free_usd(self) -> float:
+        """What may be closed of it without touching a hedge, USD, >= 0."""
+        return max(min(abs(self.left_usd) - self.matched_usd, self.closable_usd), 0.0)
+
+    @property
+    def closable_usd(self) -> float:
+        start = abs(self.leg.notional_usd or 0.0)
+        if not self.quantity or not self.leg.is_closable:
+            return 0.0
+        gone = start - abs(self.left_usd)
+        return max(start * float(self.closable / abs(self.quantity)) - gone, 0.0)
+
+    def close(self, usd: float) -> float:
+        """Take up to `usd` off the leg and return what was taken."""
+        taken = min(usd, abs(self.left_usd), self.closable_usd)
+        self.left_usd -= taken if self.left_usd > 0 else -taken
+        return taken
+
+
+@dataclass(slots=True)
+class Holdings:
+    """Native quantities beside the Book's legs: what is held, and what of it can be closed.
+
+    Attributes:
+        quantity: signed, by position key.
+        closable: >= 0, by position key (spot: the free balance).
+    """
+
+    quantity: Mapping[PositionKey, Decimal]
+    closable: Mapping[PositionKey, Decimal]
+    instruments: Mapping[PositionKey, Instrument] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- flatten
+
+
+def flatten_targets(
+    book: ScopeBook, holdings: Holdings, accounts: Iterable[str], symbol: str | None = None
+) -> tuple[Target, ...]:
+    """Return a target for every leg of these accounts: zero, or kept with its reason.
+
+    A pair of which one leg cannot be closed keeps the matched quantity of both: to close one
+    side of a hedge alone would open the risk it was there to cancel.
+
+    Args:
+        symbol: only this instrument (and the other leg of its pair).
+    """
+    wanted = set(accounts)
+    kept = _kept_by_pairs(book, wanted)
+    legs = [leg for leg in book.legs if leg.key.account in wanted]
+    if symbol is not None:
+        legs = _with_partners(book.pairs, legs, symbol)
+    legs.sort(key=lambda leg: -abs(leg.risk_usd or leg.notional_usd or 0.0))
+    return tuple(_flat_target(leg, holdings, kept.get(leg.key)) for leg in legs)
+
+
+def _with_partners(pairs: list[Pair], legs: list[Leg], symbol: str) -> list[Leg]:
+    keys = {leg.key for leg in legs if leg.key.symbol == symbol}
+    for pair in pairs:
+        if keys & set(pair.keys):
+            keys |= set(pair.keys)
+    return [leg for leg in legs if leg.key in keys]
+
+
+def _kept_by_pairs(book: ScopeBook, accounts: set[str]) -> dict[PositionKey, tuple[float, str]]:
+    """Return base units kept, and why, of every leg whose partner cannot be closed."""
+    legs = {leg.key: leg for leg in book.legs}
+    kept: dict[PositionKey, tuple[float, str]] = {}
+    for pair in book.pairs:
+        stuck = [
+            key
+            for key in pair.keys
+            if key not in legs or not legs[key].is_closable or key.account not in accounts
+        ]
+        if not stuck:
+            continue
+        for key in pair.keys:
+            if key not in stuck:
+                kept[key] = (pair.quantity, f"hedges {stuck[0].symbol} on {stuck[0].account}")
+    return kept
+
+
+def _flat_target(leg: Leg, holdings: Holdings, pair_kept: tuple[float, str] | None) -> Target:
+    quantity = holdings.quantity.get(leg.key, Decimal(0))
+    if not leg.is_closable:
+        return Target(leg.key, quantity, note=leg.kept_reason, kept=True)
+    if leg.is_dust:
+        return Target(leg.key, quantity, note="dust, below the venue's minimum", kept=True)
+    if pair_kept is None or not leg.quantity:
+        stays = abs(quantity) - holdings.closable.get(leg.key, abs(quantity))
+        note = "not free at the venue" if stays > 0 else ""
+        return Target(leg.key, _signed(max(stays, Decimal(0)), quantity), note=note)
+    base_kept, note = pair_kept
+    share = min(Decimal(repr(base_kept / abs(leg.quantity))), Decimal(1))
+    # Keep at least the matched part: the remainder is rounded up to the step.
+    amount = min(ceil_to_step(abs(quantity) * share, leg.instrument.step), abs(quantity))
+    return Target(leg.key, _signed(amount, quantity), note=note, kept=amount == abs(quantity))
+
+
+# ---------------------------------------------------------------- reduce
+
+
+def reduce_targets(
+    book: ScopeBook, holdings: Holdings, breaches: Iterable[Breach]
+) -> tuple[Target, ...]:
+    """Return the smallest set of closes that brings every measure to its target, jointly.
+
+    Largest contributors first; what is matched in a hedged pair goes last and both legs
+    together. Only legs of the book given are touched.
+    """
+    virtual = _virtual_legs(book, holdings)
+    for breach in breaches:
+        _answer(book, virtual, breach)
+    targets = [_reduced(v) for v in virtual.values() if _is_touched(v)]
+    targets.sort(key=lambda pair: -pair[0])
+    return tuple(target for _, target in targets)
+
+
+def _virtual_legs(book: ScopeBook, holdings: Holdings) -> dict[PositionKey, _Virtual]:
+    virtual = {
+        leg.key: _Virtual(
+            leg,
+            holdings.quantity.get(leg.key, Decimal(0)),
+            holdings.closable.get(leg.key, Decimal(0)),
+            leg.notional_usd or 0.0,
+        )
+        for leg in book.legs
+        if not leg.is_dust
+    }
+    for pair in book.pairs:
+        for key in pair.keys:
+            if key in virtual and virtual[key].leg.mark_usd:
+                virtual[key].matched_usd += pair.quantity * (virtual[key].leg.mark_usd or 0.0)
+    return virtual
+
+
+def _answer(book: ScopeBook, virtual: dict[PositionKey, _Virtual], breach: Breach) -> None:
+    legs = [v for v in virtual.values() if _concerns(breach, v)]
+    if breach.limit.name in {"net_exposure", "net_delta"}:
+        _close_net(legs, breach, book)
+        return
+    weight: _Weight = _risk_weight if breach.limit.name == "stop_risk" else _unit_weight
+    total = sum(abs(v.left_usd) * weight(v) for v in legs)
+    excess = total - _target_usd(book, breach, legs)
+    excess = _close_free(legs, excess, weight)
+    if excess > USD_TOLERANCE:
+        _close_pairs(book.pairs, virtual, legs, excess, weight)
+
+
+def _unit_weight(_virtual: _Virtual) -> float:
+    return 1.0
+
+
+def _risk_weight(virtual: _Virtual) -> float:
+    notional = abs(virtual.leg.notional_usd or 0.0)
+    return (virtual.leg.risk_usd or 0.0) / notional if notional else 0.0
+
+
+def _concerns(breach: Breach, virtual: _Virtual) -> bool:
+    """Whether a leg contributes to the broken measure."""
+    leg, key, name = virtual.leg, breach.key, breach.limit.name
+    if not key or name in {"net_exposure", "gross_exposure"}:
+        return True
+    if name in {"maintenance_margin", "leverage"}:
+        account, _, symbol = key.partition("|")
+        return leg.key.account == account and symbol in {"", leg.key.symbol}
+    return key in {
+        leg.underlying,
+        leg.sector,
+        leg.key.symbol,
+        f"{leg.key.account}|{leg.key.symbol}",
+        f"{leg.key.account}|{leg.key.symbol}|{leg.key.side.value}",
+        *leg.groups,
+    }
+
+
+def _target_usd(book: ScopeBook, breach: Breach, legs: list[_Virtual]) -> float:
+    """Return what the summed contribution of the legs must come down to, USD."""
+    wanted = breach.limit.allowed * breach.limit.target
+    if breach.limit.name in _PROPORTIONAL:
+        # Margin and statistics scale with the positions they stand on.
+        present = sum(abs(v.leg.notional_usd or 0.0) for v in legs)
+        return present * wanted / breach.measured if breach.measured > 0 else present
+    return wanted * max(book.capital_usd or 0.0, 0.0)
+
+
+_PROPORTIONAL = frozenset(
+    {"maintenance_margin", "value_at_risk", "expected_shortfall", "stress_loss", "exit_cost"}
+)
+
+
+def _close_free(legs: list[_Virtual], excess: float, weight: _Weight) -> float:
+    for virtual in sorted(legs, key=lambda v: -v.free_usd * weight(v)):
+        if excess <= USD_TOLERANCE:
+            return excess
+        if (w := weight(virtual)) > 0:
+            excess -= virtual.close(min(virtual.free_usd, excess / w)) * w
+    return excess
+
+
+def _close_pairs(
+    pairs: list[Pair],
+    virtual: dict[PositionKey, _Virtual],
+    legs: list[_Virtual],
+    excess: float,
+    weight: _Weight,
+) -> None:
+    concerned = {v.key for v in legs}
+    for pair in sorted(pairs, key=lambda p: -abs(p.hedged_delta_usd)):
+        both = [virtual[key] for key in pair.keys if key in virtual]
+        counted = sum(weight(v) for v in both if v.key in concerned)
+        if excess <= USD_TOLERANCE or counted <= 0 or len(both) < len(pair.keys):
+            continue
+        # Both legs shrink alike, so that what is left stays hedged.
+        amount = min(excess / counted, *(min(abs(v.left_usd), v.closable_usd) for v in both))
+        for v in both:
+            v.close(amount)
+            v.matched_usd = max(v.matched_usd - amount, 0.0)
+        excess -= amount * counted
+
+
+def _close_net(legs: list[_Virtual], breach: Breach, book: ScopeBook) -> None:
+    net = sum(v.left_usd for v in legs)
+    wanted = breach.limit.allowed * breach.limit.target
+    if breach.limit.unit == "ratio":
+        wanted *= max(book.capital_usd or 0.0, 0.0)
+    excess = abs(net) - wanted
+    same = [v for v in legs if v.left_usd * net > 0]
+    for virtual in sorted(same, key=lambda v: -v.free_usd):
+        if excess <= USD_TOLERANCE:
+            return
+        excess -= virtual.close(min(virtual.free_usd, excess))
+
+
+def _is_touched(virtual: _Virtual) -> bool:
+    return abs(virtual.leg.notional_usd or 0.0) - abs(virtual.left_usd) > USD_TOLERANCE
+
+
+def _reduced(virtual: _Virtual) -> tuple[float, Target]:
+    """Return (USD closed, target) of a leg the plan touched."""
+    start = abs(virtual.leg.notional_usd or 0.0)
+    closed_usd = start - abs(virtual.left_usd)
+    instrument, quantity = virtual.leg.instrument, abs(virtual.quantity)
+    amount = ceil_to_step(quantity * Decimal(repr(closed_usd / start)), instrument.step)
+    amount = min(amount, virtual.closable)
+    left = quantity - amount
+    if 0 < left and _is_below_minimum(instrument, left, virtual.leg):
+        # A rest too small to be closed later is closed now.
+        left = max(quantity - virtual.closable, Decimal(0))
+    return closed_usd, Target(virtual.key, _signed(left, virtual.quantity))
+
+
+def _is_below_minimum(instrument: Instrument, amount: Decimal, leg: Leg) -> bool:
+    if amount < instrument.min_quantity:
+        return True
+    if not instrument.min_notional or not leg.mark_usd:
+        return False
+    value = float(amount)
+    if instrument.kind is not InstrumentKind.INVERSE:
+        value *= leg.mark_usd
+    return value < float(instrument.min_notional)
+
+
+# ---------------------------------------------------------------- hedge
+
+
+def hedge_target(
+    hedge: HedgeSettings,
+    instrument: Instrument,
+    mark_usd: float,
+    present: Decimal,
+    offset_usd: float,
+    key: PositionKey,
+) -> Target | None:
+    """Return the hedge position that offsets a USD delta, rounded down; None = too small.
+
+    Args:
+        present: signed quantity of the hedge instrument now.
+        offset_usd: signed delta the hedge must add (negative = sell).
+
+    Returns:
+        A target whose notional stays within `hedge.max_usd`.
+    """
+    unit_usd = 1.0 if instrument.kind is InstrumentKind.INVERSE else mark_usd
+    now_usd = float(present) * unit_usd
+    wanted_usd = max(min(now_usd + offset_usd, hedge.max_usd), -hedge.max_usd)
+    change = floor_to_step(Decimal(repr(abs(wanted_usd - now_usd) / unit_usd)), instrument.step)
+    sign = 1 if wanted_usd > now_usd else -1
+    too_small = float(change) * unit_usd < float(instrument.min_notional)
+    if change <= 0 or change < instrument.min_quantity or too_small:
+        return None
+    return Target(key, present + sign * change)
+
+
+# ---------------------------------------------------------------- rounding
+
+
+def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:
+    """Round a quantity >= 0 down to the step; the quantity itself when there is no step."""
+    if step <= 0:
+        return quantity
+    return (quantity / step).to_integral_value(ROUND_FLOOR) * step
+
+
+def ceil_to_step(quantity: Decimal, step: Decimal) -> Decimal:
+    """Round a quantity >= 0 up to the step; the quantity itself when there is no step."""
+    if step <= 0:
+        return quantity
+    return (quantity / step).to_integral_value(ROUND_CEILING) * step
+
+
+def _signed(amount: Decimal, like: Decimal) -> Decimal:
+    return amount if like >= 0 else -amount

@@ -1,0 +1,134 @@
+"""Price views: one consistent answer to "what is it worth" for a whole measurement.
+
+`View` takes each instrument's best price, `SecondView` a second independent one, to confirm a
+breach. The prices themselves live in `marks`.
+"""
+
+from __future__ import annotations
+
+from riskbot.core.assets import USD, is_cash
+from riskbot.core.marks import AssetPrice, Marks, Price
+from riskbot.core.model import Instrument, InstrumentKind
+
+STATED_FRESH_MS = 60_000
+"""Age up to which a venue's own price of an asset goes before a market's."""
+
+_PREFERRED_QUOTES = (USD, "USDT", "USDC", "FDUSD")
+
+
+class View:
+    """Best prices at one moment."""
+
+    def __init__(self, marks: Marks, now_ms: int) -> None:
+        self.marks = marks
+        self.now_ms = now_ms
+
+    def price(self, account: str, symbol: str) -> Price | None:
+        """Return the price of an instrument in quote units, None = never priced."""
+        return self.marks.best(account, symbol, self.now_ms)
+
+    def cash(self, account: str, asset: str) -> AssetPrice:
+        """Return USD per unit of fiat or a stablecoin.
+
+        The venue's own figure, else a spot market on any venue, else 1, marked assumed.
+        """
+        if asset == USD:
+            return AssetPrice(1.0)
+        stated = self.marks.assets.get(account, {}).get(asset)
+        if stated is not None and self.now_ms - stated.seen_ms <= STATED_FRESH_MS:
+            return AssetPrice(stated.price_usd)
+        market = self.market(account, asset)
+        if market is not None:
+            price = self.price(*market)
+            quote = self.marks.instruments[market[0]][market[1]].quote
+            if price is not None:
+                in_usd = self.cash(account, quote) if quote == USD else self._stated(account, quote)
+                return AssetPrice(price.value * in_usd.value, in_usd.is_assumed)
+        return self._stated(account, asset)
+
+    def _stated(self, account: str, asset: str) -> AssetPrice:
+        # Any venue's figure, however old, before the assumption.
+        names = [account, *sorted(self.marks.assets)]
+        for name in names:
+            stated = self.marks.assets.get(name, {}).get(asset)
+            if stated is not None:
+                return AssetPrice(stated.price_usd)
+        return AssetPrice(1.0, is_assumed=True)
+
+    def asset(self, account: str, asset: str) -> AssetPrice | None:
+        """Return USD per unit of any asset, None = unknown."""
+        if is_cash(asset):
+            return self.cash(account, asset)
+        market = self.market(account, asset)
+        price = self.price(*market) if market is not None else None
+        if market is not None and price is not None:
+            quote = self.marks.instruments[market[0]][market[1]]
+            in_usd = self.cash(account, quote.quote).value
+            return AssetPrice(price.value * in_usd / float(quote.underlying_per_base))
+        stated = self.marks.assets.get(account, {}).get(asset)
+        return AssetPrice(stated.price_usd) if stated is not None else None
+
+    def market(self, account: str, asset: str) -> tuple[str, str] | None:
+        """Return (account, symbol) of the instrument that prices an asset, None = none listed.
+
+        Own spot, own derivative (for coins), the venue's own figure (then None is returned and
+        `asset` uses it), then other accounts' spot and derivatives. Quoted in cash only.
+        """
+        own = self._market_of(account, asset)
+        if own is not None:
+            return own
+        if asset in self.marks.assets.get(account, {}):
+            return None
+        for name in sorted(self.marks.instruments):
+            found = self._market_of(name, asset) if name != account else None
+            if found is not None:
+                return found
+        return None
+
+    def _market_of(self, account: str, asset: str) -> tuple[str, str] | None:
+        rows = [
+            (_rank(listed), listed.symbol)
+            for listed in self.marks.instruments.get(account, {}).values()
+            if _prices(listed, asset)
+        ]
+        return (account, min(rows)[1]) if rows else None
+
+
+class SecondView(View):
+    """A second independent source of each instrument.
+
+    Attributes:
+        lone: (account, symbol) that have one source only, measured at that one.
+    """
+
+    def __init__(self, marks: Marks, now_ms: int, *, read_since_ms: int | None = None) -> None:
+        super().__init__(marks, now_ms)
+        self.read_since_ms = read_since_ms
+        self.lone: set[tuple[str, str]] = set()
+
+    def price(self, account: str, symbol: str) -> Price | None:
+        """Return the second source; the best price where there is none, noted in `lone`."""
+        found = self.marks.second(account, symbol, self.now_ms, read_since_ms=self.read_since_ms)
+        if found is None:
+            self.lone.add((account, symbol))
+            return super().price(account, symbol)
+        return found
+
+
+def _prices(instrument: Instrument, asset: str) -> bool:
+    if not is_cash(instrument.quote) or instrument.quote == asset:
+        return False
+    if instrument.kind is InstrumentKind.SPOT:
+        return instrument.symbol.partition("/")[0] == asset
+    # A dated future is off the coin's price by its basis, an option is no price of it at all.
+    is_perpetual = "-" not in instrument.symbol.partition(":")[2]
+    return is_perpetual and instrument.underlying == asset and not is_cash(asset)
+
+
+def _rank(instrument: Instrument) -> tuple[bool, bool, int, str]:
+    quote = instrument.quote
+    preference = (
+        _PREFERRED_QUOTES.index(quote) if quote in _PREFERRED_QUOTES else len(_PREFERRED_QUOTES)
+    )
+    is_derivative = instrument.kind is not InstrumentKind.SPOT
+    return (not instrument.is_active, is_derivative, preference, quote)

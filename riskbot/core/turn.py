@@ -1,0 +1,83 @@
+"""One turn of the engine: the actions it has decided so far, and what deciding needs.
+
+Every action is folded the moment it is decided, so later decisions of the turn see it; that is
+also what makes the live state equal to the fold of the journal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from riskbot.core import actions
+from riskbot.core.model import Mode
+
+if TYPE_CHECKING:
+    from riskbot.core.duty import Intent
+    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.settings import CoreSettings
+    from riskbot.core.state import State
+
+RISKBOT = "riskbot"
+"""The actor of riskbot's own decisions."""
+
+
+class Turn:
+    """What one call of `Engine.handle` hands from decision to decision.
+
+    Attributes:
+        now_ms: UTC ms, the only time there is.
+        out: actions decided so far, in order.
+        received_ns: monotonic stamp of the frame that is handled, 0 = none.
+        ended: intents that came to their end in this turn.
+        scopes: the Book by scope, measured once per turn; None = not measured in this turn.
+    """
+
+    def __init__(self, state: State, settings: CoreSettings, now_ms: int) -> None:
+        self.state = state
+        self.settings = settings
+        self.now_ms = now_ms
+        self.out: list[actions.Action] = []
+        self.scopes: dict[str, ScopeBook] | None = None
+        self.received_ns = 0
+        self.ended: list[Intent] = []
+
+    @property
+    def is_enforcing(self) -> bool:
+        """Whether riskbot's own decisions bind."""
+        return self.settings.mode is Mode.ENFORCE
+
+    def emit(self, action: actions.Action) -> None:
+        """Decide an action: fold it and hand it to the runner."""
+        self.state.apply(action, self.now_ms)
+        self.out.append(action)
+
+    def book(self, scope: str) -> ScopeBook | None:
+        """Return the Book of a scope, measuring it if this turn has not yet."""
+        if self.scopes is None:
+            self.scopes = self.state.measure(self.now_ms)
+        return self.scopes.get(scope)
+
+    def remeasure(self) -> None:
+        """Forget the measured Book: a decision of this turn changed what it rests on."""
+        self.scopes = None
+
+    def audit(
+        self,
+        decision: str,
+        limit: str,
+        scope: str,
+        reason: str,
+        actor: str = RISKBOT,
+        **inputs: Any,
+    ) -> None:
+        """Write one row of the audit."""
+        self.emit(
+            actions.RecordDecision(
+                decision=decision,
+                limit=limit,
+                scope=scope,
+                reason=reason,
+                actor=actor,
+                inputs=inputs,
+            )
+        )

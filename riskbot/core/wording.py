@@ -1,0 +1,159 @@
+"""What alerts say: measured, against which limit, since when, what riskbot did, what you can do."""
+
+from __future__ import annotations
+
+from riskbot.core import alerts
+from riskbot.core.duty import Episode, EpisodeStage, Intent, IntentKind, Rung
+from riskbot.core.ladder import describe, figure
+from riskbot.core.limits._base import Limit
+from riskbot.core.model import Level, Response, TradingState
+from riskbot.core.turn import Turn
+
+_WORK = {
+    IntentKind.FLATTEN: "flattening",
+    IntentKind.REDUCE: "reducing",
+    IntentKind.HEDGE: "hedging",
+    IntentKind.BASELINE: "closing what was opened past the halt",
+    IntentKind.CANCEL: "cancelling working entries",
+}
+
+
+def speak(turn: Turn) -> None:
+    """Raise, change and resolve the alerts of episodes and intents."""
+    enforcement = turn.state.enforcement
+    for (scope, name), episode in enforcement.episodes.items():
+        limit = turn.state.limit(scope, name)
+        if limit is not None:
+            _tell_episode(turn, episode, limit)
+    for name, scope in list(turn.state.alerts.firing):
+        is_limit = turn.state.limit(scope, name) is not None
+        if is_limit and (scope, name) not in enforcement.episodes:
+            alerts.resolve(turn, name, scope)
+    _tell_intents(turn)
+    _tell_fighting(turn)
+
+
+def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
+    level = shown_level(episode, limit)
+    if level is Level.OK:
+        alerts.resolve(turn, episode.limit, episode.scope)
+        return
+    used = "" if episode.utilization is None else f"{episode.utilization * 100:.0f}% of the limit"
+    text = ", ".join(
+        part for part in (used, f"of {', '.join(episode.keys)}" * bool(episode.keys)) if part
+    )
+    alerts.tell(
+        turn,
+        episode.limit,
+        episode.scope,
+        level,
+        _title(episode, limit, level),
+        text=text if level is not Level.RED else _red_text(episode),
+        did=_did(turn, episode),
+        todo=_todo(episode, limit),
+        measured=episode.measured,
+        allowed=episode.allowed,
+    )
+
+
+def shown_level(episode: Episode, limit: Limit) -> Level:
+    """Return the level people see: a limit that only alerts tops out at orange."""
+    only_alerts = episode.response is Response.ALERT and limit.severity != "red"
+    if episode.level is Level.RED and only_alerts:
+        return Level.ORANGE
+    return episode.level
+
+
+def _title(episode: Episode, limit: Limit, level: Level) -> str:
+    if level is Level.RED or episode.level is Level.RED:
+        return describe(limit, episode.measured)
+    measured = "unknown" if episode.measured is None else figure(episode.measured, limit.unit)
+    return f"{limit.name} {measured} of {figure(limit.allowed, limit.unit)}"
+
+
+def _red_text(episode: Episode) -> str:
+    return f"of {', '.join(episode.keys)}" if episode.keys else ""
+
+
+def _did(turn: Turn, episode: Episode) -> str:
+    """Return what riskbot did, in the mode it runs in."""
+    hold = turn.state.enforcement.holds.get((episode.scope, episode.limit))
+    parts = []
+    if hold is not None:
+        parts.append(_hold_words(hold.state, hold.keys, is_latched=hold.is_latched))
+    if episode.stage is EpisodeStage.ACTING and episode.response is not Response.ALERT:
+        parts.append(f"response: {episode.response.value}")
+    if episode.note:
+        parts.append(episode.note)
+    if episode.is_overdue:
+        parts.append("the adjustment window was missed")
+    words = "; ".join(parts) or "watching"
+    return words if turn.is_enforcing else f"shadow, would have: {words}"
+
+
+def _hold_words(state: TradingState, keys: tuple[str, ...], *, is_latched: bool) -> str:
+    if state is TradingState.HALTED:
+        until = " until resume" if is_latched else ""
+        return f"HALTED{until}: entries stopped, exits allowed"
+    if state is TradingState.REDUCING:
+        return "REDUCING: entries denied, exits allowed"
+    return f"entries that raise {', '.join(keys)} denied" if keys else "entries denied"
+
+
+def _todo(episode: Episode, limit: Limit) -> str:
+    if episode.stage is EpisodeStage.ASKING:
+        return f"reduce {limit.name} or flatten executes the plan; ack only silences"
+    if episode.stage is EpisodeStage.DISAGREEING:
+        return "look at the venue: riskbot holds until the prices agree, or act by hand"
+    if episode.level is Level.RED:
+        return "ack; resume when you have looked at it" if limit.latch else "ack, or reduce by hand"
+    return ""
+
+
+def _tell_intents(turn: Turn) -> None:
+    """Page a person for work that is stuck; resolve it when it is through."""
+    intents = turn.state.enforcement.intents
+    for intent in intents.values():
+        if intent.is_paged:
+            alerts.tell(
+                turn,
+                f"cannot_{intent.kind.value}",
+                f"account:{intent.account}",
+                Level.RED,
+                f"CANNOT {intent.kind.value.upper()} {intent.account} yet",
+                text=stuck_text(intent),
+                did=f"{_WORK[intent.kind]}, still trying",
+                todo="close by hand at the venue if you can",
+            )
+    for name, scope in list(turn.state.alerts.firing):
+        account = scope.partition(":")[2]
+        if name.startswith("cannot_") and account not in intents:
+            alerts.resolve(turn, name, scope, "done")
+
+
+def stuck_text(intent: Intent) -> str:
+    """Return what keeps an intent from its end, one part per key."""
+    parts = [
+        f"{t.key.symbol} {t.rung.value}: {t.note or 'not settled'}"
+        for t in intent.targets
+        if t.rung is not Rung.MARKET or t.note
+    ]
+    return "; ".join(parts[:5]) or f"in phase {intent.phase.value}"
+
+
+def _tell_fighting(turn: Turn) -> None:
+    for account, baseline in turn.state.enforcement.baselines.items():
+        if baseline.is_fighting:
+            alerts.tell(
+                turn,
+                "strategy_fighting",
+                f"account:{account}",
+                Level.RED,
+                f"a strategy keeps trading on {account} during the halt",
+                did="closed what it opened three times in ten minutes; stopped churning",
+                todo="stop the strategy or revoke its key, then flatten",
+            )
+    for name, scope in list(turn.state.alerts.firing):
+        known = turn.state.enforcement.baselines.get(scope.partition(":")[2])
+        if name == "strategy_fighting" and (known is None or not known.is_fighting):
+            alerts.resolve(turn, name, scope)
