@@ -4,7 +4,10 @@ RiskbotError
 ├── ConfigError        every fault at once; exit 78
 ├── UsageError         bad arguments of a command; exit 2
 ├── VenueError         a venue's refusal or silence, classified; never leaves the edge
-└── ChannelError       a channel did not take an alert
+├── ChannelError       a channel did not take an alert
+├── StorageError       the journal could not be written; protective effects go on without it
+├── CodecError         a journaled record cannot be read, or an event cannot be written
+└── FatalError         riskbot cannot go on in this process; exit 70, the supervisor restarts it
 """
 
 from __future__ import annotations
@@ -69,3 +72,21 @@ class ChannelError(RiskbotError):
         super().__init__(message)
         self.is_permanent = is_permanent
         self.retry_after_ms = retry_after_ms
+
+
+class StorageError(RiskbotError):
+    """The journal could not be written, or not in time."""
+
+
+class CodecError(RiskbotError):
+    """A record has an unknown kind, a newer version, or a value that would not come back."""
+
+
+class FatalError(RiskbotError):
+    """This process cannot go on; exit 70 (crash-only: restart and recover).
+
+    Attributes:
+        exit_code: of the process.
+    """
+
+    exit_code = 70
