@@ -1,14 +1,15 @@
 """The contract of the exchanges room: what an account's venue must be able to do.
 
 `unified` fulfils it for any ccxt.pro venue, `paper` for the simulated one. Quantities cross this
-line in the units of `Position.quantity`; contracts exist only behind it.
+line in the units of `Position.quantity`; contracts exist only behind it. How failures are read is
+in `_errors.classify`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from riskbot.core import actions, events
 
@@ -25,6 +26,47 @@ class Capabilities:
     client_id_charset: str
     has_conditional_pass: bool
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """Keys of one account. Shown nowhere: neither text nor representation holds them.
+
+    Attributes:
+        api_key, api_secret: as the venue gave them; the secret may be a PEM key.
+        password: passphrase where the venue has one.
+        wallet_address, private_key: of venues without accounts.
+
+    A field may also be an object that hides its text behind `get_secret_value()`.
+    """
+
+    api_key: Any = ""
+    api_secret: Any = ""
+    password: Any = None
+    wallet_address: Any = None
+    private_key: Any = None
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+    def ccxt_config(self) -> dict[str, str]:
+        """Return what ccxt's constructor wants; fields that are not set are left out."""
+        names = {
+            "apiKey": self.api_key,
+            "secret": self.api_secret,
+            "password": self.password,
+            "walletAddress": self.wallet_address,
+            "privateKey": self.private_key,
+        }
+        shown = {name: _reveal(value) for name, value in names.items()}
+        return {name: value for name, value in shown.items() if value}
+
+
+def _reveal(value: Any) -> str:
+    if value is None:
+        return ""
+    reveal = getattr(value, "get_secret_value", None)
+    return str(reveal()) if reveal is not None else str(value)
 
 
 class Exchange(Protocol):

@@ -1,0 +1,234 @@
+"""One account's REST client: ccxt built safely, every request counted, every failure classified.
+
+What a reply means is decided in `unified` and the venue files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from riskbot.clock import Clock
+from riskbot.core.model import RejectReason
+from riskbot.errors import ConfigError, VenueError
+from riskbot.exchanges import _errors, _lazy
+from riskbot.exchanges._base import Credentials
+from riskbot.exchanges._budget import shared_budget
+from riskbot.exchanges._tap import tapped
+
+ABSENT_MS = 600_000
+_HTTP_NOT_FOUND = frozenset({404, 405})
+
+_DEFAULTS: dict[str, Any] = {
+    # Quick enough to be read as "unknown" while a price moves; pings find dead sockets in 10 s.
+    "timeout": 5000,
+    "streaming": {"keepAlive": 5000},
+    "newUpdates": True,
+    # Optional data behind endpoints not every server, key or sandbox has.
+    "has": {"fetchCurrencies": False},
+    "options": {
+        "fetchCurrencies": False,
+        "adjustForTimeDifference": False,
+        "warnOnFetchOpenOrdersWithoutSymbol": False,
+        "fetchOpenOrders": {"warnWithoutSymbol": False},
+        "watchPositions": {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False},
+        "watchBalance": {"fetchBalanceSnapshot": False, "awaitBalanceSnapshot": False},
+    },
+}
+# The throttle would hold a protective order behind routine reads; verbose prints secrets.
+_FORCED: dict[str, Any] = {"enableRateLimit": False, "verbose": False}
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both mappings joined to any depth; `over` wins."""
+    result = dict(base)
+    for key, value in over.items():
+        known = result.get(key)
+        is_deep = isinstance(known, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(known, value) if is_deep else value  # type: ignore[arg-type]
+    return result
+
+
+class VenueClient:
+    """ccxt.pro of one account, without its throttle and its retries.
+
+    Attributes:
+        account: as in the configuration.
+        api: the ccxt.pro instance for REST.
+        rules: the venue's error codes.
+        budget: shared with all accounts behind the same host and way out.
+        faults: what a call into ccxt may raise.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        venue_id: str,
+        credentials: Credentials,
+        ccxt_config: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        rules: _errors.ErrorRules,
+        clock: Clock,
+        capacity: tuple[float, int],
+    ) -> None:
+        try:
+            self._class = tapped(_lazy.load_class(venue_id))
+        except ModuleNotFoundError as error:
+            raise ConfigError([f"accounts.{account}.exchange: {error}"]) from None
+        logging.getLogger("ccxt").setLevel(logging.WARNING)
+        self.account = account
+        self.venue_id = venue_id
+        self.rules = rules
+        self.clock = clock
+        self.faults: tuple[type[BaseException], ...] = (
+            _lazy.error_base(), aiohttp.ClientError, OSError, asyncio.TimeoutError, LookupError,
+            ValueError, TypeError, AttributeError, ArithmeticError,
+        )
+        config = merged(merged(_DEFAULTS, defaults), ccxt_config)
+        self._config = merged(merged(config, credentials.ccxt_config()), _FORCED)
+        self._absent_until_ms: dict[str, int] = {}
+        self.api = self.new_api(None)
+        self._check_options()
+        self.budget = shared_budget(self._budget_key(), *capacity)
+
+    def new_api(self, tap: Any) -> Any:
+        """Return another ccxt.pro instance of this account that shares the loaded markets."""
+        try:
+            api = self._class(self._config)
+        except (TypeError, ValueError, AttributeError, _lazy.error_base()) as error:
+            raise ConfigError([f"accounts.{self.account}.ccxt: {error}"]) from error
+        api.tap, api.ear = tap, self
+        known = getattr(self, "api", None)
+        if known is not None and known.markets:
+            api.set_markets_from_exchange(known)
+            api.options["timeDifference"] = known.options.get("timeDifference", 0)
+        return api
+
+    def _check_options(self) -> None:
+        # A retry inside ccxt would send a second order for one intent.
+        options = self.api.options
+        retrying = [
+            name
+            for name, value in [("", options), *options.items()]
+            if isinstance(value, Mapping) and value.get("maxRetriesOnFailure")
+        ]
+        if retrying or self.api.enableRateLimit:
+            raise ConfigError(
+                [
+                    f"accounts.{self.account}.ccxt.options: maxRetriesOnFailure must be 0, "
+                    "ccxt would send an order again whose reply was lost"
+                ]
+            )
+
+    def _budget_key(self) -> str:
+        api = self.api
+        way_out = "|".join(
+            str(getattr(api, name, None) or "")
+            for name in ("httpProxy", "httpsProxy", "socksProxy", "proxyUrl", "aiohttp_proxy")
+        )
+        return f"{type(api).__name__}|{_host(api.urls.get('api'), api)}|{way_out}"
+
+    # ------------------------------------------------------------ calls
+
+    async def call(
+        self,
+        method: str,
+        *arguments: Any,
+        cost: float = 1,
+        is_urgent: bool = False,
+        **keywords: Any,
+    ) -> Any:
+        """Call a method of ccxt once.
+
+        Args:
+            method: unified or implicit, e.g. `fetch_balance`.
+            arguments: positional ones for it.
+            cost: weight in the budget.
+            is_urgent: from the reserved part, never waiting.
+            keywords: further ones for it.
+
+        Raises:
+            VenueError: refused or no answer; with RATE_LIMITED perhaps nothing was sent.
+        """
+        self.budget.spend(cost, self.clock.now_ms(), is_urgent=is_urgent)
+        try:
+            return await getattr(self.api, method)(*arguments, **keywords)
+        except self.faults as error:
+            failure = _errors.classify(error, self.rules, self.clock.now_ms())
+            self._heed(failure)
+            raise failure from error
+
+    async def optional(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call what a venue may not offer; None when it failed, whatever the reason.
+
+        An endpoint that does not exist is not asked again for ten minutes.
+        """
+        now_ms = self.clock.now_ms()
+        if now_ms < self._absent_until_ms.get(method, 0) or not hasattr(self.api, method):
+            return None
+        try:
+            return await self.call(method, *arguments, **keywords)
+        except VenueError as error:
+            if is_absent(error) or error.reason is RejectReason.AUTHENTICATION:
+                self._absent_until_ms[method] = now_ms + ABSENT_MS
+            return None
+
+    def _heed(self, failure: VenueError) -> None:
+        if failure.reason is RejectReason.RATE_LIMITED:
+            wait_ms = 1000 if failure.retry_after_ms is None else failure.retry_after_ms
+            failure.retry_after_ms = wait_ms
+            self.budget.ban(wait_ms, self.clock.now_ms())
+
+    def replied(self, status: int, headers: Mapping[str, str], url: str) -> None:
+        """Keep the venue's own count of our requests."""
+        del status, url
+        used = used_weight(headers)
+        if used is not None:
+            self.budget.observe_used(used, self.clock.now_ms())
+
+    async def close(self) -> None:
+        """Close sockets and sessions."""
+        await self.api.close()
+
+
+def is_absent(error: VenueError) -> bool:
+    """Whether a server says it has no such endpoint."""
+    return error.http_status in _HTTP_NOT_FOUND
+
+
+def used_weight(headers: Mapping[str, str]) -> float | None:
+    """Return the weight used in the last minute where reply headers state it."""
+    for name, value in headers.items():
+        if "used-weight-1m" in name.lower():
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None
+
+
+async def together(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Await reads side by side; all end before the first failure is raised."""
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return list(results)
+
+
+def _host(urls: Any, api: Any) -> str:
+    # The first REST address in what may be nested tables of addresses.
+    if isinstance(urls, str):
+        host = urlsplit(api.implode_hostname(urls)).netloc
+        return host if urls.startswith("http") else ""
+    if isinstance(urls, Mapping):
+        names = sorted(urls, key=lambda name: "private" not in str(name).lower())
+        for name in names:
+            if host := _host(urls[name], api):
+                return host
+    return ""

@@ -1,0 +1,152 @@
+"""From ccxt's unified structures to our types, for venues without a file of their own.
+
+Numbers there have passed through floats; the venue files read the venues' own strings instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from riskbot.core import events
+from riskbot.core.model import (
+    Instrument,
+    InstrumentKind,
+    OrderStatus,
+    Position,
+    PositionSide,
+    Side,
+    WorkingOrder,
+)
+from riskbot.exchanges import _normalize as normal
+
+Lookup = Callable[[str], Instrument]
+_RAW_QUANTITIES = ("positionAmt", "size", "pos", "szi", "qty", "currentQty", "amount", "contracts")
+
+
+def position(account: str, row: Mapping[str, Any], lookup: Lookup) -> Position | None:
+    """Turn a ccxt position into ours; None when it is flat.
+
+    Raises:
+        VenueError: no quantity, a contradicting sign, or a notional that does not fit.
+    """
+    symbol = str(row.get("symbol"))
+    what = f"{account} {symbol}"
+    contracts = normal.need(row, what, "contracts")
+    if contracts == 0:
+        return None
+    info = row.get("info") if isinstance(row.get("info"), Mapping) else {}
+    side = str(row.get("side") or "")
+    quantity = normal.signed(what, contracts, side, is_two_sided=True)
+    raw = normal.first(info or {}, *_RAW_QUANTITIES)
+    if raw is not None and raw < 0 < quantity:
+        raise normal.unusable(f"{what}: side {side} but the venue's own quantity is {raw}")
+    instrument = lookup(symbol)
+    quantity *= instrument.contract_value
+    mark, entry = normal.positive(row.get("markPrice")), normal.positive(row.get("entryPrice"))
+    normal.check_notional(instrument, quantity, normal.number(row.get("notional")), mark, entry)
+    is_hedged = row.get("hedged") is True
+    return Position(
+        account=account,
+        symbol=symbol,
+        side=PositionSide(side) if is_hedged else PositionSide.NET,
+        quantity=quantity,
+        entry_price=entry,
+        venue_mark=mark,
+        unrealized_pnl=normal.number(row.get("unrealizedPnl")),
+        liquidation_price=normal.positive(row.get("liquidationPrice")),
+        leverage=normal.real(row.get("leverage")),
+        is_isolated=row.get("marginMode") == "isolated",
+        maintenance_margin=normal.number(row.get("maintenanceMargin")),
+        initial_margin=normal.number(row.get("initialMargin")),
+        isolated_margin=normal.positive(row.get("collateral"))
+        if row.get("marginMode") == "isolated"
+        else None,
+    )
+
+
+def order(
+    account: str, row: Mapping[str, Any], lookup: Lookup, *, is_conditional: bool = False
+) -> WorkingOrder:
+    """Turn a ccxt order into ours.
+
+    Raises:
+        VenueError: no side, or no quantity where one is needed.
+    """
+    symbol = str(row.get("symbol"))
+    what = f"{account} {symbol} order {row.get('id')}"
+    value = _contract_value(lookup(symbol))
+    trigger = normal.positive(row.get("triggerPrice")) or normal.positive(row.get("stopPrice"))
+    client_id = row.get("clientOrderId")
+    return WorkingOrder(
+        account=account,
+        symbol=symbol,
+        order_id=str(row.get("id")),
+        client_order_id=str(client_id) if client_id else None,
+        side=normal.order_side(row.get("side"), what),
+        type=normal.order_type(row.get("type")),
+        quantity=(normal.number(row.get("amount")) or Decimal(0)) * value,
+        filled=(normal.number(row.get("filled")) or Decimal(0)) * value,
+        price=normal.positive(row.get("price")),
+        stop_price=trigger,
+        reduce_only=row.get("reduceOnly") is True,
+        is_conditional=is_conditional or trigger is not None,
+        status=normal.STATUSES.get(str(row.get("status") or "open"), OrderStatus.OPEN),
+        created_ms=normal.stamp(row.get("timestamp")) or 0,
+        average=normal.positive(row.get("average")),
+    )
+
+
+def fill(account: str, row: Mapping[str, Any], lookup: Lookup) -> events.OrderFilled:
+    """Turn a ccxt trade of ours into a fill.
+
+    Raises:
+        VenueError: no side, quantity or price.
+    """
+    symbol = str(row.get("symbol"))
+    what = f"{account} {symbol} trade {row.get('id')}"
+    fee = row.get("fee") or {}
+    return events.OrderFilled(
+        account=account,
+        symbol=symbol,
+        trade_id=str(row.get("id")),
+        order_id=str(row.get("order") or ""),
+        client_order_id=row.get("clientOrderId"),
+        side=normal.order_side(row.get("side"), what),
+        quantity=normal.need(row, what, "amount") * _contract_value(lookup(symbol)),
+        price=normal.need(row, what, "price"),
+        fee=normal.number(fee.get("cost")) or Decimal(0),
+        fee_asset=fee.get("currency"),
+        venue_ms=normal.stamp(row.get("timestamp")),
+    )
+
+
+def prices(account: str, row: Mapping[str, Any], *, is_rest: bool) -> events.PricesUpdated | None:
+    """Turn a ccxt ticker into prices; None when it holds none."""
+    names = ("markPrice", "indexPrice", "bid", "ask", "last")
+    mark, index, bid, ask, last = (normal.real(row.get(name)) for name in names)
+    if not row.get("symbol") or all(price is None for price in (mark, index, bid, ask, last)):
+        return None
+    return events.PricesUpdated(
+        account=account,
+        symbol=str(row["symbol"]),
+        mark=mark,
+        index=index,
+        bid=bid,
+        ask=ask,
+        last=last,
+        bid_quantity=normal.real(row.get("bidVolume")),
+        ask_quantity=normal.real(row.get("askVolume")),
+        venue_ms=normal.stamp(row.get("timestamp")),
+        is_rest=is_rest,
+    )
+
+
+def is_exit(side: Side, kind: InstrumentKind, *, reduce_only: bool) -> bool:
+    """Whether an order cannot raise exposure: reduce-only, or selling held coins."""
+    return reduce_only or (kind is InstrumentKind.SPOT and side is Side.SELL)
+
+
+def _contract_value(instrument: Instrument) -> Decimal:
+    return instrument.contract_value

@@ -1,0 +1,321 @@
+"""Websockets of one account: who watches what, and what happens when a socket breaks.
+
+ccxt.pro connects, logs in, subscribes and pings; `_tap` hands over every frame as it comes, so a
+watch call here only holds a subscription open and tells when its socket is gone. Where the tap
+takes nothing, what the watch call returns is used. No REST answer becomes an event here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from riskbot.clock import Clock
+from riskbot.core import events
+from riskbot.exchanges._base import Emit
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 10.0
+CALM_MS = 30_000
+ALIVE_EVERY_MS = 1_000
+ACCOUNT, PRICES = "account", "prices"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One watch call that holds a subscription open.
+
+    Attributes:
+        feed: `account` or `prices`.
+        method: of ccxt.pro, e.g. `watch_orders`.
+        symbols: it covers; empty for the account's own channels.
+        arguments: positional ones.
+        params: venue-specific ones, by keyword `params`.
+    """
+
+    feed: str
+    method: str
+    symbols: tuple[str, ...] = ()
+    arguments: tuple[Any, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)
+
+
+class Dialect(Protocol):
+    """What a venue says about its channels. No method may raise or wait.
+
+    Attributes:
+        is_ready_on_connect: an open account socket delivers without a login message.
+    """
+
+    is_ready_on_connect: bool
+
+    def account_watches(self) -> Sequence[Watch]:
+        """Return the calls that hold the account's channels open."""
+        ...
+
+    def price_watches(self, symbols: Sequence[str]) -> Sequence[Watch]:
+        """Return the calls that hold prices of these symbols open."""
+        ...
+
+    def decode(self, message: Any) -> list[events.Event] | None:
+        """Turn a raw frame into events; None leaves it to ccxt's parser."""
+        ...
+
+    def translate(self, result: Any) -> list[events.Event] | None:
+        """Turn what ccxt parsed into events; None when it is nothing of ours."""
+        ...
+
+    def renew(self, api: Any, feed: str) -> None:
+        """Forget what a broken socket of this feed leaves behind (listen key, dial backoff)."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Watcher:
+    watch: Watch
+    task: asyncio.Task[None] | None = None
+    is_down: bool = True
+    is_told: bool = False
+
+
+_current: ContextVar[_Watcher | None] = ContextVar("riskbot_watcher", default=None)
+
+
+class Streams:
+    """The sockets of one account, rebuilt when they break; fulfills `_tap.Tap`."""
+
+    def __init__(
+        self,
+        account: str,
+        dialect: Dialect,
+        new_api: Callable[[Any], Any],
+        clock: Clock,
+        rng: random.Random,
+        faults: Callable[[], tuple[type[BaseException], ...]],
+    ) -> None:
+        self._account = account
+        self._dialect = dialect
+        self._new_api = new_api
+        self._clock = clock
+        self._rng = rng
+        self._faults = faults
+        self._wanted: frozenset[str] = frozenset()
+        self._wake = asyncio.Event()
+        self._restart_reason: str | None = None
+        self._watchers: list[_Watcher] = []
+        self._by_url: dict[str, set[_Watcher]] = {}
+        self._alive_ms: dict[str, int] = {}
+        self._lost: set[str] = set()
+        self._emit: Emit = _drop
+        self.bad_frames = 0
+
+    # ------------------------------------------------------------ life
+
+    def watch(self, symbols: frozenset[str]) -> None:
+        """Set which symbols' prices are streamed."""
+        self._wanted = symbols
+        self._wake.set()
+
+    def is_wanted(self, symbol: str) -> bool:
+        """Whether prices of this symbol are asked for."""
+        return symbol in self._wanted
+
+    def restart(self, reason: str) -> None:
+        """Ask for new sockets."""
+        self._restart_reason = reason
+        self._wake.set()
+
+    async def run(self, emit: Emit) -> None:
+        """Keep sockets open until cancelled."""
+        self._emit = emit
+        while True:
+            await self._session()
+            reason = self._restart_reason or "restart"
+            self._restart_reason = None
+            for feed in (ACCOUNT, PRICES):
+                self._tell_lost(feed, reason)
+
+    async def _session(self) -> None:
+        api = self._new_api(self)
+        self._by_url.clear()
+        self._watchers = []
+        try:
+            while self._restart_reason is None:
+                self._wake.clear()
+                self._match_watchers(api)
+                await self._wake.wait()
+        finally:
+            tasks = [watcher.task for watcher in self._watchers if watcher.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(*self._faults()):
+                await api.close()
+
+    def _match_watchers(self, api: Any) -> None:
+        if not self._watchers:
+            for watch in self._dialect.account_watches():
+                self._start(api, watch)
+        covered = {
+            symbol
+            for watcher in self._watchers
+            if watcher.watch.feed == PRICES
+            for symbol in watcher.watch.symbols
+        }
+        missing = sorted(self._wanted - covered)
+        for watch in self._dialect.price_watches(missing) if missing else ():
+            self._start(api, watch)
+        for watcher in [w for w in self._watchers if self._is_idle(w.watch)]:
+            self._watchers.remove(watcher)
+            if watcher.task is not None:
+                watcher.task.cancel()
+
+    def _is_idle(self, watch: Watch) -> bool:
+        return watch.feed == PRICES and not self._wanted.intersection(watch.symbols)
+
+    def _start(self, api: Any, watch: Watch) -> None:
+        watcher = _Watcher(watch)
+        self._watchers.append(watcher)
+        watcher.task = asyncio.create_task(
+            self._keep(api, watcher), name=f"{self._account}:{watch.method}"
+        )
+
+    # ------------------------------------------------------------ one subscription
+
+    async def _keep(self, api: Any, watcher: _Watcher) -> None:
+        _current.set(watcher)
+        watch = watcher.watch
+        failures = 0
+        while True:
+            began_ms = self._clock.now_ms()
+            try:
+                await self._hold(api, watch)
+                continue
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                reason = "socket closed"
+            except self._faults() as error:
+                reason = f"{type(error).__name__}: {error}"[:160]
+            if self._clock.now_ms() - began_ms > CALM_MS:
+                failures = 0
+            self._went_down(watcher, reason)
+            for group in self._by_url.values():
+                group.discard(watcher)
+            self._dialect.renew(api, watch.feed)
+            delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures, 10))
+            failures += 1
+            await self._clock.sleep(delay * (0.5 + 0.5 * self._rng.random()))
+
+    async def _hold(self, api: Any, watch: Watch) -> None:
+        call: Callable[..., Awaitable[Any]] = getattr(api, watch.method)
+        result = await call(*watch.arguments, params=dict(watch.params))
+        # Only what the tap let through arrives here.
+        self._publish(self._dialect.translate(result) or [])
+
+    def _went_down(self, watcher: _Watcher, reason: str) -> None:
+        if watcher.is_told:
+            return
+        watcher.is_down = watcher.is_told = True
+        # A single channel the venue refuses is no broken socket while others share it.
+        if not all(w.is_down for w in self._sharing(watcher)):
+            return
+        feed = watcher.watch.feed
+        siblings = [w for w in self._watchers if w.watch.feed == feed]
+        if feed == ACCOUNT or all(w.is_down for w in siblings):
+            self._tell_lost(feed, reason)
+            return
+        for symbol in watcher.watch.symbols:
+            others = [w for w in siblings if symbol in w.watch.symbols]
+            if self.is_wanted(symbol) and all(w.is_down for w in others):
+                lost = events.FeedLost(
+                    account=self._account, feed=feed, reason=reason, symbol=symbol
+                )
+                self._emit(lost)
+
+    def _sharing(self, watcher: _Watcher) -> set[_Watcher]:
+        groups = [group for group in self._by_url.values() if watcher in group]
+        return {watcher}.union(*groups)
+
+    def _tell_lost(self, feed: str, reason: str) -> None:
+        if feed not in self._lost:
+            self._lost.add(feed)
+            self._emit(events.FeedLost(account=self._account, feed=feed, reason=reason))
+
+    # ------------------------------------------------------------ the tap
+
+    def opened(self, url: str) -> None:
+        """Remember which watch call uses this socket."""
+        watcher = _current.get()
+        if watcher is not None:
+            self._by_url.setdefault(url, set()).add(watcher)
+
+    def frame(self, url: str, message: Any) -> bool:
+        """Publish what the frame says; True when ccxt need not parse it."""
+        found = self._dialect.decode(message)
+        self._came_alive(url, is_data=bool(found))
+        if found is None:
+            return False
+        self._publish(found)
+        return True
+
+    def result(self, url: str, result: Any) -> bool:
+        """Publish what ccxt parsed; True when the watch call should go on waiting."""
+        found = self._dialect.translate(result)
+        if found is None:
+            return False
+        self._came_alive(url, is_data=True)
+        self._publish(found)
+        return True
+
+    def bad_frame(self, url: str, error: Exception) -> None:
+        """Count a frame nobody could decode; the socket lives on."""
+        del url, error
+        self.bad_frames += 1
+
+    def pong(self, url: str) -> None:
+        """Take a pong of the account's socket as a sign of life."""
+        self._came_alive(url, is_data=False)
+
+    def connected(self, url: str) -> None:
+        """Take an opened socket as a sign of life where nothing more has to be agreed on."""
+        if self._dialect.is_ready_on_connect:
+            self._came_alive(url, is_data=False)
+
+    def _came_alive(self, url: str, *, is_data: bool) -> None:
+        watchers = self._by_url.get(url)
+        if not watchers:
+            return
+        for watcher in watchers:
+            watcher.is_down = watcher.is_told = False
+        for feed in {watcher.watch.feed for watcher in watchers}:
+            # A pong proves a socket, not a price: for prices only data counts.
+            if feed == PRICES and not is_data:
+                continue
+            returned = feed in self._lost
+            self._lost.discard(feed)
+            if returned or (feed == ACCOUNT and not is_data and self._is_due(feed)):
+                self._emit(events.FeedAlive(account=self._account, feed=feed))
+
+    def _is_due(self, feed: str) -> bool:
+        now_ms = self._clock.now_ms()
+        if now_ms - self._alive_ms.get(feed, 0) < ALIVE_EVERY_MS:
+            return False
+        self._alive_ms[feed] = now_ms
+        return True
+
+    def _publish(self, found: list[events.Event]) -> None:
+        for event in found:
+            if isinstance(event, events.PricesUpdated) and not self.is_wanted(event.symbol):
+                continue
+            self._emit(event)
+
+
+def _drop(event: events.Event) -> None:
+    del event

@@ -1,0 +1,159 @@
+"""Listening in on ccxt.pro: the one file that leans on its client's internals.
+
+A watch call returns only the item that woke it, and a frame that breaks its parser stops the
+socket's read loop for good. So each client gets a guard around its parser, and what it decodes or
+resolves is handed over as it comes, complete and in order. Where ccxt's layout has changed, the
+plain watch loops of `_streams` still work, less completely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiohttp import WSMsgType
+
+
+class Tap(Protocol):
+    """Who listens. No method may raise."""
+
+    def opened(self, url: str) -> None:
+        """Tell that a watch call uses the client of this URL."""
+        ...
+
+    def connected(self, url: str) -> None:
+        """Take note that this socket is open."""
+        ...
+
+    def frame(self, url: str, message: Any) -> bool:
+        """Take a decoded frame; True keeps it from ccxt's own parser."""
+        ...
+
+    def result(self, url: str, result: Any) -> bool:
+        """Take what ccxt parsed; True keeps it from the waiting watch call."""
+        ...
+
+    def bad_frame(self, url: str, error: Exception) -> None:
+        """Take note of a frame nobody could decode."""
+        ...
+
+    def pong(self, url: str) -> None:
+        """Take note that the other end answers pings."""
+        ...
+
+
+class Ear(Protocol):
+    """Who hears of every REST reply."""
+
+    def replied(self, status: int, headers: Mapping[str, str], url: str) -> None:
+        """Take note of a reply."""
+        ...
+
+
+def tapped(base: type[Any]) -> type[Any]:
+    """Return a subclass of a ccxt.pro class that reports to `tap` and `ear` when they are set.
+
+    Errors it raises carry `http_status` and `http_headers` of the reply they came from.
+    """
+
+    class Tapped(base):  # type: ignore[misc]  # ccxt is not typed
+        tap: Tap | None = None
+        ear: Ear | None = None
+        reply_headers: Mapping[str, str] = {}  # noqa: RUF012 - replaced, never changed
+
+        def client(self, url: str) -> Any:
+            client = super().client(url)
+            if self.tap is not None:
+                _install(client, self.tap)
+                self.tap.opened(url)
+            return client
+
+        def on_connected(self, client: Any, message: Any = None) -> None:
+            super().on_connected(client, message)
+            if self.tap is not None:
+                self.tap.connected(client.url)
+
+        def on_rest_response(
+            self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
+        ) -> Any:
+            if self.ear is not None:
+                self.ear.replied(code, headers, url)
+            return super().on_rest_response(code, reason, url, method, headers, *rest)
+
+        def handle_errors(
+            self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
+        ) -> Any:
+            # The next call is told no headers, and follows without an await in between.
+            self.reply_headers = headers
+            try:
+                return super().handle_errors(code, reason, url, method, headers, *rest)
+            except Exception as error:
+                _label(error, code, headers)
+                raise
+
+        def handle_http_status_code(
+            self, code: int, reason: str, url: str, method: str, body: Any
+        ) -> Any:
+            try:
+                return super().handle_http_status_code(code, reason, url, method, body)
+            except Exception as error:
+                _label(error, code, self.reply_headers)
+                raise
+
+    Tapped.__name__ = base.__name__
+    Tapped.__qualname__ = base.__qualname__
+    return Tapped
+
+
+def _label(error: Exception, status: int, headers: Mapping[str, str]) -> None:
+    error.http_status = status  # type: ignore[attr-defined]
+    error.http_headers = dict(headers)  # type: ignore[attr-defined]
+
+
+def _install(client: Any, tap: Tap) -> None:
+    if getattr(client, "riskbot_tap", None) is tap:
+        return
+    client.riskbot_tap = tap
+    _guard_decoding(client, tap)
+    _guard_frames(client, tap)
+    _hear_results(client, tap)
+
+
+def _guard_decoding(client: Any, tap: Tap) -> None:
+    decode = client.handle_text_or_binary_message
+    handle = client.handle_message
+
+    def guarded_decode(data: Any) -> None:
+        try:
+            decode(data)
+        except Exception as error:  # noqa: BLE001 - whatever a frame holds, the loop must go on
+            tap.bad_frame(client.url, error)
+
+    def heard_message(message: Any) -> None:
+        handle(message)
+        if message.type is WSMsgType.PONG:
+            tap.pong(client.url)
+
+    client.handle_text_or_binary_message = guarded_decode
+    client.handle_message = heard_message
+
+
+def _guard_frames(client: Any, tap: Tap) -> None:
+    parse = client.on_message_callback
+
+    def frame(source: Any, message: Any) -> None:
+        if not tap.frame(client.url, message):
+            parse(source, message)
+
+    client.on_message_callback = frame
+
+
+def _hear_results(client: Any, tap: Tap) -> None:
+    resolve = client.resolve
+
+    def heard(result: Any, message_hash: Any) -> Any:
+        if tap.result(client.url, result):
+            return result
+        return resolve(result, message_hash)
+
+    client.resolve = heard
