@@ -39,7 +39,6 @@ from tests.servers.sockets import Connection
 
 PREFIX: Final = "/api/v5/"
 ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = PRIVATE | DESK
-IDLE_SECONDS: Final = 30
 DEFAULT_CODES: Final = {
     "ambiguous": "50004",
     "accept_late": "50004",
@@ -59,6 +58,7 @@ class OkxServer(ProtocolServer):
         mark_interval: seconds between prices while nothing moves. The venue repeats an unchanged
             mark price every 10 s only; a live market moves all the time, hence the default.
         snapshot_interval: seconds between regular pushes of the account and positions channels.
+        idle_seconds: after how long without traffic the venue closes a websocket (4004).
         publisher: what is pushed; its page_size cuts position snapshots into pages.
     """
 
@@ -70,6 +70,7 @@ class OkxServer(ProtocolServer):
         self.faults = self.venue.faults
         self.mark_interval = 1.0
         self.snapshot_interval = 5.0
+        self.idle_seconds = 30.0
         self.publisher = Publisher(self.venue, self.connections)
         self._socket_numbers = itertools.count(0xA4D3AE55)
 
@@ -112,7 +113,9 @@ class OkxServer(ProtocolServer):
 
     def ccxt_config(self) -> dict[str, Any]:
         """Return what a user writes under `ccxt:` so that class `okx` speaks to this server."""
-        return {"urls": {"api": {"rest": self.rest_url, "ws": f"{self.ws_url}/ws/v5"}}}
+        urls = {"rest": self.rest_url, "ws": f"{self.ws_url}/ws/v5"}
+        # ccxt takes `test` in sandbox mode; without it that mode would leave this machine.
+        return {"urls": {"api": urls, "test": dict(urls)}}
 
     # ---- REST -----------------------------------------------------------------------------------
 
@@ -244,7 +247,7 @@ class OkxServer(ProtocolServer):
                 dead_man_strikes(account)
             for connection in list(self.connections):
                 active = float(connection.state.get("active", time.monotonic()))
-                if time.monotonic() - active > IDLE_SECONDS and not connection.is_silent:
+                if time.monotonic() - active > self.idle_seconds and not connection.is_silent:
                     await connection.close(4004)
 
     async def _repeat_prices(self) -> None:

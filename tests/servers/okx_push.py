@@ -12,6 +12,7 @@ from typing import Any, Final
 from tests.servers.ledger_types import (
     AccountChanged,
     Event,
+    Filled,
     Instrument,
     LeverageChanged,
     MarkChanged,
@@ -37,6 +38,7 @@ CAUSES: Final = {
     "withdraw": "transferred",
     "seed": "filled",
 }
+EXECUTIONS: Final = frozenset({"order", "liquidation", "adl"})
 PRICES: Final = frozenset(
     {"askPx", "bidPx", "high24h", "idxPx", "last", "low24h", "markPx", "open24h"}
 )
@@ -53,6 +55,7 @@ class Publisher:
         self.venue = venue
         self.connections = connections
         self.page_size = 20
+        self._held: dict[str, AccountChanged] = {}
         venue.market.subscribe(self.on_price)
 
     def _send(self, connection: Connection, frame: Row) -> None:
@@ -130,10 +133,19 @@ class Publisher:
     # ---- accounts -------------------------------------------------------------------------------
 
     def on_account(self, account: OkxAccount, event: Event) -> None:
-        """Push what an event of an account means on its private channels."""
+        """Push what an event of an account means on its private channels.
+
+        The money of an execution waits for its order, so that it can name the trade.
+        """
+        if isinstance(event, AccountChanged) and event.reason in EXECUTIONS:
+            self._held[account.key] = event
+            return
         if isinstance(event, OrderChanged):
             self._push_order(account, event)
-        elif isinstance(event, AccountChanged):
+        held = None if isinstance(event, Filled) else self._held.pop(account.key, None)
+        if held is not None:
+            self._push_change(account, held)
+        if isinstance(event, AccountChanged):
             self._push_change(account, event)
         elif isinstance(event, LeverageChanged):
             positions = [
