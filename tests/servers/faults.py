@@ -43,7 +43,7 @@ KINDS: dict[str, str] = {
     # answers that are wrong
     "positions_cut": "the position list loses all but its first [keep=1] entries",
     "positions_paged": "the position list comes in pages of [size=1], where the venue pages",
-    "positions_stale": "the position list is the one of the moment the fault was added",
+    "positions_stale": "the position list stays as it was when the fault first struck",
     "open_orders_cut": "the open order list loses all but its first [keep=0] entries",
     # websockets
     "sockets_refused": "new sockets are refused (HTTP 503)",
@@ -56,7 +56,7 @@ KINDS: dict[str, str] = {
     "frame_delayed": "a private event frame arrives after [seconds=1]",
     "frame_undecodable": "a frame that is no JSON precedes the real one ([socket='any'])",
     "frame_unknown": "a frame of an event type nobody knows precedes the real one",
-    "timestamps_frozen": "venue timestamps in market frames stay at the moment of adding",
+    "timestamps_frozen": "venue timestamps in market frames stay as they were when it first struck",
     "price_garbage": "prices in market frames are [value='0']",
 }
 
