@@ -58,21 +58,28 @@ class Feeds:
         if instrument is None:
             return
         socket.state["category"] = category
+        names: dict[str, dict[str, None]] = socket.state.setdefault("names", {})
+        names.setdefault(topic.rpartition(".")[2], {})[topic] = None
         socket.state.pop(topic, None)
         if topic.startswith("tickers."):
             self._ticker(socket, topic, instrument)
         elif topic.startswith("orderbook."):
             self._book(socket, topic, instrument)
 
+    def forget(self, socket: Connection, topic: str) -> None:
+        """Drop a topic a socket no longer wants."""
+        socket.state.pop(topic, None)
+        names: dict[str, dict[str, None]] = socket.state.get("names", {})
+        names.get(topic.rpartition(".")[2], {}).pop(topic, None)
+
     def _each(self, key: str) -> list[tuple[Connection, str]]:
         # Sockets and topics that are about an instrument.
-        instrument = self.server.market.instruments[key]
+        kind, name = self.server.market.instruments[key].kind, name_of(key)
         return [
             (socket, topic)
             for socket in self.server.connections
-            if socket.state.get("category") == instrument.kind
-            for topic in sorted(socket.subscriptions)
-            if topic.rpartition(".")[2] == name_of(key)
+            if socket.state.get("category") == kind
+            for topic in socket.state["names"].get(name, ())
         ]
 
     # ---- events ---------------------------------------------------------------------------------

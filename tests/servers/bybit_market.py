@@ -6,6 +6,7 @@ pair as `BTCUSDT@spot`; `name_of` and `key_of` translate.
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ SPOT_MARK: Final = "@spot"
 CATEGORIES: Final[tuple[Kind, ...]] = ("linear", "inverse", "spot")
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+EXPIRY_MS: Final = 1_830_240_000_000  # 2027-12-31 08:00 UTC
 LAUNCHED_MS: Final = 1_585_526_400_000
 # Highest bid and lowest ask of limit orders around mark: priceLimitRatioX, priceLimitRatioY.
 LIMIT_RATIOS: Final[dict[Kind, tuple[Decimal, Decimal]]] = {
@@ -79,6 +81,10 @@ def _inverse(base: str, tick: str) -> Instrument:
     )  # fmt: skip
 
 
+def _future(template: Instrument, name: str) -> Instrument:
+    return dataclasses.replace(template, id=name, expiry_ms=EXPIRY_MS)
+
+
 def _spot(base: str, quote: str, tick: str, step: str, least: str) -> Instrument:
     return Instrument(
         f"{base}{quote}{SPOT_MARK}", base, quote, quote, "spot", Decimal(tick), Decimal(step),
@@ -97,6 +103,8 @@ def catalog() -> list[tuple[Instrument, Decimal]]:
         (_linear("BTC", "USDC", "0.1", "0.001"), Decimal(40000)),
         (_inverse("BTC", "0.5"), Decimal(40000)),
         (_inverse("ETH", "0.05"), Decimal(2500)),
+        (_future(_linear("BTC", "USDT", "0.1", "0.001"), "BTCUSDT-31DEC27"), Decimal(40500)),
+        (_future(_inverse("BTC", "0.5"), "BTCUSDZ27"), Decimal(40500)),
         (_spot("BTC", "USDT", "0.01", "0.000001", "0.000048"), Decimal(40000)),
         (_spot("ETH", "USDT", "0.01", "0.00001", "0.00062"), Decimal(2500)),
         (_spot("SOL", "USDT", "0.01", "0.001", "0.008"), Decimal(100)),

@@ -79,6 +79,7 @@ def ticker_row(market: Market, instrument: Instrument, day: Statistics) -> Row:
 
 def _contract_fields(market: Market, instrument: Instrument, day: Statistics) -> Row:
     key, now = instrument.id, market.now_ms()
+    expires = instrument.expiry_ms is not None
     interest = Decimal(50000)
     return {
         "indexPrice": priced(market.indexes[key], instrument),
@@ -86,8 +87,8 @@ def _contract_fields(market: Market, instrument: Instrument, day: Statistics) ->
         "prevPrice1h": priced(day.first, instrument),
         "openInterest": text(interest),
         "openInterestValue": short(instrument.notional(interest, market.marks[key]), 2),
-        "fundingRate": text(market.funding_rates.get(key, Decimal("0.0001"))),
-        "nextFundingTime": str(now - now % (8 * HOUR_MS) + 8 * HOUR_MS),
+        "fundingRate": "" if expires else text(market.funding_rates.get(key, Decimal("0.0001"))),
+        "nextFundingTime": "" if expires else str(now - now % (8 * HOUR_MS) + 8 * HOUR_MS),
         "predictedDeliveryPrice": "",
         "basisRate": "",
         "deliveryFeeRate": "",

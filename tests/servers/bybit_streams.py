@@ -184,9 +184,10 @@ class Streams:
         return f"error:topic conflict,topic:{mixed[0]}" if mixed else ""
 
     def _unsubscribe(self, path: str, socket: Connection, message: Body) -> None:
-        del path
         for topic in message.get("args") or []:
             socket.subscriptions.discard(str(topic))
+            if path != PRIVATE:
+                self.feeds.forget(socket, str(topic))
             if topic in DCP_TOPICS:
                 self._unguard(socket, DCP_TOPICS[topic])
         self._answer(socket, message, "unsubscribe")
