@@ -9,75 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 
-from riskbot.core.accounts import Accounts, AccountState, Change
-from riskbot.core.assets import is_cash
+from riskbot.core import sheets
+from riskbot.core.accounts import Accounts, Change
 from riskbot.core.guards import Guard
-from riskbot.core.lines import Line, Sums, holding_line, position_line
-from riskbot.core.model import InstrumentKind, MarginReport, Position, PositionKey, account_scope
+from riskbot.core.lines import Line, holding_line, position_line, present, unit_price
+from riskbot.core.model import (
+    InstrumentKind,
+    Position,
+    PositionKey,
+    account_scope,
+    scope_account,
+)
 from riskbot.core.prices import View
 from riskbot.core.settings import CoreSettings
+from riskbot.core.sheets import AccountSheet, Sheet, Sums, sums_of
 
 DRIFT_ALARM = 1e-9
 """Relative drift of the running sums beyond which something is wrong (performance.md)."""
 
-_CASH_MOVE = 1e-3
-"""A move of a stablecoin's price by this share is worth a full evaluation at once."""
-
 _KEYED = frozenset({"asset_exposure", "sector_exposure", "group_exposure"})
-
-
-@dataclass(slots=True)
-class Sheet:
-    """Running sums of one scope, USD.
-
-    Attributes:
-        equity: of the lines whose value is known.
-        unknown: lines without a price or without a value.
-        variation: sum of abs changes of exposure since the last full evaluation.
-        max_variation, min_equity: bounds beyond which a level may have been crossed.
-    """
-
-    total: Sums = field(default_factory=Sums)
-    underlyings: dict[str, Sums] = field(default_factory=dict)
-    sectors: dict[str, Sums] = field(default_factory=dict)
-    groups: dict[str, Sums] = field(default_factory=dict)
-    equity: float = 0.0
-    unknown: int = 0
-    variation: float = 0.0
-    max_variation: float = 0.0
-    min_equity: float = math.inf
-
-
-@dataclass(slots=True)
-class AccountSheet:
-    """One account's lines and sums.
-
-    Attributes:
-        sheet: its sums; keyed ones only where one of its limits reads them.
-        positions, holdings: lines by key and by asset.
-        margin: the venue's report; margin_equity, margin_gross: our equity and the gross of its
-            derivatives when it came, so that the report can be carried along with prices.
-    """
-
-    name: str
-    sheet: Sheet = field(default_factory=Sheet)
-    positions: dict[PositionKey, Line] = field(default_factory=dict)
-    holdings: dict[str, Line] = field(default_factory=dict)
-    margin: MarginReport = field(default_factory=MarginReport)
-    margin_equity: float = 0.0
-    margin_gross: float = 0.0
-
-    def lines(self) -> Iterable[Line]:
-        """Yield all lines, positions first."""
-        yield from self.positions.values()
-        yield from self.holdings.values()
-
-    def gross(self) -> float:
-        """Return the gross of the derivatives, USD."""
-        return math.fsum(abs(line.x) for line in self.positions.values())
 
 
 class Book:
@@ -111,24 +63,21 @@ class Book:
         self._without = without
         self._lines: dict[tuple[str, str], tuple[Line, ...]] = {}
         self._is_tripped = True
-        self._keyed = {
-            scope for scope, limit in settings.limits if limit.name in _KEYED
-        }
+        self._keyed = {scope for scope, limit in settings.limits if limit.name in _KEYED}
         for name in accounts.by_name:
             self.on_account(name)
 
-    # ------------------------------------------------------------ deltas
+    # ------------------------------------------------------------ prices
 
     def on_price(self, account: str, symbol: str, price: float) -> None:
         """Take an instrument's new best price, in quote units per base unit, finite and > 0."""
         for line in self._lines.get((account, symbol), ()):
-            mark = price * line.factor
-            if line.mark is None or line.value is None:
-                self._reprice(line)
+            if line.mark is None or not line.factor:
+                self._rebuild(line)
                 continue
             if line.face:
                 self._move_inverse(line, price)
-            self._move(line, mark)
+            self._move(line, price * line.factor)
 
     def _move(self, line: Line, mark: float) -> None:
         old = line.x
@@ -141,8 +90,9 @@ class Book:
         for sums, share in line.shares:
             sums.gross += growth * abs(share)
             sums.net += change * share
-        gain = line.c * mark + line.d - line.value  # type: ignore[operator]
-        line.value += gain  # type: ignore[operator]
+        value = line.c * mark + line.d
+        gain = value - line.value
+        line.value = value
         line.mark = mark
         moved = abs(change)
         sheet = line.sheet
@@ -161,10 +111,275 @@ class Book:
 
     def _move_inverse(self, line: Line, price: float) -> None:
         """Carry an inverse position's PnL, paid in coin, into the coin's holding."""
-        pnl = line.face * (1 / line.entry - 1 / price)
+        pnl = line.face * (1 / line.entry - 1 / price) if line.entry else 0.0
         coin = line.coin
-        if coin is not None and coin.mark is not None:
+        if coin is not None and pnl != line.pnl_coin:
             coin.a += pnl - line.pnl_coin
-            coin.c = coin.a
+            coin.c += pnl - line.pnl_coin
             line.pnl_coin = pnl
-            self._move(coin, coin.mark)
+            if coin.mark is not None:
+                self._move(coin, coin.mark)
+
+    def refresh(self, view: View) -> None:
+        """Take every price anew: what became stale, what a stablecoin's move changes."""
+        self.view = view
+        for sheet in self.by_account.values():
+            for line in list(sheet.lines()):
+                self._refresh(line)
+
+    def _refresh(self, line: Line) -> None:
+        factor, mark, line.is_estimated = present(self.view, line)
+        is_option = line.leg is not None and line.leg.instrument.kind is InstrumentKind.OPTION
+        if factor != line.factor or (mark is None) != (line.mark is None) or is_option:
+            self._rebuild(line)
+        elif mark is not None and mark != line.mark:
+            if line.face:
+                self._move_inverse(line, mark / factor)
+            self._move(line, mark)
+
+    # ------------------------------------------------------------ accounts
+
+    def on_change(self, change: Change) -> None:
+        """Take what a record changed of an account."""
+        if change.instruments:
+            self.on_account(change.account)
+            return
+        sheet = self._sheet(change.account)
+        for old_balance, new_balance in change.balances:
+            balance = new_balance or old_balance
+            if balance is not None:
+                self._set_holding(sheet, balance.asset)
+        for old, new in change.positions:
+            position = new or old
+            if position is not None:
+                self._set_position(sheet, position.key)
+        if change.margin:
+            self._take_margin(sheet)
+        if change:
+            self._is_tripped = True
+
+    def on_account(self, account: str) -> None:
+        """Build an account's lines anew."""
+        sheet, state = self._sheet(account), self.accounts.get(account)
+        held = {key for key in self._quantities if key.account == account and ":" in key.symbol}
+        for asset in {*sheet.holdings, *state.balances}:
+            self._set_holding(sheet, asset)
+        for key in {*sheet.positions, *state.positions, *held}:
+            self._set_position(sheet, key)
+        self._take_margin(sheet)
+        self._is_tripped = True
+
+    def _sheet(self, account: str) -> AccountSheet:
+        sheet = self.by_account.get(account)
+        if sheet is None:
+            sheet = self.by_account[account] = AccountSheet(account)
+        return sheet
+
+    def _take_margin(self, sheet: AccountSheet) -> None:
+        sheet.margin = self.accounts.get(sheet.name).margin
+        sheet.margin_equity = sheet.sheet.equity
+        sheet.margin_gross = sheet.gross()
+
+    def _rebuild(self, line: Line) -> None:
+        sheet = self._sheet(line.account)
+        if line.position is not None:
+            self._set_position(sheet, line.key)
+        else:
+            self._set_holding(sheet, line.asset)
+        self._is_tripped = True
+
+    def _set_position(self, sheet: AccountSheet, key: PositionKey) -> None:
+        old = sheet.positions.pop(key, None)
+        if old is not None:
+            self._take_out(old)
+        position = self.accounts.get(sheet.name).positions.get(key)
+        quantity = self._quantities.get(key)
+        if position is None and quantity:
+            position = Position(sheet.name, key.symbol, key.side, Decimal(0))
+        if position is None:
+            return
+        line = position_line(self.settings, self.view, position, quantity)
+        sheet.positions[key] = line
+        if line.face:
+            settle = line.leg.instrument.settle if line.leg is not None else ""
+            if settle not in sheet.holdings:
+                self._set_holding(sheet, settle)
+            line.coin = sheet.holdings[settle]
+        self._take_in(sheet, line)
+
+    def _set_holding(self, sheet: AccountSheet, asset: str) -> None:
+        old = sheet.holdings.pop(asset, None)
+        if old is not None:
+            self._take_out(old)
+        balance = self.accounts.get(sheet.name).balances.get(asset)
+        payers = [p for p in sheet.positions.values() if old is not None and p.coin is old]
+        if balance is None and not payers and not self._is_settle(sheet, asset):
+            return
+        total = float(balance.total) if balance is not None else 0.0
+        line = holding_line(self.settings, self.view, sheet.name, asset, total)
+        line.a = self._quantities.get(line.key, line.a)
+        for payer in payers:
+            payer.coin = line
+            line.a += payer.pnl_coin
+            line.c += payer.pnl_coin
+        sheet.holdings[asset] = line
+        self._take_in(sheet, line)
+
+    def _is_settle(self, sheet: AccountSheet, asset: str) -> bool:
+        return any(
+            line.face and line.leg is not None and line.leg.instrument.settle == asset
+            for line in sheet.positions.values()
+        )
+
+    # ------------------------------------------------------------ sums
+
+    def _take_in(self, sheet: AccountSheet, line: Line) -> None:
+        line.sheet = sheet.sheet
+        if line.pricer is not None:
+            self._lines[line.pricer] = (*self._lines.get(line.pricer, ()), line)
+        if line.mark is None or not line.is_valued:
+            sheet.sheet.unvalued += 1
+            self.portfolio.unvalued += 1
+        if line.mark is None:
+            return
+        if line.account not in self._without:
+            line.sums = self._feeds(sheet, line)
+        for sums in line.sums:
+            sums.count += 1
+        line.shares = self._shares(line)
+        if line.face:
+            self._move_inverse(line, line.mark / line.factor)
+        self._move(line, line.mark)
+
+    def _take_out(self, line: Line) -> None:
+        if line.pricer is not None:
+            left = tuple(other for other in self._lines[line.pricer] if other is not line)
+            if left:
+                self._lines[line.pricer] = left
+            else:
+                del self._lines[line.pricer]
+        if line.mark is None or not line.is_valued:
+            line.sheet.unvalued -= 1
+            self.portfolio.unvalued -= 1
+        if line.mark is None:
+            return
+        if line.coin is not None:
+            line.coin.a -= line.pnl_coin
+            line.coin.c -= line.pnl_coin
+            if line.coin.mark is not None:
+                self._move(line.coin, line.coin.mark)
+        line.a = line.b = line.c = line.d = 0.0
+        self._move(line, line.mark)
+        for sums in line.sums:
+            sums.count -= 1
+        self._forget_empty(line)
+
+    def _feeds(self, sheet: AccountSheet, line: Line) -> tuple[Sums, ...]:
+        whole = [self.portfolio]
+        if account_scope(sheet.name) in self._keyed:
+            whole.append(sheet.sheet)
+        if line.leg is None:
+            sector = self.settings.sectors.get(line.asset)
+            return tuple(sums_of(s.sectors, sector) for s in whole) if sector is not None else ()
+        feeds = [self.portfolio.total, sheet.sheet.total]
+        for scope in whole:
+            feeds.append(sums_of(scope.underlyings, line.leg.underlying))
+            feeds.append(sums_of(scope.sectors, line.leg.sector))
+            feeds.extend(sums_of(scope.groups, group) for group in line.leg.groups)
+        return tuple(feeds)
+
+    def _forget_empty(self, line: Line) -> None:
+        # An empty key keeps no rounding dust behind.
+        for scope in (self.portfolio, line.sheet):
+            for keyed, keys in (
+                (scope.underlyings, (line.leg.underlying,) if line.leg is not None else ()),
+                (scope.sectors, (line.leg.sector,) if line.leg is not None else (line.asset,)),
+                (scope.groups, line.leg.groups if line.leg is not None else ()),
+            ):
+                for key in keys:
+                    if key in keyed and not keyed[key].count:
+                        del keyed[key]
+
+    def _shares(self, line: Line) -> tuple[tuple[Sums, float], ...]:
+        owners = self.owners.get(line.key)
+        held = abs(line.a or line.c or line.face)
+        if not owners or not held:
+            return ()
+        # What fills gave to strategies is capped by what is there.
+        claimed = sum(abs(quantity) for quantity in owners.values())
+        scale = min(1.0, held / claimed) / held if claimed else 0.0
+        return tuple(
+            (sums_of(self.strategies, name), abs(quantity) * scale)
+            for name, quantity in owners.items()
+        )
+
+    def attribute(self, key: PositionKey, quantities: Mapping[str, float]) -> None:
+        """Say how much of a position belongs to which strategy, signed, its own units."""
+        self.owners[key] = dict(quantities)
+        line = self.line(key)
+        if line is not None:
+            self._rebuild(line)
+
+    def line(self, key: PositionKey) -> Line | None:
+        """Return the line of a position or of the coin shown under that key."""
+        sheet = self._sheet(key.account)
+        found = sheet.positions.get(key)
+        if found is not None:
+            return found
+        return next((h for h in sheet.holdings.values() if h.key == key), None)
+
+    def resync(self) -> float:
+        """Recompute every running sum exactly and return the worst relative drift found."""
+        return sheets.resync(self.portfolio, self.by_account.values())
+
+    # ------------------------------------------------------------ reading
+
+    def equity(self, account: str) -> float | None:
+        """Return an account's real equity in USD, None = unknown or never read."""
+        sheet = self.by_account.get(account)
+        if sheet is None or sheet.sheet.unvalued or not self.accounts.get(account).was_read:
+            return None
+        return sheet.sheet.equity
+
+    def portfolio_equity(self) -> float | None:
+        """Return the real equity of all configured accounts, None while one is unknown."""
+        total = 0.0
+        for name in self.settings.accounts:
+            equity = self.equity(name)
+            if equity is None:
+                return None
+            total += equity
+        return total
+
+    def pricesums_of(self, account: str, component: str) -> float | None:
+        """Return what a unit of a component is worth in USD, None = unknown.
+
+        Args:
+            account: whose.
+            component: an asset (`USDT`), or a symbol: a unit of its quantity without the cash
+                that paid for it (`cashflows` reconciles in these).
+        """
+        return unit_price(self.view, account, component)
+
+    # ------------------------------------------------------------ guards
+
+    def tripped(self) -> bool:
+        """Whether some limit may have reached another level since `set_guards`; O(1)."""
+        return self._is_tripped
+
+    def set_guards(self, found: Iterable[Guard]) -> None:
+        """Take the rooms a full evaluation left, and start watching anew."""
+        self._is_tripped = False
+        found_sheets = [self.portfolio, *(account.sheet for account in self.by_account.values())]
+        for sheet in found_sheets:
+            sheet.variation, sheet.max_variation, sheet.min_equity = 0.0, math.inf, -math.inf
+        for guard in found:
+            account = scope_account(guard.scope)
+            sheet = self._sheet(account).sheet if account is not None else self.portfolio
+            # Room is split evenly between exposure's moves and equity's fall where both count.
+            parts = bool(guard.per_variation) + bool(guard.per_loss)
+            room = guard.headroom_usd / max(parts, 1)
+            if guard.per_variation:
+                sheet.max_variation = min(sheet.max_variation, room / guard.per_variation)
+            if guard.per_loss:
+                sheet.min_equity = max(sheet.min_equity, sheet.equity - room / guard.per_loss)

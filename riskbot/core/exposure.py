@@ -21,6 +21,7 @@ class Leg:
         mark_usd: USD per base unit; None = unknown, then every `*_usd` is None too.
         notional_usd: signed; an option's is delta-weighted in exposure sums.
         is_estimated: re-marked while its account is BLIND.
+        closable_quantity: how much of it may be closed now, >= 0, unit of `Position.quantity`.
         is_closable: riskbot may close it (not `hold`, locked or inactive), else `kept_reason`.
         stop: trigger price of the nearest resting reduce-only stop that covers it; None = none.
         risk_usd: abs(mark - stop) * abs(quantity), with `assume_stop` where there is none.
@@ -51,6 +52,7 @@ class Leg:
     gamma: float | None = None
     vega: float | None = None
     strategy: str | None = None
+    closable_quantity: float = 0.0
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class ScopeBook:
         unpriced: instruments held without a usable price: ratios over them are unknown.
         underlyings, sectors, groups, strategies, venues: sums by key.
         maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
+        margin_equity: by that subject, the equity its ratio is over, USD.
         stats: measures that arrive as events (`value_at_risk`, `volatility`, ...); absent = UNKNOWN.
         operational: `feed_age`, `clock_offset`, `error_rate`, `order_rate`, ...
         day: `trades_per_day`, `loss_streak`.
@@ -137,6 +140,7 @@ class ScopeBook:
     stablecoins: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
     maintenance_margin: list[tuple[str, float | None]] = field(default_factory=list)
+    margin_equity: dict[str, float] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     stop_risk_usd: float = 0.0
     unprotected: list[str] = field(default_factory=list)

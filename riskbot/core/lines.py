@@ -10,20 +10,15 @@ from decimal import Decimal
 
 from riskbot.core.assets import is_cash
 from riskbot.core.exits import base_of
-from riskbot.core.exposure import Aggregate, Leg
+from riskbot.core.exposure import Leg
 from riskbot.core.model import Instrument, InstrumentKind, Position, PositionKey, PositionSide
 from riskbot.core.prices import View
 from riskbot.core.settings import CoreSettings
+from riskbot.core.sheets import Sheet, Sums
 
 
-class Sums(Aggregate):
-    """An aggregate that knows how many lines feed it."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+NO_SHEET = Sheet()
+"""What a line belongs to before the Book took it in."""
 
 
 class Line:
@@ -35,7 +30,9 @@ class Line:
         factor: USD per unit for a price of 1.
         mark: USD per unit now, None = unknown: then it is in no sum.
         a, b, c, d: exposure and equity as above.
-        x: exposure in USD as summed; value: equity in USD as summed, None = unknown.
+        x: exposure in USD as summed; value: equity in USD as summed.
+        is_valued: its equity is known; without, it still counts in exposure.
+        sheet: the running sums of its account, set by the Book.
         sums: what its exposure is added to; shares: the same for a part (strategies).
         coin: the holding an inverse position's PnL is paid into.
         face, entry: of an inverse position, whose PnL is not linear in its mark.
@@ -54,6 +51,7 @@ class Line:
         "face",
         "factor",
         "is_estimated",
+        "is_valued",
         "key",
         "leg",
         "mark",
@@ -61,6 +59,7 @@ class Line:
         "position",
         "pricer",
         "shares",
+        "sheet",
         "sums",
         "value",
         "x",
@@ -77,9 +76,11 @@ class Line:
         self.mark: float | None = None
         self.a = self.b = self.c = self.d = 0.0
         self.x = 0.0
-        self.value: float | None = 0.0
-        self.sums: tuple[Aggregate, ...] = ()
-        self.shares: tuple[tuple[Aggregate, float], ...] = ()
+        self.value = 0.0
+        self.is_valued = True
+        self.sheet = NO_SHEET
+        self.sums: tuple[Sums, ...] = ()
+        self.shares: tuple[tuple[Sums, float], ...] = ()
         self.coin: Line | None = None
         self.face = 0.0
         self.entry = 0.0
@@ -122,9 +123,7 @@ def unlisted(account: str, symbol: str) -> Instrument:
     )
 
 
-def coin_instrument(
-    view: View, account: str, asset: str, allowed: tuple[str, ...]
-) -> Instrument:
+def coin_instrument(view: View, account: str, asset: str, allowed: tuple[str, ...]) -> Instrument:
     """Return the spot instrument a coin balance is a position in.
 
     Configured instruments first, then active ones, then by quote; a coin without a market of
@@ -188,13 +187,12 @@ def position_line(
     line.pricer = (account, position.symbol)
     quote = view.asset(account, instrument.quote)
     line.factor = quote.value if quote is not None else 0.0
-    price = view.price(account, position.symbol)
     held = float(position.quantity)
     exposed = held if quantity is None else quantity
     if instrument.kind is InstrumentKind.INVERSE:
         line.b = exposed * line.factor
         line.face, line.entry = held, float(position.entry_price or 0)
-        line.value = 0.0 if position.entry_price else None
+        line.is_valued = bool(position.entry_price)
     elif instrument.kind is InstrumentKind.OPTION:
         delta_usd = _option_delta_usd(view, instrument, position, exposed)
         settle = view.asset(account, instrument.settle)
@@ -204,14 +202,34 @@ def position_line(
         line.c = held
     else:
         line.a = exposed
-        line.c = held
         known = _linear_base(view, instrument, position, line.factor)
         line.d = known if known is not None else 0.0
-        line.value = 0.0 if known is not None else None
-    if price is not None and line.factor:
-        line.mark = price.value * line.factor
-        line.is_estimated = price.is_stale or price.account != account
+        line.is_valued = known is not None
+        line.c = held if line.is_valued else 0.0
+    _, line.mark, line.is_estimated = present(view, line)
+    if not line.factor:
+        line.mark = None
     return line
+
+
+def present(view: View, line: Line) -> tuple[float, float | None, bool]:
+    """Return a line's factor, mark (None = unknown) and whether it is estimated, by this view."""
+    account = line.account
+    price = view.price(*line.pricer) if line.pricer is not None else None
+    if line.leg is None:
+        return 1.0, view.cash(account, line.asset).value, False
+    instrument = line.leg.instrument
+    if line.position is None:
+        found = view.asset(account, line.asset)
+        mark = found.value if found is not None else None
+        factor = mark / price.value if mark is not None and price is not None else 1.0
+        return factor, mark, price is not None and price.is_stale
+    is_option = instrument.kind is InstrumentKind.OPTION
+    unit = view.asset(account, instrument.settle if is_option else instrument.quote)
+    factor = unit.value if unit is not None else 0.0
+    if price is None or not factor:
+        return factor, None, False
+    return factor, price.value * factor, price.is_stale or price.account != account
 
 
 def _linear_base(
@@ -222,6 +240,8 @@ def _linear_base(
     From the entry price; else from the PnL the venue states at the mark it states.
     """
     quantity = float(position.quantity)
+    if not quantity:
+        return 0.0
     if position.entry_price is not None:
         return -quantity * float(position.entry_price) * quote_usd
     if position.unrealized_pnl is None or position.venue_mark is None:
@@ -274,11 +294,30 @@ def _coin_line(settings: CoreSettings, view: View, account: str, asset: str) -> 
     instrument = coin_instrument(view, account, asset, allowed)
     key = PositionKey(account, instrument.symbol, PositionSide.NET)
     line = Line(account, key, new_leg(settings, account, key, instrument))
-    found = view.asset(account, asset)
-    line.mark = found.value if found is not None else None
+    line.asset = asset
     line.pricer = view.market(account, asset)
-    price = view.price(*line.pricer) if line.pricer is not None else None
-    if price is not None and line.mark is not None:
-        line.factor = line.mark / price.value
-        line.is_estimated = price.is_stale
+    line.factor, line.mark, line.is_estimated = present(view, line)
     return line
+
+
+def unit_price(view: View, account: str, component: str) -> float | None:
+    """Return what a unit of a component of equity is worth in USD, None = unknown.
+
+    Args:
+        view: prices.
+        account: whose.
+        component: an asset (`USDT`), or a symbol: one unit of its quantity without the cash that
+            paid for it (`cashflows` reconciles in these).
+    """
+    if "/" not in component:
+        found = view.asset(account, component)
+        return found.value if found is not None else None
+    listed = view.marks.instrument(account, component) or unlisted(account, component)
+    price = view.price(account, component)
+    is_paid_in_settle = listed.kind in {InstrumentKind.INVERSE, InstrumentKind.OPTION}
+    unit = view.asset(account, listed.settle if is_paid_in_settle else listed.quote)
+    if price is None or unit is None:
+        return None
+    # A unit of an inverse position is one of quote: it owes 1/price coins.
+    is_inverse = listed.kind is InstrumentKind.INVERSE
+    return -unit.value / price.value if is_inverse else price.value * unit.value

@@ -17,11 +17,27 @@ _PREFERRED_QUOTES = (USD, "USDT", "USDC", "FDUSD")
 
 
 class View:
-    """Best prices at one moment."""
+    """Best prices at one moment.
 
-    def __init__(self, marks: Marks, now_ms: int) -> None:
+    Args:
+        marks: the prices.
+        now_ms: UTC ms; what is fresh depends on it.
+        markets: memory of which instrument prices which asset, to share between views while
+            the instruments are the same.
+
+    Cash is priced once per view: a view is one consistent measurement.
+    """
+
+    def __init__(
+        self,
+        marks: Marks,
+        now_ms: int,
+        markets: dict[tuple[str, str], tuple[str, str] | None] | None = None,
+    ) -> None:
         self.marks = marks
         self.now_ms = now_ms
+        self._markets = markets if markets is not None else {}
+        self._cash: dict[tuple[str, str], AssetPrice] = {}
 
     def price(self, account: str, symbol: str) -> Price | None:
         """Return the price of an instrument in quote units, None = never priced."""
@@ -32,6 +48,12 @@ class View:
 
         The venue's own figure, else a spot market on any venue, else 1, marked assumed.
         """
+        found = self._cash.get((account, asset))
+        if found is None:
+            found = self._cash[account, asset] = self._price_cash(account, asset)
+        return found
+
+    def _price_cash(self, account: str, asset: str) -> AssetPrice:
         if asset == USD:
             return AssetPrice(1.0)
         stated = self.marks.assets.get(account, {}).get(asset)
@@ -74,6 +96,11 @@ class View:
         Own spot, own derivative (for coins), the venue's own figure (then None is returned and
         `asset` uses it), then other accounts' spot and derivatives. Quoted in cash only.
         """
+        if (account, asset) not in self._markets:
+            self._markets[account, asset] = self._find_market(account, asset)
+        return self._markets[account, asset]
+
+    def _find_market(self, account: str, asset: str) -> tuple[str, str] | None:
         own = self._market_of(account, asset)
         if own is not None:
             return own
@@ -101,8 +128,15 @@ class SecondView(View):
         lone: (account, symbol) that have one source only, measured at that one.
     """
 
-    def __init__(self, marks: Marks, now_ms: int, *, read_since_ms: int | None = None) -> None:
-        super().__init__(marks, now_ms)
+    def __init__(
+        self,
+        marks: Marks,
+        now_ms: int,
+        markets: dict[tuple[str, str], tuple[str, str] | None] | None = None,
+        *,
+        read_since_ms: int | None = None,
+    ) -> None:
+        super().__init__(marks, now_ms, markets)
         self.read_since_ms = read_since_ms
         self.lone: set[tuple[str, str]] = set()
 

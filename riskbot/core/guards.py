@@ -1,0 +1,96 @@
+"""Guards: how far exposure and equity may move before any limit can reach its next level.
+
+Per tick the Book compares two running figures of a scope with two bounds; only beyond them is a
+full evaluation due. Conservative: a guard may trip for nothing, never too late. Measures that no
+tick moves (counts, ages, pegs, pairs) are left to the second's timer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from riskbot.core.exposure import ScopeBook
+from riskbot.core.limits._base import Limit, Verdict, position_subject
+
+OVER_CAPITAL = frozenset(
+    {
+        "gross_exposure",
+        "net_exposure",
+        "asset_exposure",
+        "sector_exposure",
+        "group_exposure",
+        "position_size",
+        "stop_risk",
+        "leverage",
+    }
+)
+"""Amount over capital, where the amount moves by no more than exposure does."""
+
+
+class Guard(NamedTuple):
+    """One verdict's room: trips when per_variation * V + per_loss * D > headroom_usd.
+
+    V is the sum of abs changes of exposure in the scope since the evaluation, D the fall of its
+    equity, both USD.
+    """
+
+    scope: str
+    headroom_usd: float
+    per_variation: float
+    per_loss: float
+
+
+def guards(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[Guard]:
+    """Yield the guards of one limit's verdicts on one scope."""
+    for verdict in verdicts:
+        if verdict.measured is None or verdict.utilization is None:
+            continue
+        share = next_share(limit, verdict.utilization)
+        if share is None or not math.isfinite(verdict.measured):
+            continue
+        if limit.is_min:
+            yield from _distance(verdict, limit.allowed / share, book)
+        else:
+            found = _guard(limit, verdict, limit.allowed * share, book)
+            if found is not None:
+                yield found
+
+
+def next_share(limit: Limit, utilization: float) -> float | None:
+    """Return the utilization at which the next level begins, None past the last."""
+    return next((share for share in (*limit.levels, 1.0) if share > utilization), None)
+
+
+def _guard(limit: Limit, verdict: Verdict, level: float, book: ScopeBook) -> Guard | None:
+    measured = verdict.measured or 0.0
+    room = level - measured
+    name, scope = limit.name, book.scope
+    if limit.is_loss:
+        equity = book.equity_usd or 0.0
+        return Guard(scope, room / (1 - measured) * equity, 0.0, 1.0) if measured < 1 else None
+    capital = book.capital_usd or 0.0
+    if name in OVER_CAPITAL:
+        return Guard(scope, room * capital, 1.0, level)
+    if name == "underlying_concentration":
+        floor = float(getattr(limit, "gross_floor", 0.0))
+        base = max(book.gross_usd, floor * capital)
+        return Guard(scope, room * base, 1.0 + level, level * floor)
+    if name == "strategy_share":
+        return Guard(scope, room * book.gross_usd, 1.0 + level, 0.0)
+    if name == "net_delta":
+        of_equity = bool(getattr(limit, "of_equity", False))
+        return Guard(scope, room * (capital if of_equity else 1.0), 1.0, level)
+    if name == "maintenance_margin":
+        # Neither margin nor the pool's equity moves by more than exposure does.
+        return Guard(scope, room * book.margin_equity.get(verdict.key, 0.0), 1.0 + level, 0.0)
+    return None
+
+
+def _distance(verdict: Verdict, level: float, book: ScopeBook) -> Iterator[Guard]:
+    measured = verdict.measured or 0.0
+    for leg in book.legs:
+        if position_subject(leg.key) == verdict.key and leg.notional_usd is not None:
+            room = abs(leg.notional_usd) * (measured - level) / (1 + measured)
+            yield Guard(book.scope, room, 1.0, 0.0)
