@@ -200,9 +200,7 @@ def _close(turn: Turn, intent: Intent) -> bool:
     for target in intent.targets:
         if _is_met(turn, intent, target):
             continue
-        if turn.state.enforcement.pending_on(target.key) is not None:
-            waiting = True
-        elif turn.now_ms < target.not_before_ms or not _is_read_since(turn, target):
+        if _must_wait(turn, target):
             waiting = True
         else:
             waiting = _place(turn, intent, target) or waiting
@@ -212,6 +210,12 @@ def _close(turn: Turn, intent: Intent) -> bool:
     if waiting and not _needs_read(turn, intent):
         return False
     return _set(turn, intent, phase=IntentPhase.VERIFY, request_id=None)
+
+
+def _must_wait(turn: Turn, target: Target) -> bool:
+    if turn.state.enforcement.pending_on(target.key) is not None:
+        return True
+    return turn.now_ms < target.not_before_ms or not _is_read_since(turn, target)
 
 
 def _is_read_since(turn: Turn, target: Target) -> bool:
@@ -348,10 +352,9 @@ CHASE_MS = 3_000
 
 def track(turn: Turn, pending: PendingOrder) -> None:
     """Settle, look up or re-price one order in flight."""
-    if not pending.is_unknown and pending.order_id is not None and not pending.is_resting:
+    is_over = pending.order_id is not None and not pending.is_resting
+    if pending.filled >= pending.quantity or (is_over and not pending.is_unknown):
         _settle(turn, pending, "filled" if pending.filled else "done")
-    elif pending.filled >= pending.quantity:
-        _settle(turn, pending, "filled")
     elif pending.is_unknown and _is_absent(turn, pending):
         _settle(turn, pending, "absent")
     elif turn.now_ms >= pending.next_query_ms:

@@ -61,7 +61,8 @@ def _usage(name: str, error: ValidationError) -> str:
 def _forbidden(turn: Turn, event: events.CommandReceived, command: Command) -> str:
     needed = command.needed_role(turn)
     if event.actor.role.rank < needed.rank:
-        return f"{event.name} needs the role {needed.value}, {event.actor.name} is {event.actor.role.value}"
+        has = f"{event.actor.name} is {event.actor.role.value}"
+        return f"{event.name} needs the role {needed.value}, {has}"
     age_ms = turn.now_ms - (turn.now_ms if event.asked_ms is None else event.asked_ms)
     if event.name in _RAISES_RISK and age_ms > STALE_MS:
         return f"{event.name} was asked {age_ms // 1000} s ago: not done, ask again"

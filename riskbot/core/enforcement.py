@@ -99,6 +99,7 @@ class Enforcement:
     answered_reads: dict[str, int] = field(default_factory=dict)
     failed_reads: dict[str, int] = field(default_factory=dict)
     asked_ms: dict[str, int] = field(default_factory=dict)
+    dead_man_ms: dict[str, int] = field(default_factory=dict)
     plans: dict[str, PendingPlan] = field(default_factory=dict)
     order_counter: int = 0
     intent_counter: int = 0
@@ -116,8 +117,7 @@ class Enforcement:
     def state_of(self, scope: str, *, enforced_only: bool = True) -> TradingState:
         """Return the trading state of a scope, the strictest of its holds.
 
-        Args:
-            enforced_only: False answers what would be if shadow's holds bound.
+        `enforced_only=False` answers what would be if shadow's holds bound.
         """
         states = [h.state for h in self.holds_of(scope) if h.is_enforced or not enforced_only]
         return max(states, key=lambda s: s.rank, default=TradingState.ACTIVE)
@@ -176,6 +176,16 @@ class Enforcement:
                 self.contacts[record.contact.scope, record.contact.limit] = record.contact
             case actions.SetBlind():
                 self._apply_blind(record, now_ms)
+            case actions.SetPlan():
+                self.plans[record.plan.plan_id] = record.plan
+                self.plan_counter += 1
+            case actions.DropPlan():
+                self.plans.pop(record.plan_id, None)
+            case _:
+                self._apply_process(record, now_ms)
+
+    def _apply_process(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        match record:
             case events.Started():
                 self._apply_started(record)
             case events.Stopping():
@@ -184,11 +194,8 @@ class Enforcement:
                 self.halt_file = True
             case actions.RemoveHaltFile():
                 self.halt_file = False
-            case actions.SetPlan():
-                self.plans[record.plan.plan_id] = record.plan
-                self.plan_counter += 1
-            case actions.DropPlan():
-                self.plans.pop(record.plan_id, None)
+            case actions.SetDeadMan():
+                self.dead_man_ms[record.account] = now_ms
             case _:
                 self._apply_work(record, now_ms)
 
@@ -207,10 +214,6 @@ class Enforcement:
             case actions.RefreshAccount():
                 self.request_counter = max(self.request_counter, record.request_id)
                 self.asked_ms[record.account] = now_ms
-            case actions.QueryOrder():
-                self._apply_query(record, now_ms)
-            case actions.SettleOrder():
-                self._apply_settle(record, now_ms)
             case actions.SetBaseline():
                 self._apply_baseline(record)
             case _:
@@ -218,6 +221,10 @@ class Enforcement:
 
     def _apply_outcome(self, record: events.Event | actions.Action, now_ms: int) -> None:
         match record:
+            case actions.QueryOrder():
+                self._apply_query(record, now_ms)
+            case actions.SettleOrder():
+                self._apply_settle(record, now_ms)
             case events.OrderAccepted():
                 self._update(
                     record.client_order_id,

@@ -120,7 +120,7 @@ class AccountSnapshotReceived:
     balances: tuple[Balance, ...]
     positions: tuple[Position, ...]
     orders: tuple[WorkingOrder, ...] | None
-    margin: MarginReport = MarginReport()
+    margin: MarginReport = field(default_factory=MarginReport)
     is_hedge_mode: bool | None = None
     request_id: int | None = None
     venue_ms: int | None = None

@@ -193,12 +193,13 @@ def _wanted_hold(turn: Turn, limit: Limit, episode: Episode) -> Hold | None:
     if episode.response is Response.ALERT or episode.stage is EpisodeStage.WAITING:
         return None
     halts = episode.response in {Response.HALT, Response.FLATTEN}
+    keys: tuple[str, ...] = ()
     if halts and episode.stage is EpisodeStage.ACTING:
-        state, latched, keys = TradingState.HALTED, limit.latch, ()
+        state, latched = TradingState.HALTED, limit.latch
     elif limit.is_keyed:
         state, latched, keys = TradingState.ACTIVE, False, episode.keys
     else:
-        state, latched, keys = TradingState.REDUCING, False, ()
+        state, latched = TradingState.REDUCING, False
     until = None
     if limit.is_calendar:
         until = turn.state.next_day_start_ms(turn.now_ms)

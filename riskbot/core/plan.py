@@ -298,7 +298,7 @@ def _reduced(virtual: _Virtual) -> tuple[float, Target]:
     amount = ceil_to_step(quantity * Decimal(repr(closed_usd / start)), instrument.step)
     amount = min(amount, virtual.closable)
     left = quantity - amount
-    if 0 < left and _is_below_minimum(instrument, left, virtual.leg):
+    if left > 0 and _is_below_minimum(instrument, left, virtual.leg):
         # A rest too small to be closed later is closed now.
         left = max(quantity - virtual.closable, Decimal(0))
     return closed_usd, Target(virtual.key, _signed(left, virtual.quantity))

@@ -14,7 +14,6 @@ from riskbot.core.model import (
     Instrument,
     InstrumentKind,
     OrderType,
-    PositionSide,
     RejectReason,
     Side,
     TimeInForce,
@@ -38,6 +37,10 @@ _WAITS_MS = {
     RejectReason.HALT_FILE: 1_000,
 }
 """Refusals that say nothing about the order itself: the same rung again, later."""
+
+_REREADS = frozenset(
+    {RejectReason.REDUCE_ONLY, RejectReason.POSITION_MODE, RejectReason.DUPLICATE_ID}
+)
 
 PAGE_RETRY_MS = 5_000
 
@@ -176,11 +179,10 @@ def after_refusal(
     if reason in _WAITS_MS:
         wait_ms = max(retry_after_ms or 0, _WAITS_MS[reason])
         return replace(target, refused_ms=now_ms, not_before_ms=now_ms + wait_ms, note=note)
-    if reason in {RejectReason.REDUCE_ONLY, RejectReason.POSITION_MODE, RejectReason.DUPLICATE_ID}:
+    if reason in _REREADS and target.tries + 1 < MAX_TRIES:
         # Something rests against the position or it changed: the re-read comes first, then the
         # same rung; only a venue that keeps refusing moves it on.
-        if target.tries + 1 < MAX_TRIES:
-            return replace(target, refused_ms=now_ms, tries=target.tries + 1, note=note)
+        return replace(target, refused_ms=now_ms, tries=target.tries + 1, note=note)
     return _step_down(target, note, now_ms)
 
 

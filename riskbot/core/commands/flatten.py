@@ -43,7 +43,8 @@ class Flatten(Command):
         del actor
         if fault := unknown_account(turn, self.account):
             return Plan("", refusal=fault)
-        closes, kept = [], []
+        closes: list[dict[str, Any]] = []
+        kept: list[dict[str, Any]] = []
         for target in self._targets(turn):
             row = _row(turn, target)
             (kept if row["close"] in {None, "0"} else closes).append(row)

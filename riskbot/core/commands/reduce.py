@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core import plan as plans
 from riskbot.core.commands._base import Command, Plan, Reply, unknown_account
 from riskbot.core.duty import OPERATOR, IntentKind, Target
-from riskbot.core.model import Level, Role, account_scope
+from riskbot.core.model import Level, PositionKey, Role, account_scope
 from riskbot.core.responses import open_intent
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class Reduce(Command):
     reason: str = ""
 
     def _targets(self, turn: Turn) -> tuple[list[str], tuple[Target, ...]]:
-        names, merged = [], {}
+        names: list[str] = []
+        merged: dict[PositionKey, Target] = {}
         for scope in _scopes(turn, self.account):
             book = turn.book(scope)
             if book is None:
@@ -56,8 +57,8 @@ class Reduce(Command):
             return Plan("", refusal=fault)
         names, targets = self._targets(turn)
         if not targets:
-            wanted = f" {self.limit}" if self.limit else ""
-            return Plan("", refusal=f"nothing to reduce: no breach of{wanted or ' any limit'} stands")
+            wanted = self.limit or "any limit"
+            return Plan("", refusal=f"nothing to reduce: no breach of {wanted} stands")
         rows = [
             {
                 "account": t.key.account,

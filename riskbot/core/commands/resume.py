@@ -44,9 +44,12 @@ class Resume(Command):
             if not limit.is_loss or (self.account and scope != scope_of(self.account)):
                 continue
             book = turn.book(scope)
-            for verdict in limit.check(book) if book is not None else []:
-                if verdict.level is Level.RED and verdict.measured is not None:
-                    found.append((scope, limit.name, verdict.measured))
+            verdicts = turn.state.check(limit, book) if book is not None else []
+            found += [
+                (scope, limit.name, v.measured)
+                for v in verdicts
+                if v.level is Level.RED and v.measured is not None
+            ]
         return found
 
     def plan(self, turn: Turn, actor: Actor) -> Plan:
@@ -64,7 +67,8 @@ class Resume(Command):
         message = f"Resume: ends {names}"
         if rebased:
             parts = ", ".join(f"{s} {n} ({m * 100:.2f}%)" for s, n, m in rebased)
-            message += f"; for enforcement NAV now becomes the new start of {parts}, reports keep the true peak"
+            message += f"; NAV now becomes the new start of {parts} for enforcement,"
+            message += " reports keep the true peak"
         details = {
             "holds": [{"scope": h.scope, "limit": h.limit, "reason": h.reason} for h in holds],
             "rebased": [{"scope": s, "limit": n, "measured": m} for s, n, m in rebased],
@@ -75,7 +79,7 @@ class Resume(Command):
     def _nothing(self, turn: Turn) -> str:
         portfolio = [h for h in turn.state.enforcement.holds.values() if h.scope == PORTFOLIO]
         if self.account and portfolio:
-            return f"{self.account} itself is not halted, the portfolio is: resume without --account"
+            return f"{self.account} is halted with the portfolio: resume without --account"
         return "nothing is halted"
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:

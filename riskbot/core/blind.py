@@ -1,0 +1,160 @@
+"""BLIND flags: what riskbot cannot see or do. They block new risk and tell people; never close."""
+
+from __future__ import annotations
+
+from riskbot.core import actions, alerts, events
+from riskbot.core.feeds import ACCOUNT, PRICES
+from riskbot.core.model import PORTFOLIO, BlindKind, Level, account_scope
+from riskbot.core.turn import Turn
+
+CLOCK_BLIND_MS = 1_000
+CLOCK_WARN_MS = 250
+GRACE_MS = 15_000
+"""After a start, accounts are BLIND until their first read without an alarm for this long."""
+
+RED_AFTER_MS = 60_000
+
+
+def decide(turn: Turn) -> None:
+    """Raise and lift every flag, and tell of them."""
+    for account in sorted(turn.settings.accounts):
+        _account(turn, account)
+        _prices(turn, account)
+        _clock(turn, account)
+        _feeds(turn, account)
+
+
+def on_event(turn: Turn, event: events.Event) -> None:
+    """Take flags that an event states by itself."""
+    if isinstance(event, events.StorageFailed):
+        _flag(turn, BlindKind.STORAGE, "", event.error)
+        alerts.tell(
+            turn,
+            "storage",
+            PORTFOLIO,
+            Level.RED,
+            "the journal cannot be written",
+            text=event.error,
+            did="entries denied; cancels and closes go on in memory",
+            todo="free disk space or mend the disk",
+        )
+    elif isinstance(event, events.StorageRestored):
+        _flag(turn, BlindKind.STORAGE, "", None)
+        alerts.resolve(turn, "storage", PORTFOLIO, "the journal is written again")
+
+
+def _flag(turn: Turn, what: BlindKind, subject: str, reason: str | None) -> bool:
+    """Set or lift a flag; True when that changed something."""
+    is_blind = reason is not None
+    if turn.state.enforcement.is_blind(what, subject) == is_blind:
+        return False
+    turn.emit(
+        actions.SetBlind(what=what, subject=subject, is_blind=is_blind, reason=reason or "in sight")
+    )
+    turn.remeasure()
+    return True
+
+
+def _since_ms(turn: Turn, what: BlindKind, subject: str) -> int:
+    return turn.state.enforcement.blinds.get((what, subject), ("", turn.now_ms))[1]
+
+
+def _account(turn: Turn, account: str) -> None:
+    stale_ms = int(turn.settings.monitor.account_stale_s * 1000)
+    known = turn.state.accounts.get(account)
+    reason = known.blind_reason(turn.now_ms, stale_ms)
+    _flag(turn, BlindKind.ACCOUNT, account, reason)
+    scope = account_scope(account)
+    if reason is None:
+        alerts.resolve(turn, "blind_account", scope, "in sight again")
+        return
+    since = _since_ms(turn, BlindKind.ACCOUNT, account)
+    if not known.is_synced and turn.now_ms - turn.state.feeds.started_ms < GRACE_MS:
+        return
+    red = turn.now_ms - since >= RED_AFTER_MS
+    alerts.tell(
+        turn,
+        "blind_account",
+        scope,
+        Level.RED if red else Level.ORANGE,
+        f"BLIND: account {account} is out of sight",
+        text="not read since start" if not known.is_synced else "neither stream nor REST answers",
+        did="entries on it are denied, nothing is closed; its last positions stay counted",
+        todo="check the venue and the key; halt by hand at the venue if in doubt",
+    )
+
+
+def _prices(turn: Turn, account: str) -> None:
+    held = turn.state.held_symbols(account)
+    flagged = {
+        subject.partition("|")[2]
+        for what, subject in turn.state.enforcement.blinds
+        if what is BlindKind.PRICE and subject.partition("|")[0] == account
+    }
+    blind = []
+    for symbol in sorted(held | flagged):
+        is_blind = symbol in held and turn.state.is_price_blind(account, symbol, turn.now_ms)
+        reason = "no fresh price" if is_blind else None
+        _flag(turn, BlindKind.PRICE, f"{account}|{symbol}", reason)
+        if is_blind:
+            blind.append(symbol)
+    scope = account_scope(account)
+    if not blind or turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account):
+        # A blind account says so itself: one alert, not one for each of its prices.
+        alerts.resolve(turn, "blind_price", scope, "prices are fresh again")
+        return
+    since = min(_since_ms(turn, BlindKind.PRICE, f"{account}|{s}") for s in blind)
+    red = turn.now_ms - since >= RED_AFTER_MS
+    names = ", ".join(blind[:5]) + (f" and {len(blind) - 5} more" if len(blind) > 5 else "")
+    alerts.tell(
+        turn,
+        "blind_price",
+        scope,
+        Level.RED if red else Level.ORANGE,
+        f"no fresh price of {names} on {account}",
+        did="entries in it are denied, nothing is closed on stale prices",
+        todo="check the venue; riskbot reconnects by itself",
+    )
+
+
+def _clock(turn: Turn, account: str) -> None:
+    offset = turn.state.feeds.clocks.get(account)
+    if offset is None:
+        return
+    far = abs(offset) > CLOCK_BLIND_MS
+    _flag(turn, BlindKind.CLOCK, account, f"clock off by {offset} ms" if far else None)
+    scope = account_scope(account)
+    if abs(offset) <= CLOCK_WARN_MS:
+        alerts.resolve(turn, "clock_offset", scope, "the clock agrees again")
+        return
+    alerts.tell(
+        turn,
+        "clock_offset",
+        scope,
+        Level.RED if far else Level.YELLOW,
+        f"clock {'far ' if far else ''}off against {account}",
+        did="entries denied on it" if far else "",
+        todo="check NTP (timedatectl)",
+    )
+
+
+def _feeds(turn: Turn, account: str) -> None:
+    """Tell of a stream that is lost while REST still answers."""
+    for feed in (PRICES, ACCOUNT):
+        state = turn.state.feeds.feeds.get((account, feed))
+        name, scope = f"feed_{feed}", account_scope(account)
+        if state is None or state.lost_ms is None:
+            alerts.resolve(turn, name, scope, "the stream is back")
+            continue
+        hidden = turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account)
+        if hidden:
+            continue
+        alerts.tell(
+            turn,
+            name,
+            scope,
+            Level.ORANGE,
+            f"the {feed} stream of {account} is silent or broken",
+            text=state.reason,
+            did="reconnecting; REST reads go on",
+        )

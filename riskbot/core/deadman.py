@@ -1,0 +1,41 @@
+"""The venue's dead-man's switch: armed, refreshed, let lapse, by account policy.
+
+It cancels orders and never closes positions, protective stops included: with `entries_only` it
+is armed only while no protective order is within its reach.
+"""
+
+from __future__ import annotations
+
+from riskbot.core import actions, exits
+from riskbot.core.model import BlindKind
+from riskbot.core.turn import Turn
+
+BLIND_PATIENCE_MS = 60_000
+
+
+def decide(turn: Turn) -> None:
+    """Arm, refresh or disarm where that is due."""
+    for name, settings in turn.settings.accounts.items():
+        policy = settings.dead_man
+        if policy.policy == "off" or not turn.state.is_synced(name):
+            continue
+        timeout_ms = int(policy.timeout_s * 1000)
+        if turn.now_ms - turn.state.dead_man_sent_ms(name) < timeout_ms // 3:
+            continue
+        protects = bool(exits.protective(turn.state.accounts.get(name)))
+        known = turn.state.feeds.dead_men.get(name) or {}
+        if policy.policy == "entries_only" and protects:
+            if known.get("is_armed"):
+                turn.emit(actions.SetDeadMan(account=name, timeout_ms=0))
+            continue
+        if _is_blind_for_long(turn, name):
+            # Cancelling needs no price: what riskbot cannot see is left to lapse.
+            continue
+        symbols = tuple(sorted({o.symbol for o in turn.state.orders(name)}))
+        if symbols or known.get("is_armed"):
+            turn.emit(actions.SetDeadMan(account=name, timeout_ms=timeout_ms, symbols=symbols))
+
+
+def _is_blind_for_long(turn: Turn, account: str) -> bool:
+    known = turn.state.enforcement.blinds.get((BlindKind.ACCOUNT, account))
+    return known is not None and turn.now_ms - known[1] > BLIND_PATIENCE_MS

@@ -1,0 +1,163 @@
+"""The engine: one event in, actions out; time is an argument.
+
+Folds the event, measures, checks every limit, and lets the rooms of the core decide in one fixed
+order. Nothing here waits, reads a clock or touches the world.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from riskbot.core import (
+    actions,
+    alerts,
+    baseline,
+    blind,
+    campaign,
+    deadman,
+    desk,
+    events,
+    hedging,
+    ladder,
+    responses,
+    wording,
+)
+from riskbot.core.duty import IntentKind
+from riskbot.core.model import PORTFOLIO, Level, account_scope
+from riskbot.core.settings import CoreSettings
+from riskbot.core.state import State
+from riskbot.core.turn import Turn
+
+TICK_MS = 1_000
+
+
+class Engine:
+    """Everything riskbot knows and decides.
+
+    Args:
+        settings: what the operator configured.
+        order_prefix: `rb` + base36 of the journal's birth; with a counter it makes client ids.
+    """
+
+    def __init__(self, settings: CoreSettings, order_prefix: str = "rb0") -> None:
+        self.settings = settings
+        self.state = State(settings, order_prefix)
+        self._next_tick_ms = 0
+
+    # ------------------------------------------------------------ live
+
+    def handle(
+        self, event: events.Event, now_ms: int, received_ns: int = 0
+    ) -> list[actions.Action]:
+        """Take one event and return what is to be done, already folded.
+
+        Args:
+            event: what happened.
+            now_ms: UTC ms; never less than in the call before.
+            received_ns: monotonic stamp of the frame behind it, 0 = none.
+        """
+        self.state.apply(event, now_ms)
+        if isinstance(event, events.PricesUpdated) and not self.state.needs_decision(now_ms):
+            return []
+        turn = Turn(self.state, self.settings, now_ms)
+        turn.received_ns = received_ns
+        self._decide(turn, event)
+        return turn.out
+
+    def _decide(self, turn: Turn, event: events.Event) -> None:
+        states = self._states()
+        if isinstance(event, events.TimerFired):
+            self._next_tick_ms = turn.now_ms + TICK_MS
+            self.state.on_timer(turn.now_ms)
+        for action in self.state.decide_cashflows(event, turn.now_ms):
+            turn.emit(action)
+            turn.remeasure()
+        blind.on_event(turn, event)
+        blind.decide(turn)
+        campaign.on_outcome(turn, event)
+        self._check(turn)
+        if isinstance(event, events.CommandReceived):
+            desk.receive(turn, event)
+        self._enforce(turn)
+        wording.speak(turn)
+        alerts.repeat(turn)
+        desk.finish(turn, turn.ended)
+        desk.expire(turn)
+        deadman.decide(turn)
+        self._announce(turn, states)
+        self.state.set_guards(turn)
+
+    def _check(self, turn: Turn) -> None:
+        ladder.drop_calendar_holds(turn)
+        for scope, limit in self.settings.limits:
+            book = turn.book(scope)
+            if book is not None:
+                ladder.judge(turn, scope, limit, self.state.check(limit, book))
+        self._drop_removed(turn)
+
+    def _drop_removed(self, turn: Turn) -> None:
+        """End the episodes of limits that are configured no more; their holds stay visible."""
+        for scope, name in list(self.state.enforcement.episodes):
+            if self.state.limit(scope, name) is None:
+                turn.emit(actions.EndEpisode(scope=scope, limit=name))
+
+    def _enforce(self, turn: Turn) -> None:
+        responses.respond(turn)
+        if turn.is_enforcing:
+            for account, targets in hedging.unwinds(turn).items():
+                free = account not in self.state.enforcement.intents
+                if free and responses.can_close(turn, account):
+                    responses.open_intent(
+                        turn,
+                        account,
+                        IntentKind.HEDGE,
+                        ((account_scope(account), "unwind"),),
+                        tuple(targets),
+                        cancel_keys=("unwind",),
+                    )
+        baseline.keep(turn)
+        campaign.advance(turn)
+
+    def _states(self) -> dict[str, str]:
+        scopes = [PORTFOLIO, *(account_scope(a) for a in self.settings.accounts)]
+        scopes += [f"strategy:{s}" for s in self.settings.strategies]
+        return {scope: self.state.enforcement.state_of(scope).value for scope in scopes}
+
+    def _announce(self, turn: Turn, before: dict[str, str]) -> None:
+        for scope in self._states():
+            now = self.state.enforcement.state_of(scope)
+            if now.value == before[scope]:
+                continue
+            holds = self.state.enforcement.holds_of(scope)
+            reason = "; ".join(h.reason for h in holds if h.state is now) or "resumed"
+            turn.emit(
+                actions.NotifyStrategies(scope=scope, trading_state=now, reason=reason)
+            )
+
+    def next_deadline_ms(self, now_ms: int) -> int:
+        """Return when `TimerFired` is due next, UTC ms, always later than now."""
+        due = [max(self._next_tick_ms, now_ms + 1), now_ms + TICK_MS]
+        due += campaign.deadlines(self.state, now_ms)
+        return max(min(due), now_ms + 1)
+
+    # ------------------------------------------------------------ recovery
+
+    def fold(self, record: events.Event | actions.Action, ts_ms: int) -> None:
+        """Take one record of the journal: what was decided is not decided again."""
+        self.state.apply(record, ts_ms)
+
+    def dump(self) -> dict[str, Any]:
+        """Return JSON values for a checkpoint."""
+        return self.state.dump()
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""
+        self.state.load(data)
+
+    # ------------------------------------------------------------ reading
+
+    def is_orange_or_worse(self) -> bool:
+        """Whether any limit is near enough to its breach that reads should come faster."""
+        return any(
+            e.level.rank >= Level.ORANGE.rank for e in self.state.enforcement.episodes.values()
+        )

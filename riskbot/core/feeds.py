@@ -1,0 +1,115 @@
+"""Sub-state of the feeds: what each last said, and whether it is believed to live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from riskbot.core import actions, events
+from riskbot.core.plain import from_plain, to_plain
+
+PRICES = "prices"
+ACCOUNT = "account"
+
+
+@dataclass(slots=True)
+class Feed:
+    """One feed of one account.
+
+    Attributes:
+        seen_ms: last frame or sign of life over the stream, 0 = never.
+        lost_ms: since when it is lost, None = it lives.
+    """
+
+    seen_ms: int = 0
+    lost_ms: int | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Feeds:
+    """All feeds by (account, feed); clocks, key rights and dead-man's switches by account."""
+
+    feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
+    clocks: dict[str, int] = field(default_factory=dict)
+    rights: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dead_men: dict[str, dict[str, Any]] = field(default_factory=dict)
+    frontends: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started_ms: int = 0
+    version: str = ""
+
+    def get(self, account: str, feed: str) -> Feed:
+        """Return a feed, a new one when nothing is known of it."""
+        key = (account, feed)
+        known = self.feeds.get(key)
+        if known is None:
+            known = self.feeds[key] = Feed()
+        return known
+
+    def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        """Fold one record."""
+        match record:
+            case events.PricesUpdated():
+                if not record.is_rest:
+                    self._alive(record.account, PRICES, now_ms)
+            case (
+                events.PositionsUpdated()
+                | events.BalancesUpdated()
+                | events.OrderUpdated()
+                | events.OrderFilled()
+            ):
+                self._alive(record.account, ACCOUNT, now_ms)
+            case events.FeedAlive():
+                self._alive(record.account, record.feed, now_ms)
+            case events.FeedLost():
+                feed = self.get(record.account, record.feed)
+                feed.lost_ms = feed.lost_ms if feed.lost_ms is not None else now_ms
+                feed.reason = record.reason
+            case _:
+                self._apply_rare(record, now_ms)
+
+    def _apply_rare(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        match record:
+            case events.ClockMeasured():
+                self.clocks[record.account] = record.offset_ms
+            case events.KeyRightsChecked():
+                self.rights[record.account] = {
+                    "can_trade": record.can_trade,
+                    "can_withdraw": record.can_withdraw,
+                    "can_transfer": record.can_transfer,
+                    "has_ip_list": record.has_ip_list,
+                    "expires_ms": record.expires_ms,
+                }
+            case events.DeadManChanged():
+                self.dead_men[record.account] = {
+                    "is_armed": record.is_armed,
+                    "detail": record.detail,
+                    "until_ms": record.until_ms,
+                    "at_ms": now_ms,
+                }
+            case events.FrontendChanged():
+                self.frontends[record.name] = {"is_up": record.is_up, "detail": record.detail}
+            case events.Started():
+                self.started_ms = now_ms
+                self.version = record.version
+                self.feeds.clear()
+                self.frontends.clear()
+                self.dead_men.clear()
+            case _:
+                pass
+
+    def _alive(self, account: str, feed: str, now_ms: int) -> None:
+        known = self.get(account, feed)
+        known.seen_ms = now_ms
+        known.lost_ms = None
+
+    def dump(self) -> dict[str, Any]:
+        """Return JSON values for a checkpoint."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Feeds:
+        """Return what `dump` wrote."""
+        state: Feeds = from_plain(cls, data)
+        return state

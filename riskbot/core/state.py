@@ -1,0 +1,386 @@
+"""The state: sub-states, the routing of records to them, and the questions the core asks them.
+
+Live, a record is folded as it happens; on recovery the same fold rebuilds the same state. Nothing
+is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from riskbot.core import actions, events, exits, plan, sizing
+from riskbot.core.accounts import Accounts
+from riskbot.core.alerts import Alerts
+from riskbot.core.duty import Intent, Target
+from riskbot.core.enforcement import Enforcement
+from riskbot.core.exposure import ScopeBook
+from riskbot.core.feeds import Feeds
+from riskbot.core.limits._base import Limit, Verdict
+from riskbot.core.meter import Meter
+from riskbot.core.model import (
+    PORTFOLIO,
+    BlindKind,
+    Instrument,
+    InstrumentKind,
+    Level,
+    PositionKey,
+    Side,
+    WorkingOrder,
+)
+
+if TYPE_CHECKING:
+    from riskbot.core.settings import CoreSettings
+    from riskbot.core.turn import Turn
+
+FRESH_MS = 1_000
+READ_OVERDUE_MS = 5_000
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(slots=True)
+class SecondMeasure:
+    """The Book under the second source of every price.
+
+    Attributes:
+        single: (account, symbol) that have one source only.
+        disagreeing: (account, symbol) whose sources differ by 1 % or more.
+    """
+
+    scopes: dict[str, ScopeBook] = field(default_factory=dict)
+    single: list[tuple[str, str]] = field(default_factory=list)
+    disagreeing: list[tuple[str, str]] = field(default_factory=list)
+
+
+class State:
+    """Everything riskbot knows.
+
+    Args:
+        settings: what the operator configured; not part of the state, and not folded.
+        order_prefix: see `Engine`.
+    """
+
+    def __init__(self, settings: CoreSettings, order_prefix: str) -> None:
+        self.settings = settings
+        self.order_prefix = order_prefix
+        self.accounts = Accounts()
+        self.enforcement = Enforcement()
+        self.alerts = Alerts()
+        self.feeds = Feeds()
+        self.meter = Meter(settings, self.accounts)
+        self._limits = {(scope, limit.name): limit for scope, limit in settings.limits}
+        self._scopes: dict[str, ScopeBook] = {}
+        self._scopes_ms = -1
+
+    # ------------------------------------------------------------ folding
+
+    def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        """Fold one record into every sub-state that cares."""
+        self._scopes_ms = -1
+        self.meter.before(record, now_ms)
+        change = self.accounts.fold(record, now_ms)
+        self.enforcement.apply(record, now_ms)
+        self.alerts.apply(record, now_ms)
+        self.feeds.apply(record, now_ms)
+        self.meter.apply(record, change, now_ms)
+
+    def dump(self) -> dict[str, Any]:
+        """Return JSON values for a checkpoint."""
+        return {
+            "accounts": self.accounts.dump(),
+            "enforcement": self.enforcement.dump(),
+            "alerts": self.alerts.dump(),
+            "feeds": self.feeds.dump(),
+            "meter": self.meter.dump(),
+        }
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Take what `dump` returned."""
+        self.accounts = Accounts.load(data["accounts"])
+        self.enforcement = Enforcement.load(data["enforcement"])
+        self.alerts = Alerts.load(data["alerts"])
+        self.feeds = Feeds.load(data["feeds"])
+        self.meter = Meter(self.settings, self.accounts)
+        self.meter.load(data["meter"])
+
+    # ------------------------------------------------------------ measuring
+
+    def measure(self, now_ms: int) -> dict[str, ScopeBook]:
+        """Measure every scope now."""
+        scopes = self.meter.scopes(now_ms)
+        for book in scopes.values():
+            self._add_operational(book, now_ms)
+        return scopes
+
+    def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
+        """Return the Book of every scope, measured at most once per moment."""
+        if self._scopes_ms != now_ms:
+            self._scopes = self.measure(now_ms)
+            self._scopes_ms = now_ms
+        return self._scopes
+
+    def measure_second(self, now_ms: int) -> SecondMeasure:
+        """Measure every scope under a second independent price source."""
+        scopes, single, apart = self.meter.second(now_ms, self._read_since_ms())
+        return SecondMeasure(scopes, single, apart)
+
+    def _read_since_ms(self) -> int:
+        """Return since when a REST price counts as a second look: the oldest open breach."""
+        found = [
+            e.breach_since_ms
+            for e in self.enforcement.episodes.values()
+            if e.breach_since_ms is not None
+        ]
+        return min(found, default=0)
+
+    def _add_operational(self, book: ScopeBook, now_ms: int) -> None:
+        ages = [
+            (now_ms - feed.seen_ms) / 1000
+            for (account, _), feed in self.feeds.feeds.items()
+            if feed.seen_ms and book.scope in {PORTFOLIO, f"account:{account}"}
+        ]
+        book.operational.setdefault("feed_age", max(ages, default=0.0))
+        offsets = [
+            abs(offset)
+            for account, offset in self.feeds.clocks.items()
+            if book.scope in {PORTFOLIO, f"account:{account}"}
+        ]
+        if offsets:
+            book.operational.setdefault("clock_offset", float(max(offsets)))
+
+    def needs_decision(self, now_ms: int) -> bool:
+        """Whether a price frame may have crossed a level, or a breach waits for its proof."""
+        return self.meter.tripped(now_ms) or any(
+            e.stage.value in {"unconfirmed", "disagreeing"}
+            for e in self.enforcement.episodes.values()
+        )
+
+    def set_guards(self, turn: Turn) -> None:
+        """Tell the Book which levels come next, after a full evaluation."""
+        if turn.scopes is not None:
+            self.meter.set_guards(turn.scopes, turn.now_ms)
+
+    def on_timer(self, now_ms: int) -> None:
+        """Resync the running sums exactly."""
+        self.meter.resync(now_ms)
+
+    def decide_cashflows(self, event: events.Event, now_ms: int) -> list[actions.Action]:
+        """Return the cash flows, residuals and NAV records that are due."""
+        return self.meter.decide(event, now_ms)
+
+    def check(self, limit: Limit, book: ScopeBook) -> list[Verdict]:
+        """Check a limit; one that breaks is UNKNOWN with the error's text, never silent."""
+        try:
+            return limit.check(book)
+        except Exception as error:  # noqa: BLE001 - a broken limit must not stop the others
+            reason = f"{type(error).__name__}: {error}"
+            return [
+                Verdict(
+                    limit.name, book.scope, "", None, limit.allowed, None, Level.UNKNOWN, reason
+                )
+            ]
+
+    # ------------------------------------------------------------ settings
+
+    def limit(self, scope: str, name: str) -> Limit | None:
+        """Return a configured limit."""
+        return self._limits.get((scope, name))
+
+    # ------------------------------------------------------------ accounts
+
+    def is_synced(self, account: str) -> bool:
+        """Whether a complete read came since the start."""
+        return self.accounts.get(account).is_synced
+
+    def is_account_blind(self, account: str) -> bool:
+        """Whether the account is out of sight."""
+        return self.enforcement.is_blind(BlindKind.ACCOUNT, account)
+
+    def orders(self, account: str) -> list[WorkingOrder]:
+        """Return all working orders, plain and conditional."""
+        return list(self.accounts.get(account).orders.values())
+
+    def entries(self, account: str) -> list[WorkingOrder]:
+        """Return the working orders that may add risk."""
+        return exits.entries(self.accounts.get(account))
+
+    def exits_on(self, key: PositionKey) -> list[WorkingOrder]:
+        """Return the working exits of one position."""
+        return [
+            order
+            for order in exits.exits(self.accounts.get(key.account))
+            if order.symbol == key.symbol and order.position_side is key.side
+        ]
+
+    def raises_keys(self, order: WorkingOrder, keys: tuple[str, ...]) -> bool:
+        """Whether an order, filled, would raise one of these keys' measures."""
+        instrument = self.instrument(order.account, order.symbol)
+        base = instrument.underlying if instrument else order.symbol.partition("/")[0]
+        sector = self.settings.sectors.get(base, base)
+        mine = {
+            "+" if order.side is Side.BUY else "-",
+            base,
+            sector,
+            order.symbol,
+            f"{order.account}|{order.symbol}",
+            *(name for name, members in self.settings.groups.items() if base in members),
+        }
+        return any(key in mine or key.startswith(f"{order.account}|{order.symbol}") for key in keys)
+
+    def instrument(self, account: str, symbol: str) -> Instrument | None:
+        """Return an instrument as its venue lists it."""
+        return self.accounts.get(account).instruments.get(symbol)
+
+    def is_hedge_mode(self, account: str) -> bool:
+        """Whether both sides are positions of their own there."""
+        return bool(self.accounts.get(account).is_hedge_mode)
+
+    def quantity(self, key: PositionKey) -> Decimal:
+        """Return the signed quantity of a position or of a spot coin."""
+        return exits.holding(self.accounts.get(key.account), key.symbol, key.side)
+
+    def closable(self, key: PositionKey) -> Decimal:
+        """Return how much of it an order may close, >= 0; of spot the free balance."""
+        account = self.accounts.get(key.account)
+        instrument = account.instruments.get(key.symbol)
+        if instrument is not None and instrument.kind is InstrumentKind.SPOT:
+            balance = account.balances.get(exits.base_of(key.symbol))
+            if balance is None:
+                return Decimal(0)
+            free = balance.total if balance.free is None else balance.free
+            return max(min(free, balance.total), Decimal(0))
+        return abs(self.quantity(key))
+
+    def holdings(self) -> plan.Holdings:
+        """Return native quantities of everything held."""
+        keys = [leg.key for leg in self.meter.legs()]
+        return plan.Holdings(
+            quantity={key: self.quantity(key) for key in keys},
+            closable={key: self.closable(key) for key in keys},
+        )
+
+    def held_symbols(self, account: str) -> set[str]:
+        """Return the symbols of what an account holds above dust."""
+        return {
+            leg.key.symbol
+            for leg in self.meter.legs()
+            if leg.key.account == account and not leg.is_dust and leg.key.symbol
+        }
+
+    # ------------------------------------------------------------ prices
+
+    def quote(self, account: str, symbol: str) -> sizing.Quote:
+        """Return fresh prices an order may be made from."""
+        return self.meter.order_quote(account, symbol)
+
+    def mark_usd(self, account: str, symbol: str) -> float | None:
+        """Return USD per base unit of an instrument, None = unknown."""
+        return self.meter.mark_usd(account, symbol)
+
+    def leg_notional_usd(self, key: PositionKey) -> float | None:
+        """Return the signed notional of what is held under a key."""
+        return next((leg.notional_usd for leg in self.meter.legs() if leg.key == key), None)
+
+    def is_price_blind(self, account: str, symbol: str, now_ms: int) -> bool:
+        """Whether a held instrument has no fresh price on its own venue."""
+        return self.meter.is_price_blind(account, symbol, now_ms)
+
+    # ------------------------------------------------------------ cash flows
+
+    def has_pending_flow(self, account: str) -> bool:
+        """Whether an unexplained change of equity keeps riskbot from entries and closing."""
+        return self.meter.has_pending_flow(account)
+
+    def nav(self, scope: str) -> float | None:
+        """Return NAV per unit of a scope."""
+        return self.meter.nav(scope)
+
+    def flow_usd(self, flow_id: str) -> float | None:
+        """Return the amount of a booked flow, None = no such flow."""
+        return self.meter.flow_usd(flow_id)
+
+    def next_day_start_ms(self, now_ms: int) -> int:
+        """Return when the next day starts in the configured zone."""
+        return self.meter.next_day_start_ms(now_ms)
+
+    # ------------------------------------------------------------ reads
+
+    def is_fresh(self, account: str, now_ms: int) -> bool:
+        """Whether an order may be sized by what is known, without a read before it.
+
+        Within a second of anything heard; or while the stream runs without a gap since the last
+        routine read, where everything held is a derivative: a reduce-only order cannot flip.
+        """
+        known = self.accounts.get(account)
+        if not known.is_synced:
+            return False
+        age = known.age_ms(now_ms)
+        if age is not None and age <= FRESH_MS:
+            return True
+        routine_ms = int(self.settings.monitor.reconcile_s * 1500)
+        has_spot = any(
+            leg.is_spot and leg.is_closable and leg.key.account == account
+            for leg in self.meter.legs()
+        )
+        return not has_spot and known.gap_ms is None and now_ms - known.read_ms <= routine_ms
+
+    def next_request_id(self) -> int:
+        """Return the id of the next read."""
+        return self.enforcement.request_counter + 1
+
+    def next_order_id(self) -> str:
+        """Return the next client order id: deterministic, never used again."""
+        return self.order_prefix + base36(self.enforcement.order_counter + 1)
+
+    def last_request_ms(self, account: str) -> int:
+        """Return when a read of the account was last asked for, 0 = never."""
+        return self.enforcement.asked_ms.get(account, 0)
+
+    def dead_man_sent_ms(self, account: str) -> int:
+        """Return when the dead-man's switch was last told anything, 0 = never."""
+        return self.enforcement.dead_man_ms.get(account, 0)
+
+    def answered(self, account: str, request_id: int) -> bool:
+        """Whether a read asked for with this id, or a later one, has come."""
+        return self.enforcement.answered_reads.get(account, 0) >= request_id
+
+    def has_failed_read(self, account: str, request_id: int) -> bool:
+        """Whether the read asked for with this id failed."""
+        return self.enforcement.failed_reads.get(account, 0) >= request_id
+
+    def is_read_overdue(self, account: str, now_ms: int) -> bool:
+        """Whether the last read asked for has not been answered for too long."""
+        return now_ms - self.last_request_ms(account) >= READ_OVERDUE_MS
+
+    def read_since(self, account: str, since_ms: int) -> bool:
+        """Whether a complete read began at or after a moment."""
+        return self.accounts.get(account).as_of_ms >= since_ms
+
+    def last_settled_ms(self, key: PositionKey) -> int | None:
+        """Return when the last order of riskbot's on a position settled."""
+        return self.enforcement.settled_ms.get(key)
+
+    # ------------------------------------------------------------ plans
+
+    def flatten_targets(
+        self, now_ms: int, accounts: tuple[str, ...], symbol: str | None = None
+    ) -> tuple[Target, ...]:
+        """Return what a flatten of these accounts closes and keeps."""
+        book = self.scopes(now_ms).get(PORTFOLIO)
+        if book is None:
+            return ()
+        return plan.flatten_targets(book, self.holdings(), accounts, symbol)
+
+    def intent(self, account: str) -> Intent | None:
+        """Return the work under way on an account."""
+        return self.enforcement.intents.get(account)
+
+
+def base36(number: int) -> str:
+    """Write a number >= 0 with digits and lower-case letters."""
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = _DIGITS[rest] + digits
+    return digits or "0"
