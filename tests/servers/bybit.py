@@ -70,6 +70,9 @@ class BybitServer(ProtocolServer):
         self.streams = Streams(self)
         if not self.market.instruments:
             list_all(self.market)
+        for key in self.market.instruments:
+            self.day_of(key)
+            self.candles_of(key)
         self.market.subscribe(self.streams.feeds.on_event)
 
     def add_account(

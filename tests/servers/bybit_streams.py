@@ -24,6 +24,7 @@ from tests.servers.ledger_types import (
     AccountChanged,
     Event,
     Filled,
+    LedgerBooked,
     LeverageChanged,
     Order,
     OrderChanged,
@@ -257,6 +258,10 @@ class Streams:
         elif isinstance(event, AccountChanged) and event.balances:
             coins = dict.fromkeys(change.asset for change in event.balances)
             self._push(account, "wallet", "", holdings.wallet_row(account.ledger, coins))
+        elif isinstance(event, LedgerBooked) and event.transfer.kind == "funding":
+            kind, row = account.executions[-1]
+            extra = {"category": kind, "isLeverage": "0", "marketUnit": "", "execPnl": "0"}
+            self._push(account, "execution", kind, row | extra)
         elif isinstance(event, LeverageChanged):
             for position in account.ledger.open_positions():
                 if position.instrument == event.instrument:

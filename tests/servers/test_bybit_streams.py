@@ -183,6 +183,21 @@ async def test_position_frame_comes_with_every_order_event(
     assert {f["data"][0]["size"] for f in line.frames if f.get("topic") == "position"} == {"0"}
 
 
+async def test_funding_is_an_execution_but_no_trade(
+    server: BybitServer, client: Any, session: aiohttp.ClientSession
+) -> None:
+    line = await private(session, server, "execution", "execution.fast")
+    server.ledger.set_position("BTCUSDT", D(-1), D(40000))
+    server.ledger.apply_funding("BTCUSDT", D("0.0001"))
+    frame = await line.until(lambda f: "topic" in f)
+    row = frame["data"][0]
+    assert (row["execType"], row["execFee"], row["side"]) == ("Funding", "-4", "Sell")
+    assert await client.fetch_my_trades(BTC) == []
+    server.ledger.place(Order("BTCUSDT", "buy", D(1), time_in_force="IOC"))
+    await line.until(lambda f: f.get("topic") == "execution.fast")
+    assert topics_of(line.frames) == ["execution", "execution", "execution.fast"]
+
+
 async def test_conditional_order_frames(
     server: BybitServer, client: Any, session: aiohttp.ClientSession
 ) -> None:
