@@ -19,11 +19,13 @@ ROOT = Path(__file__).parent.parent
 EXPOSURE_MAX = 1.5
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    # `make test` hands its own flags down: a make under test must not inherit them.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, **env},
+        env=env,
         capture_output=True,
         text=True,
         timeout=100,

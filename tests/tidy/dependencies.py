@@ -31,7 +31,10 @@ SHARED = {
     "frontends": frozenset(),
 }
 
-# Files beside the rooms, with what each may import of riskbot beyond core, clock, errors and the
+# What everybody outside the core may use: it does nothing by itself and knows nobody.
+COMMON = frozenset({"riskbot.clock", "riskbot.errors", "riskbot.crashpoint"})
+
+# Files beside the rooms, with what each may import of riskbot beyond core, COMMON and the
 # contracts (`_base`) of the rooms. A file not named here may import nothing more.
 SHELL_EXTRA: dict[str, tuple[str, ...]] = {
     "riskbot.journal": ("riskbot.codec",),  # record <-> JSON is a vocabulary, not a part
@@ -85,7 +88,8 @@ def commands_are_apart(sources: list[Source]) -> list[str]:
         for source in python(sources, room)
         if not source.is_package
         for line, module in imports(source, known)
-        if is_within(module, room) and not module.removeprefix(room + ".").startswith("_")
+        # Only /help reads the registry, which is no sibling.
+        if module.startswith(room + ".") and not module.startswith(room + "._")
     ]
 
 
@@ -104,13 +108,13 @@ def _room_fault(source: Source, room: str, module: str) -> str | None:
         other, own = _member(module, room), _member(source.module, room)
         near = {"", own} | SHARED[room]
         return None if other in near or other.startswith("_") else "is a sibling in the room"
-    if module in {"riskbot", "riskbot.errors", "riskbot.clock"}:
+    if module in COMMON | {"riskbot"}:
         return None
     return "is another room or part; objects are handed over by app"
 
 
 def rooms_are_apart(sources: list[Source]) -> list[str]:
-    """Keep the rooms at the edge to the core's words, their own contract, errors and clock."""
+    """Keep the rooms at the edge to the core's words, their own contract and what is common."""
     known = modules(sources)
     faults = []
     for room in ROOMS:
@@ -135,7 +139,7 @@ def shell_meets_in_app(sources: list[Source]) -> list[str]:
         if any(source.within(package) for package in apart):
             continue
         part = ".".join(source.module.split(".")[:2])
-        allowed = {CORE, "riskbot.clock", "riskbot.errors", part, *SHELL_EXTRA.get(part, ())}
+        allowed = {CORE, part, *COMMON, *SHELL_EXTRA.get(part, ())}
         faults += [
             f"{source.path}:{line}: {part} imports {module}"
             for line, module in imports(source, known)
