@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,8 @@ from tests.servers.okx_desk import (
 )
 from tests.servers.okx_desk import (
     ORDER_PATHS,
-    dead_man_strikes,
     failures,
+    strike_dead_man,
 )
 from tests.servers.okx_errors import CODES, OkxError
 from tests.servers.okx_private import ENDPOINTS as PRIVATE
@@ -143,6 +144,10 @@ class OkxServer(ProtocolServer):
             return self._serve(request)
         except OkxError as error:
             return Reply(error.body(), error.status)
+        except ValueError:
+            # A number that is none: the venue would name the parameter.
+            malformed = OkxError("51000")
+            return Reply(malformed.body(), malformed.status)
 
     def _serve(self, request: Request) -> Reply:
         path = request.path.removeprefix(PREFIX)
@@ -244,7 +249,7 @@ class OkxServer(ProtocolServer):
         while True:
             await asyncio.sleep(0.1)
             for account in self.accounts.values():
-                dead_man_strikes(account)
+                strike_dead_man(account)
             for connection in list(self.connections):
                 active = float(connection.state.get("active", time.monotonic()))
                 if time.monotonic() - active > self.idle_seconds and not connection.is_silent:
@@ -279,7 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     server = OkxServer(port=shared.port)
     control.prepare(server, shared)
     server.accounts[shared.key].passphrase = options.passphrase
-    asyncio.run(control.serve(server))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(control.serve(server))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class OkxAccount:
         ip: comma separated addresses the key is bound to, empty when it is not.
         level: account mode: 1 spot, 2 futures (margin per currency), 3 multi-currency margin.
         margin_modes: instrument id -> cross or isolated, as last traded.
-        dead_man_ms: when cancel-all-after fires, 0 when it is off.
+        dead_men: order tag -> when cancel-all-after fires for it; "" is for all orders.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class OkxAccount:
         self.ledger.refuses_immediate_trigger = False
         self.ledger.multi_asset = level == "3"
         self.margin_modes: dict[str, str] = {}
-        self.dead_man_ms = 0
+        self.dead_men: dict[str, int] = {}
         self.created_ms = market.now_ms()
         self._fills: dict[str, list[Fill]] = {}
         self._position_ids: dict[tuple[str, str], str] = {}

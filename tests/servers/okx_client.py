@@ -18,6 +18,8 @@ from tests.servers.okx import OkxServer
 D = Decimal
 SWAP, ID = "BTC/USDT:USDT", "BTC-USDT-SWAP"
 
+_known: dict[str, Any] = {}
+
 
 @pytest_asyncio.fixture
 async def server() -> AsyncIterator[OkxServer]:
@@ -31,13 +33,21 @@ async def server() -> AsyncIterator[OkxServer]:
 
 @pytest_asyncio.fixture
 async def connect(server: OkxServer) -> AsyncIterator[Callable[..., Any]]:
-    """A maker of ccxt.pro clients, closed at the end."""
+    """A maker of ccxt.pro clients, closed at the end.
+
+    Markets, the same on every server, are loaded once: ccxt spreads these requests over time.
+    """
     clients = []
+    if not _known:
+        first = ccxt.pro.okx(server.ccxt_config())
+        _known.update(await first.load_markets())
+        await first.close()
 
     def make(**settings: Any) -> Any:
         options = {"options": {"defaultType": "swap"}}
         keys = {"apiKey": "key", "secret": "secret", "password": "passphrase"}
         client = ccxt.pro.okx(server.ccxt_config() | keys | options | settings)
+        client.set_markets(_known)
         clients.append(client)
         return client
 

@@ -5,6 +5,7 @@ What an order must look like is in `okx_trade.py` and `okx_algo.py`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -110,29 +111,27 @@ def cancel_all_after(call: Call) -> list[Row]:
     seconds = decimal_of(call.params.get("timeOut", ""), "timeOut")
     if seconds and not 10 <= seconds <= 120:
         raise OkxError("51000", "timeOut")
-    now = call.account.now_ms
-    call.account.dead_man_ms = now + int(seconds * 1000) if seconds else 0
-    return [
-        {
-            "tag": str(call.params.get("tag") or ""),
-            "triggerTime": str(call.account.dead_man_ms // 1000),
-            "ts": str(now // 1000),
-        }
-    ]
+    now, tag = call.account.now_ms, str(call.params.get("tag") or "")
+    trigger = now + int(seconds * 1000) if seconds else 0
+    if trigger:
+        call.account.dead_men[tag] = trigger
+    else:
+        call.account.dead_men.pop(tag, None)
+    return [{"tag": tag, "triggerTime": str(trigger // 1000), "ts": str(now // 1000)}]
 
 
-def dead_man_strikes(account: OkxAccount) -> bool:
-    """Cancel all pending plain orders when cancel-all-after is due; return whether it was."""
-    if not account.dead_man_ms or account.now_ms < account.dead_man_ms:
-        return False
-    account.dead_man_ms = 0
-    for order in account.ledger.open_orders(conditional=False):
-        order.meta["cancelSource"] = "20"
-        try:
-            account.ledger.cancel(order.id)
-        except VenueError:
+def strike_dead_man(account: OkxAccount) -> None:
+    """Cancel all pending plain orders (of a tag) whose cancel-all-after is due."""
+    for tag, trigger in list(account.dead_men.items()):
+        if account.now_ms < trigger:
             continue
-    return True
+        del account.dead_men[tag]
+        for order in account.ledger.open_orders(conditional=False):
+            if tag not in {"", order.meta.get("tag", "")}:
+                continue
+            order.meta["cancelSource"] = "20"
+            with contextlib.suppress(VenueError):
+                account.ledger.cancel(order.id)
 
 
 def order_details(call: Call) -> list[Row]:

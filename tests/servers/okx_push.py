@@ -214,7 +214,7 @@ class Publisher:
             wanted = [a for a in assets if arg.get("ccy") in {None, "", a}]
             if not wanted:
                 continue
-            body = balance_body(account, wanted)
+            body = pushed_balance(account, wanted)
             frame = {"arg": with_uid(arg, account), "eventType": "event_update", "data": [body]}
             self._send(connection, frame)
 
@@ -236,7 +236,7 @@ class Publisher:
         channel = arg["channel"]
         if channel == "account":
             wanted = [arg["ccy"]] if arg.get("ccy") else None
-            self._pages(connection, arg, account, [balance_body(account, wanted)])
+            self._pages(connection, arg, account, [pushed_balance(account, wanted)])
         elif channel == "positions":
             rows = [
                 pushed_position(account, position)
@@ -292,6 +292,17 @@ def concerns(arg: Row, instrument: Instrument) -> bool:
 def pushed_position(account: OkxAccount, position: Position) -> Row:
     """Return a position as the positions channel pushes it."""
     return position_row(account, position) | {"pTime": str(account.now_ms)}
+
+
+def pushed_balance(account: OkxAccount, assets: list[str] | None) -> Row:
+    """Return the balance as the account channel pushes it; details differ a little from REST."""
+    body = balance_body(account, assets)
+    for detail in body["details"]:
+        for name in ("autoLendMtAmt", "autoLendStatus", "maxSpotInUse"):
+            del detail[name]
+        detail["maxSpotInUseAmt"] = ""
+        detail["coinUsdPrice"] = num(account.market.asset_price(detail["ccy"]))
+    return body
 
 
 def both_row(account: OkxAccount, cause: str, assets: list[str], positions: list[Position]) -> Row:

@@ -80,6 +80,11 @@ _ALGO_BLANKS: Final[Row] = {
     "timeInterval": "",
 }
 
+_NOT_PUSHED: Final = frozenset(
+    {"activePx", "callbackRatio", "callbackSpread", "chaseType", "chaseVal", "maxChaseType"}
+    | {"maxChaseVal", "moveTriggerPx", "pxLimit", "pxSpread", "pxVar", "szLimit", "timeInterval"}
+)
+
 
 def text(value: Decimal | None) -> str:
     """Return a number as the venue writes it, empty when there is none."""
@@ -256,9 +261,10 @@ def algo_row(account: OkxAccount, order: Order) -> Row:
 
 
 def algo_push(account: OkxAccount, order: Order, reason: str) -> Row:
-    """Return an algo order as the orders-algo channel pushes it."""
+    """Return an algo order as the orders-algo channel pushes it: no fields of other algo kinds."""
     instrument = account.market.instruments[order.instrument]
-    return algo_row(account, order) | {
+    row = {k: v for k, v in algo_row(account, order).items() if k not in _NOT_PUSHED}
+    return row | {
         "amendResult": "0" if reason == "amended" else "",
         "notionalUsd": num(usd_notional(account, instrument, order.quantity)),
         "reqId": order.meta.get("reqId", "") if reason == "amended" else "",

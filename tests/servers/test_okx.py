@@ -20,7 +20,7 @@ __all__ = ["connect", "server"]
 
 async def test_markets_load_with_contract_sizes_and_kinds(connect: Any) -> None:
     okx = connect()
-    markets = await okx.load_markets()
+    markets = await okx.load_markets(reload=True)
     swap, inverse, spot = markets[SWAP], markets["BTC/USD:BTC"], markets["BTC/USDT"]
     assert (swap["contractSize"], swap["linear"], swap["precision"]["amount"]) == (0.01, True, 0.01)
     assert (inverse["contractSize"], inverse["inverse"], inverse["settle"]) == (100, True, "BTC")

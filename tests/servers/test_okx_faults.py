@@ -266,6 +266,7 @@ async def test_frames_are_duplicated_and_reordered(server: OkxServer, connect: A
     await within(watched)
     await until(lambda: okx.orders[-1]["status"] == "closed")
     assert len(okx.orders) == 1
+    assert server.faults.struck["frame_duplicated"] == 2
     server.faults.add("frame_reordered", match={"event": "orders"})
     await okx.create_order(SWAP, "market", "sell", 5)
     # The filled state overtakes the acceptance, which arrives last.

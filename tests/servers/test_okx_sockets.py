@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import aiohttp
 import ccxt.pro  # type: ignore[import-untyped]
 import pytest
 
+from tests.servers.ledger import Order
 from tests.servers.okx import OkxServer
+from tests.servers.okx_call import sign
 from tests.servers.okx_client import ID, SWAP, D, connect, follows, server, until, within
 
 __all__ = ["connect", "server"]
@@ -82,7 +86,59 @@ async def test_orders_can_be_placed_over_the_socket(server: OkxServer, connect: 
 async def test_accounts_do_not_see_each_other(server: OkxServer, connect: Any) -> None:
     server.add_account("other", "s2", balance={"USDT": D(7)}, passphrase="p2")
     other = connect(apiKey="other", secret="s2", password="p2")
+    watched = asyncio.ensure_future(other.watch_orders())
+    await until(lambda: follows(server, "orders"))
     await connect().create_order(SWAP, "market", "buy", 1)
     assert (await other.fetch_balance())["USDT"]["total"] == 7
     assert await other.fetch_positions() == []
     assert [r.api_key for r in server.orders_received()] == ["key"]
+    assert not watched.done()
+    watched.cancel()
+
+
+async def test_money_and_position_channel_names_the_cause(server: OkxServer) -> None:
+    frames = await private_frames(
+        server,
+        {"channel": "balance_and_position"},
+        lambda ledger: (ledger.deposit("USDT", D(5)), ledger.set_position(ID, D(1), D(40000))),
+    )
+    causes = [frame["data"][0]["eventType"] for frame in frames]
+    assert causes == ["snapshot", "transferred", "filled"]
+    assert frames[1]["data"][0]["balData"][0]["cashBal"] == "100005"
+    assert frames[2]["data"][0]["posData"][0]["pos"] == "100"
+    assert "uid" in frames[2]["arg"]
+
+
+async def test_pushed_position_names_the_trade_and_fee_of_its_fill(server: OkxServer) -> None:
+    order = Order(instrument=ID, side="buy", quantity=D("0.1"))
+    frames = await private_frames(
+        server,
+        {"channel": "positions", "instType": "SWAP"},
+        lambda ledger: ledger.place(order),
+    )
+    assert (frames[0]["eventType"], frames[0]["data"]) == ("snapshot", [])
+    row = frames[1]["data"][0]
+    assert frames[1]["eventType"] == "event_update"
+    assert (row["pos"], row["tradeId"]) == ("10", server.ledger.fills[0].id)
+    assert D(row["fee"]) == -server.ledger.fills[0].fee
+
+
+async def private_frames(server: OkxServer, arg: dict[str, str], act: Any) -> list[Any]:
+    """Log in by hand, subscribe, act on the ledger and return what was pushed."""
+    frames: list[Any] = []
+    async with aiohttp.ClientSession() as session:
+        socket = await session.ws_connect(f"{server.ws_url}/ws/v5/private")
+        stamp = str(server.now_ms() // 1000)
+        signature = sign("secret", f"{stamp}GET/users/self/verify")
+        login = {"apiKey": "key", "passphrase": "passphrase", "timestamp": stamp}
+        await socket.send_json({"op": "login", "args": [login | {"sign": signature}]})
+        assert (await within(socket.receive_json()))["event"] == "login"
+        await socket.send_json({"id": "7", "op": "subscribe", "args": [arg]})
+        reply = await within(socket.receive_json())
+        assert (reply["event"], reply["id"], reply["arg"]) == ("subscribe", "7", arg)
+        assert (await within(socket.receive_json()))["event"] == "channel-conn-count"
+        act(server.ledger)
+        await socket.send_str("ping")
+        while (text := await within(socket.receive_str())) != "pong":
+            frames.append(json.loads(text))
+    return frames
