@@ -36,6 +36,20 @@ CREATE_TYPES: Final = {
 }
 
 
+# Fields of features that no account here uses.
+UNUSED: Final[Row] = {
+    "placeType": "",
+    "smpType": "None",
+    "smpGroup": 0,
+    "smpOrderId": "",
+    "slippageToleranceType": "UNKNOWN",
+    "slippageTolerance": "",
+    "extraFees": "",
+    "rpiTakerAccess": False,
+    "rpiMatchedQty": "0",
+}
+
+
 def is_spot(ledger: Ledger, key: str) -> bool:
     """Return whether a ledger key names a spot pair."""
     return ledger.instruments[key].kind == "spot"
@@ -155,20 +169,11 @@ def order_row(ledger: Ledger, order: Order, *, status: str | None = None) -> Row
         "triggerBy": TRIGGERS[order.trigger_by] if stop and not spot else "",
         "reduceOnly": order.reduce_only,
         "closeOnTrigger": bool(meta.get("closeOnTrigger", False)),
-        "placeType": "",
-        "smpType": "None",
-        "smpGroup": 0,
-        "smpOrderId": "",
-        "slippageToleranceType": "UNKNOWN",
-        "slippageTolerance": "",
         "createdTime": str(order.created_ms),
         "updatedTime": str(order.updated_ms),
         "cumFeeDetail": {coin: short(fee)} if coin else {},
-        "extraFees": "",
-        "rpiTakerAccess": False,
-        "rpiMatchedQty": "0",
     }
-    return row | _by_kind(order, instrument)
+    return row | UNUSED | _by_kind(order, instrument)
 
 
 def _by_kind(order: Order, instrument: Instrument) -> Row:
