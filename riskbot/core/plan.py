@@ -117,21 +117,31 @@ def _with_partners(pairs: list[Pair], legs: list[Leg], symbol: str) -> list[Leg]
 
 
 def _kept_by_pairs(book: ScopeBook, accounts: set[str]) -> dict[PositionKey, tuple[float, str]]:
-    """Return base units kept, and why, of every leg whose partner cannot be closed."""
+    """Return base units kept, and why, of every leg whose partner cannot be closed.
+
+    What a stuck leg matches stays on the other side, spread over that side's legs by size.
+    """
     legs = {leg.key: leg for leg in book.legs}
     kept: dict[PositionKey, tuple[float, str]] = {}
     for pair in book.pairs:
-        stuck = [
-            key
-            for key in pair.keys
-            if key not in legs or not legs[key].is_closable or key.account not in accounts
-        ]
-        if not stuck:
-            continue
-        for key in pair.keys:
-            if key not in stuck:
-                kept[key] = (pair.quantity, f"hedges {stuck[0].symbol} on {stuck[0].account}")
+        sides = _sides(pair, legs)
+        for side, other in (sides, sides[::-1]):
+            stuck = [leg for leg in side if not (leg.is_closable and leg.key.account in accounts)]
+            if not stuck or not other:
+                continue
+            matched = min(sum(abs(leg.quantity) for leg in stuck), pair.quantity)
+            whole = sum(abs(leg.quantity) for leg in other)
+            note = f"hedges {stuck[0].key.symbol} on {stuck[0].key.account}"
+            for leg in other:
+                kept[leg.key] = (matched * abs(leg.quantity) / whole, note)
     return kept
+
+
+def _sides(pair: Pair, legs: Mapping[PositionKey, Leg]) -> tuple[list[Leg], list[Leg]]:
+    """Return the long and the short legs of a pair."""
+    found = [legs[key] for key in pair.keys if key in legs]
+    longs = [leg for leg in found if leg.quantity > 0]
+    return longs, [leg for leg in found if leg.quantity < 0]
 
 
 def _flat_target(leg: Leg, holdings: Holdings, pair_kept: tuple[float, str] | None) -> Target:
@@ -181,10 +191,13 @@ def _virtual_legs(book: ScopeBook, holdings: Holdings) -> dict[PositionKey, _Vir
         for leg in book.legs
         if not leg.is_dust
     }
+    legs = {key: v.leg for key, v in virtual.items()}
     for pair in book.pairs:
-        for key in pair.keys:
-            if key in virtual and virtual[key].leg.mark_usd:
-                virtual[key].matched_usd += pair.quantity * (virtual[key].leg.mark_usd or 0.0)
+        for side in _sides(pair, legs):
+            whole = sum(abs(leg.notional_usd or 0.0) for leg in side)
+            for leg in side:
+                share = abs(leg.notional_usd or 0.0) / whole if whole else 0.0
+                virtual[leg.key].matched_usd += pair.quantity * (leg.mark_usd or 0.0) * share
     return virtual
 
 
@@ -261,16 +274,17 @@ def _close_pairs(
 ) -> None:
     concerned = {v.key for v in legs}
     for pair in sorted(pairs, key=lambda p: -abs(p.hedged_delta_usd)):
-        both = [virtual[key] for key in pair.keys if key in virtual]
-        counted = sum(weight(v) for v in both if v.key in concerned)
-        if excess <= USD_TOLERANCE or counted <= 0 or len(both) < len(pair.keys):
+        both = [virtual[key] for key in pair.keys if key in virtual and virtual[key].matched_usd]
+        counted = sum(v.matched_usd * weight(v) for v in both if v.key in concerned)
+        if excess <= USD_TOLERANCE or counted <= 0:
             continue
-        # Both legs shrink alike, so that what is left stays hedged.
-        amount = min(excess / counted, *(min(abs(v.left_usd), v.closable_usd) for v in both))
+        # All legs shrink alike, so that what is left stays hedged.
+        share = min(1.0, excess / counted, *(v.closable_usd / v.matched_usd for v in both))
         for v in both:
+            amount = v.matched_usd * share
             v.close(amount)
-            v.matched_usd = max(v.matched_usd - amount, 0.0)
-        excess -= amount * counted
+            v.matched_usd -= amount
+        excess -= share * counted
 
 
 def _close_net(legs: list[_Virtual], breach: Breach, book: ScopeBook) -> None:
