@@ -169,6 +169,16 @@ async def test_cancel_all_after_needs_ten_seconds_and_spares_algos(
     assert [o["info"]["cancelSource"] for o in await okx.fetch_canceled_orders(SWAP)] == ["20"]
 
 
+async def test_cancel_all_after_can_be_for_one_tag(server: OkxServer, connect: Any) -> None:
+    okx = connect()
+    for tag in ("mine", "other"):
+        await okx.create_order(SWAP, "limit", "buy", 1, 30000, {"clOrdId": tag, "tag": tag})
+    await okx.cancel_all_orders_after(10_000, {"tag": "mine"})
+    server.venue.skew_ms = 10_000
+    await until(lambda: len(server.ledger.open_orders()) == 1)
+    assert [order.client_id for order in server.ledger.open_orders()] == ["other"]
+
+
 # ---- algo orders --------------------------------------------------------------------------------
 
 

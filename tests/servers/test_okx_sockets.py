@@ -123,6 +123,18 @@ async def test_pushed_position_names_the_trade_and_fee_of_its_fill(server: OkxSe
     assert D(row["fee"]) == -server.ledger.fills[0].fee
 
 
+async def test_snapshot_pages_are_numbered_and_the_last_says_so(server: OkxServer) -> None:
+    server.ledger.set_position(ID, D(1), D(40000))
+    server.ledger.set_position("ETH-USDT-SWAP", D(-1), D(2500))
+    server.publisher.page_size = 1
+    arg = {"channel": "positions", "instType": "ANY"}
+    frames = await private_frames(server, arg, lambda ledger: None)
+    assert [(f["curPage"], f["lastPage"], len(f["data"])) for f in frames] == [
+        (1, False, 1),
+        (2, True, 1),
+    ]
+
+
 async def private_frames(server: OkxServer, arg: dict[str, str], act: Any) -> list[Any]:
     """Log in by hand, subscribe, act on the ledger and return what was pushed."""
     frames: list[Any] = []
