@@ -1,0 +1,271 @@
+"""The configuration: `load` reads the YAML of spec.md section 10, or names every fault at once.
+
+The sections' keys and defaults live in `models`; what the core needs of them in `core.settings`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from riskbot.config.check import check_limits, check_root
+from riskbot.config.document import Document, read_document
+from riskbot.config.faults import sentences, with_lines
+from riskbot.config.models import AccountConfig, Root
+from riskbot.config.salvage import whole_part
+from riskbot.config.secret import Secret, SecretReader, is_open_to_others
+from riskbot.config.settings import build_limits, config_hash, core_settings
+from riskbot.config.shape import keys
+from riskbot.core.limits._base import Limit
+from riskbot.core.settings import CoreSettings
+from riskbot.errors import ConfigError
+from riskbot.exchanges._lazy import exchange_ids
+
+DEFAULT_PATH = Path("/etc/riskbot/riskbot.yaml")
+"""Where commands look without `--config`."""
+
+STATE_VARIABLE = "STATE_DIRECTORY"
+
+NOT_BUILT = ("http", "gateway", "notify", "webhooks", "strategies", "mqtt", "scenarios_dir")
+"""Sections that are accepted and checked, but that nothing reads yet."""
+
+# Credentials that people hand to ccxt directly; they count as inline secrets.
+_CCXT_SECRETS = ("apiKey", "secret", "password", "walletAddress", "privateKey", "token")
+
+# Inline values that are often no secret: a file that others can read is warned of, not refused.
+_SOFT_SECRETS = ("url", "heartbeat_url")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration without faults.
+
+    Attributes:
+        path: of the file.
+        root: its sections.
+        state_dir: absolute; journal, HALT file and socket live there.
+        limits: (scope, limit) of every limit that is on.
+        sectors: sector by underlying, shipped map with the user's own over it.
+        warnings: sentences for the start: parts that are not built yet, loose file modes.
+        hash: of everything but secrets; the same file gives the same hash.
+        secrets: every secret read, for redaction of logs.
+    """
+
+    path: Path
+    root: Root
+    state_dir: Path
+    limits: tuple[tuple[str, Limit], ...]
+    sectors: Mapping[str, str]
+    warnings: tuple[str, ...]
+    hash: str
+    secrets: tuple[Secret, ...]
+
+    @property
+    def accounts(self) -> dict[str, AccountConfig]:
+        """Accounts by name."""
+        return self.root.accounts
+
+    @property
+    def socket_path(self) -> Path:
+        """Socket of the local door."""
+        return self.state_dir / "riskbot.sock"
+
+    @property
+    def halt_path(self) -> Path:
+        """File that `kill` writes."""
+        return self.state_dir / "HALT"
+
+    def core(self) -> CoreSettings:
+        """Return what the core is configured by."""
+        return core_settings(self.root, self.limits, self.sectors)
+
+
+def load(
+    path: Path | str, env: Mapping[str, str] | None = None, *, for_run: bool = False
+) -> Config:
+    """Read and check a configuration; nothing is connected to.
+
+    Args:
+        path: of the YAML file.
+        env: environment, for `*_env`, `$CREDENTIALS_DIRECTORY` and `$STATE_DIRECTORY`.
+        for_run: refuse to guess `state_dir` from `$STATE_DIRECTORY`, since `ctl` and `kill` in a
+            login shell would look elsewhere.
+
+    Raises:
+        ConfigError: every fault at once, each a sentence that begins with the key.
+    """
+    env = os.environ if env is None else env
+    file = Path(path).expanduser().absolute()
+    faults: list[str] = []
+    document = read_document(file, faults)
+    if document is None:
+        raise ConfigError(faults)
+    reader = SecretReader(file.parent, env)
+    data = _take_secrets(document.data, Root, "", reader)
+    faults += [f"{key}: {sentence}" for key, sentence in reader.faults]
+    warnings = _check_modes(file, document, reader, faults)
+    root = _validate(data, faults)
+    limits = [] if root is None else _check(root, faults)
+    if for_run and env.get(STATE_VARIABLE) and document.data.get("state_dir") is None:
+        faults.append(
+            f"state_dir: is missing: under systemd write `state_dir: {env[STATE_VARIABLE]}`, so "
+            "that `riskbot ctl` and `riskbot kill` from a login shell find the same place"
+        )
+    if root is None or faults:
+        raise ConfigError(with_lines(faults, document))
+    return Config(
+        path=file,
+        root=root,
+        state_dir=_state_dir(root.state_dir, file, env),
+        limits=tuple(limits),
+        sectors=_sectors(root),
+        warnings=(*warnings, *_warnings(root, limits)),
+        hash=config_hash(root, limits, _CCXT_SECRETS),
+        secrets=tuple(reader.found),
+    )
+
+
+def find_state_dir(path: Path | str, env: Mapping[str, str] | None = None) -> Path:
+    """Return the state directory a file names, whatever else is wrong with it.
+
+    `ctl` and `kill` must find a daemon that runs, also after its file was edited badly.
+
+    Raises:
+        ConfigError: the file cannot be read at all.
+    """
+    env = os.environ if env is None else env
+    file = Path(path).expanduser().absolute()
+    faults: list[str] = []
+    document = read_document(file, faults)
+    if document is None:
+        raise ConfigError(faults)
+    named = document.data.get("state_dir")
+    return _state_dir(named if isinstance(named, str) else None, file, env)
+
+
+def _state_dir(named: str | None, file: Path, env: Mapping[str, str]) -> Path:
+    if named is not None:
+        return (file.parent / Path(named).expanduser()).resolve()
+    # systemd joins several directories with colons; the first is ours.
+    given = env.get(STATE_VARIABLE, "").partition(":")[0]
+    return Path(given) if given else file.parent / "state"
+
+
+def _take_secrets(data: Any, model: type[BaseModel], path: str, reader: SecretReader) -> Any:
+    """Return the data with every secret replaced by a `Secret`, whatever else is wrong with it."""
+    if not isinstance(data, Mapping):
+        return data
+    fields: dict[Any, Any] = dict(data)
+    for key in keys(model):
+        where = f"{path}{key.name}"
+        if key.kind == "secret":
+            secret = reader.take(fields, key.name, path)
+            if secret is not None:
+                fields[key.name] = secret
+        elif key.name not in fields or key.section is None:
+            continue
+        elif key.kind == "section":
+            fields[key.name] = _section(fields[key.name], key.section, where, reader)
+        elif isinstance(fields[key.name], Mapping):
+            fields[key.name] = {
+                name: _take_secrets(item, key.section, f"{where}.{name}.", reader)
+                for name, item in fields[key.name].items()
+            }
+        elif isinstance(fields[key.name], list):
+            fields[key.name] = [
+                _take_secrets(item, key.section, f"{where}.{index}.", reader)
+                for index, item in enumerate(fields[key.name])
+            ]
+    return fields
+
+
+def _section(value: Any, model: type[BaseModel], path: str, reader: SecretReader) -> Any:
+    """A section that is written down but empty counts as absent: its defaults hold."""
+    if value is None and not any(f.is_required() for f in model.model_fields.values()):
+        return {}
+    return _take_secrets(value, model, f"{path}.", reader)
+
+
+def _check_modes(
+    file: Path, document: Document, reader: SecretReader, faults: list[str]
+) -> list[str]:
+    """Refuse a file that others can read when a secret stands in it."""
+    inline = list(reader.inline) + _ccxt_secrets(document.data, reader)
+    if not inline or not is_open_to_others(file):
+        return []
+    soft = [key for key in inline if key.rpartition(".")[2] in _SOFT_SECRETS]
+    hard = [key for key in inline if key not in soft]
+    if hard:
+        faults.append(
+            f"{hard[0]}: a secret stands in a file that others can read: chmod 600 {file}, or use "
+            f"{hard[0].rpartition('.')[2]}_file"
+        )
+    return [f"{key}: stands in a file that others can read: chmod 600 {file}" for key in soft]
+
+
+def _ccxt_secrets(data: Mapping[Any, Any], reader: SecretReader) -> list[str]:
+    found = []
+    accounts = data.get("accounts")
+    for name, account in accounts.items() if isinstance(accounts, Mapping) else ():
+        options = account.get("ccxt") if isinstance(account, Mapping) else None
+        for key, value in options.items() if isinstance(options, Mapping) else ():
+            if key in _CCXT_SECRETS and isinstance(value, str) and value:
+                found.append(f"accounts.{name}.ccxt.{key}")
+                reader.found.append(Secret(value))
+    return found
+
+
+def _validate(data: dict[Any, Any], faults: list[str]) -> Root | None:
+    """Return the sections; with faults, as much of them as can still be checked."""
+    try:
+        return Root.model_validate(data)
+    except ValidationError as error:
+        faults += sentences(Root, error)
+        return whole_part(data, error)
+
+
+def _check(root: Root, faults: list[str]) -> list[tuple[str, Limit]]:
+    check_root(root, exchange_ids(), faults)
+    limits = build_limits(root, faults)
+    check_limits(root, limits, faults)
+    return limits
+
+
+def shipped_sectors() -> dict[str, str]:
+    """Return the shipped sector of each underlying."""
+    text = resources.files("riskbot.data").joinpath("sectors.yaml").read_text(encoding="utf-8")
+    sectors: dict[str, list[str]] = yaml.safe_load(text)
+    return {member: sector for sector, members in sectors.items() for member in members}
+
+
+def _sectors(root: Root) -> dict[str, str]:
+    own = {m: sector for sector, members in root.portfolio.sectors.items() for m in members}
+    return shipped_sectors() | own
+
+
+def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
+    told = [
+        f"{name}: is accepted, but this version does not use it yet"
+        for name in NOT_BUILT
+        if getattr(root, name) != Root.model_fields[name].get_default(call_default_factory=True)
+    ]
+    told += [
+        f"{scope} {limit.name}: needs statistics this version does not compute: it stays UNKNOWN"
+        for scope, limit in limits
+        if limit.needs_statistics
+    ]
+    if root.portfolio.preset == "market_neutral":
+        told += [
+            f"accounts.{name}.spot: is `hold` under market_neutral: a pair's spot leg, and with it "
+            "the other leg, will be kept by a flatten"
+            for name, account in root.accounts.items()
+            if account.spot == "hold"
+        ]
+    return told
