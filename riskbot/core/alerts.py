@@ -95,26 +95,10 @@ def tell(
     A rise of the level is told aloud; a fall or other words only edit what was told.
     """
     before = turn.state.alerts.firing.get((name, scope))
+    words = {"title": title, "text": text, "did": did, "todo": todo}
     if before is None:
-        alert = Alert(
-            alert_id=f"A{turn.state.alerts.counter + 1}",
-            revision=1,
-            level=level,
-            status=AlertStatus.FIRING,
-            name=name,
-            scope=scope,
-            title=title,
-            text=text,
-            since_ms=turn.now_ms,
-            updated_ms=turn.now_ms,
-            measured=measured,
-            allowed=allowed,
-            worst=measured,
-            worst_level=level,
-            did=did,
-            todo=todo,
-            group=group or name,
-        )
+        alert = _new(turn, name, scope, level, measured, allowed)
+        alert = replace(alert, group=group or name, **words)
         _send(turn, alert, is_loud=level.rank >= Level.ORANGE.rank)
         return
     if (before.level, before.text, before.did, before.todo) == (level, text, did, todo):
@@ -124,10 +108,6 @@ def tell(
         before,
         revision=before.revision + 1,
         level=level,
-        title=title,
-        text=text,
-        did=did,
-        todo=todo,
         updated_ms=turn.now_ms,
         measured=measured,
         allowed=allowed,
@@ -137,8 +117,35 @@ def tell(
         acked_ms=None if worse else before.acked_ms,
         repeats=0 if worse else before.repeats,
         escalation=0 if worse else before.escalation,
+        **words,
     )
     _send(turn, alert, is_loud=worse and level.rank >= Level.ORANGE.rank)
+
+
+def _new(
+    turn: Turn,
+    name: str,
+    scope: str,
+    level: Level,
+    measured: float | None,
+    allowed: float | None,
+) -> Alert:
+    return Alert(
+        alert_id=f"A{turn.state.alerts.counter + 1}",
+        revision=1,
+        level=level,
+        status=AlertStatus.FIRING,
+        name=name,
+        scope=scope,
+        title="",
+        text="",
+        since_ms=turn.now_ms,
+        updated_ms=turn.now_ms,
+        measured=measured,
+        allowed=allowed,
+        worst=measured,
+        worst_level=level,
+    )
 
 
 def _worst(before: Alert, measured: float | None, allowed: float | None) -> float | None:

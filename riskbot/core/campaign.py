@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import actions, events, sizing
-from riskbot.core.duty import Intent, IntentKind, IntentPhase, PendingOrder, Rung, Target
-from riskbot.core.model import OrderType, RejectReason, Side, WorkingOrder
+from riskbot.core import actions, outcomes, sizing
+from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target
+from riskbot.core.model import WorkingOrder
 from riskbot.core.turn import Turn
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ SECOND_READ_AFTER_MS = 1_000
 CANCEL_PATIENCE_MS = 5_000
 """A close waits this long for cancels a venue does not confirm; they are retried meanwhile."""
 
-CANCEL_RESEND_MS = 5_000
 PATIENCE_MS = 30_000
 """An intent that is not through by now is paged to a person, and goes on."""
 
@@ -81,31 +80,11 @@ def _send_cancels(turn: Turn, intent: Intent) -> bool:
     """Send what is due; True while anything is left to cancel or in flight."""
     orders = _to_cancel(turn, intent)
     for order in orders:
-        cancel_order(turn, order, intent.intent_id)
+        outcomes.cancel_order(turn, order, intent.intent_id)
     in_flight = any(
         c.account == intent.account and c.in_flight for c in turn.state.enforcement.cancels.values()
     )
     return bool(orders) or in_flight
-
-
-def cancel_order(turn: Turn, order: WorkingOrder, intent_id: int) -> None:
-    """Send one cancel unless it is in flight or waits for its retry."""
-    known = turn.state.enforcement.cancels.get((order.account, order.order_id))
-    if known is not None:
-        lost = known.in_flight and turn.now_ms - known.sent_ms >= CANCEL_RESEND_MS
-        due = not known.in_flight and turn.now_ms >= known.retry_ms
-        if not lost and not due:
-            return
-    turn.emit(
-        actions.CancelOrder(
-            account=order.account,
-            symbol=order.symbol,
-            order_id=order.order_id,
-            client_order_id=order.client_order_id,
-            is_conditional=order.is_conditional,
-            intent_id=intent_id,
-        )
-    )
 
 
 def _cancel(turn: Turn, intent: Intent) -> bool:
@@ -200,10 +179,7 @@ def _close(turn: Turn, intent: Intent) -> bool:
     for target in intent.targets:
         if _is_met(turn, intent, target):
             continue
-        if _must_wait(turn, target):
-            waiting = True
-        else:
-            waiting = _place(turn, intent, target) or waiting
+        waiting = _must_wait(turn, target) or _place(turn, intent, target) or waiting
     if turn.state.enforcement.pending_of(intent.account):
         return False
     intent = turn.state.enforcement.intents[intent.account]
@@ -246,7 +222,8 @@ def _place(turn: Turn, intent: Intent, target: Target) -> bool:
         opens=_opens(intent),
     )
     if shape is None:
-        replace_target(turn, intent, replace(target, kept=True, note="nothing free to close"))
+        stuck = replace(target, kept=True, note="nothing free to close")
+        outcomes.replace_target(turn, intent, stuck)
         return False
     turn.emit(
         actions.PlaceOrder(
@@ -267,13 +244,6 @@ def _place(turn: Turn, intent: Intent, target: Target) -> bool:
         )
     )
     return True
-
-
-def replace_target(turn: Turn, intent: Intent, target: Target) -> None:
-    """Put a changed target in its place in the intent as it stands now."""
-    current = turn.state.enforcement.intents.get(intent.account, intent)
-    targets = tuple(target if t.key == target.key else t for t in current.targets)
-    _set(turn, current, targets=targets)
 
 
 # ---------------------------------------------------------------- verify
@@ -305,114 +275,6 @@ def _page_when_late(turn: Turn, intent: Intent) -> None:
     stuck = any(t.rung is Rung.PAGE and not t.kept for t in intent.targets)
     if (late or stuck) and not intent.is_paged:
         _set(turn, intent, is_paged=True)
-
-
-# ---------------------------------------------------------------- outcomes
-
-
-def on_outcome(turn: Turn, event: events.Event) -> None:
-    """Settle orders by what the venue said, before intents move on."""
-    if isinstance(event, events.OrderRejected):
-        _on_rejected(turn, event)
-    for pending in list(turn.state.enforcement.pending.values()):
-        track(turn, pending)
-
-
-def _on_rejected(turn: Turn, event: events.OrderRejected) -> None:
-    pending = turn.state.enforcement.pending.get(event.client_order_id)
-    if pending is None:
-        return
-    if event.reason is RejectReason.DUPLICATE_ID:
-        # The venue has an order under this id: ours, whose answer was lost.
-        query(turn, pending)
-        return
-    turn.emit(
-        actions.SettleOrder(client_order_id=pending.client_order_id, outcome=event.reason.value)
-    )
-    intent = turn.state.enforcement.intents.get(pending.account)
-    if intent is None or intent.intent_id != pending.intent_id:
-        return
-    target = next((t for t in intent.targets if t.key == pending.key), None)
-    if target is None:
-        return
-    changed = sizing.after_refusal(
-        target, event.reason, event.message, event.retry_after_ms, turn.now_ms
-    )
-    replace_target(turn, intent, changed)
-    if event.reason is RejectReason.REDUCE_ONLY:
-        # Exits that rest against the position use up what may be closed: they go first.
-        for order in turn.state.exits_on(pending.key):
-            cancel_order(turn, order, intent.intent_id)
-
-
-ABSENT_QUERIES = 3
-ABSENT_AFTER_MS = 10_000
-CHASE_MS = 3_000
-
-
-def track(turn: Turn, pending: PendingOrder) -> None:
-    """Settle, look up or re-price one order in flight."""
-    is_over = pending.order_id is not None and not pending.is_resting
-    if pending.filled >= pending.quantity or (is_over and not pending.is_unknown):
-        _settle(turn, pending, "filled" if pending.filled else "done")
-    elif pending.is_unknown and _is_absent(turn, pending):
-        _settle(turn, pending, "absent")
-    elif turn.now_ms >= pending.next_query_ms:
-        query(turn, pending)
-    if pending.is_resting and pending.order_id and turn.now_ms - pending.sent_ms >= CHASE_MS:
-        _reprice(turn, pending)
-
-
-def query(turn: Turn, pending: PendingOrder) -> None:
-    """Look an order up by its client id."""
-    turn.emit(
-        actions.QueryOrder(
-            account=pending.account,
-            symbol=pending.symbol,
-            client_order_id=pending.client_order_id,
-            order_id=pending.order_id,
-        )
-    )
-
-
-def _is_absent(turn: Turn, pending: PendingOrder) -> bool:
-    """Whether an unanswered order is proven not to exist.
-
-    Three look-ups that knew nothing, ten seconds after it was sent, and a position read since
-    then that did not move its way.
-    """
-    waited = turn.now_ms - pending.sent_ms >= ABSENT_AFTER_MS
-    if not waited or pending.queries < ABSENT_QUERIES:
-        return False
-    if not turn.state.read_since(pending.account, pending.sent_ms + 1):
-        return False
-    moved = (turn.state.quantity(pending.key) - pending.position_before) * pending.sign
-    return moved <= 0
-
-
-def _settle(turn: Turn, pending: PendingOrder, outcome: str) -> None:
-    turn.emit(actions.SettleOrder(client_order_id=pending.client_order_id, outcome=outcome))
-    intent = turn.state.enforcement.intents.get(pending.account)
-    if intent is None or intent.intent_id != pending.intent_id:
-        return
-    target = next((t for t in intent.targets if t.key == pending.key), None)
-    if target is not None and outcome != "absent":
-        changed = sizing.after_round(target, turn.now_ms, has_filled=pending.filled > 0)
-        if changed != target:
-            replace_target(turn, intent, changed)
-
-
-def _reprice(turn: Turn, pending: PendingOrder) -> None:
-    order = WorkingOrder(
-        account=pending.account,
-        symbol=pending.symbol,
-        order_id=pending.order_id or "",
-        client_order_id=pending.client_order_id,
-        side=Side.BUY if pending.sign > 0 else Side.SELL,
-        type=OrderType.LIMIT,
-        quantity=pending.quantity,
-    )
-    cancel_order(turn, order, pending.intent_id)
 
 
 # ---------------------------------------------------------------- deadlines

@@ -19,6 +19,7 @@ from riskbot.core import (
     events,
     hedging,
     ladder,
+    outcomes,
     responses,
     wording,
 )
@@ -74,7 +75,7 @@ class Engine:
             turn.remeasure()
         blind.on_event(turn, event)
         blind.decide(turn)
-        campaign.on_outcome(turn, event)
+        outcomes.on_outcome(turn, event)
         self._check(turn)
         if isinstance(event, events.CommandReceived):
             desk.receive(turn, event)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from riskbot.core import actions, confirmation
 from riskbot.core.confirmation import Confirmation
-from riskbot.core.duty import Contact, Episode, EpisodeStage, Hold
+from riskbot.core.duty import OPERATOR, Contact, Episode, EpisodeStage, Hold
 from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.model import Level, Response, TradingState
 from riskbot.core.turn import Turn
@@ -294,6 +294,21 @@ def _release(turn: Turn, scope: str, limit: Limit, used: float, before: Episode 
         turn.emit(actions.PlaceHold(hold=replace(hold, clear_since_ms=turn.now_ms)))
     elif turn.now_ms - hold.clear_since_ms >= turn.settings.clear_for_s * 1000:
         drop_hold(turn, hold, f"inside the limit for {turn.settings.clear_for_s:g} s")
+
+
+def place_operator_hold(turn: Turn, scope: str, actor: str, reason: str) -> None:
+    """Place a person's latched hold on a scope; enforced in every mode."""
+    words = f"by {actor}" + (f": {reason}" if reason else "")
+    hold = Hold(
+        limit=OPERATOR,
+        scope=scope,
+        state=TradingState.HALTED,
+        since_ms=turn.now_ms,
+        reason=words,
+        is_latched=True,
+    )
+    turn.emit(actions.PlaceHold(hold=hold))
+    turn.audit("halt", OPERATOR, scope, words, actor)
 
 
 def drop_hold(turn: Turn, hold: Hold, reason: str, actor: str = "riskbot") -> None:

@@ -125,7 +125,7 @@ class PositionSide(StrEnum):
 
 
 class OrderType(StrEnum):
-    """Type of an order riskbot places or sees; conditional orders carry a trigger price beside it."""
+    """Type of an order; conditional orders carry a trigger price beside it."""
 
     MARKET = "market"
     LIMIT = "limit"

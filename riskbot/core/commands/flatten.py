@@ -12,8 +12,8 @@ from riskbot.core.commands._base import (
     scope_of,
     unknown_account,
 )
-from riskbot.core.commands.halt import place_hold
 from riskbot.core.duty import OPERATOR, IntentKind, Target
+from riskbot.core.ladder import place_operator_hold
 from riskbot.core.model import Role
 from riskbot.core.responses import open_intent
 
@@ -75,7 +75,9 @@ class Flatten(Command):
         if fault := unknown_account(turn, self.account):
             return Reply(ok=False, message=fault)
         if self.instrument is None:
-            place_hold(turn, scope_of(self.account), actor, self.reason or "flatten")
+            place_operator_hold(
+                turn, scope_of(self.account), actor.name, self.reason or "flatten"
+            )
         targets = self._targets(turn)
         for account in accounts_named(turn, self.account):
             mine = tuple(t for t in targets if t.key.account == account)

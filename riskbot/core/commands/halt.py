@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core import actions
 from riskbot.core.commands._base import (
     Command,
     Reply,
@@ -12,8 +11,9 @@ from riskbot.core.commands._base import (
     scope_of,
     unknown_account,
 )
-from riskbot.core.duty import OPERATOR, Hold, IntentKind
-from riskbot.core.model import Role, TradingState
+from riskbot.core.duty import OPERATOR, IntentKind
+from riskbot.core.ladder import place_operator_hold
+from riskbot.core.model import Role
 from riskbot.core.responses import open_intent
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Halt(Command):
         scope = scope_of(self.account)
         known = turn.state.enforcement.holds.get((scope, OPERATOR))
         if known is None:
-            place_hold(turn, scope, actor, self.reason)
+            place_operator_hold(turn, scope, actor.name, self.reason)
         for account in accounts_named(turn, self.account):
             open_intent(
                 turn,
@@ -57,18 +57,3 @@ class Halt(Command):
             message=f"{scope} HALTED: entries stopped and being cancelled, exits allowed, "
             "positions stay open. `resume` ends it.",
         )
-
-
-def place_hold(turn: Turn, scope: str, actor: Actor, reason: str) -> None:
-    """Place the operator's latched hold on a scope; enforced in every mode."""
-    words = f"by {actor.name}" + (f": {reason}" if reason else "")
-    hold = Hold(
-        limit=OPERATOR,
-        scope=scope,
-        state=TradingState.HALTED,
-        since_ms=turn.now_ms,
-        reason=words,
-        is_latched=True,
-    )
-    turn.emit(actions.PlaceHold(hold=hold))
-    turn.audit("halt", OPERATOR, scope, words, actor.name)

@@ -1,0 +1,149 @@
+"""What the venue said of riskbot's orders: settle them, look them up, re-price, take the next rung.
+
+Which order is sent next is `campaign`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from riskbot.core import actions, events, sizing
+from riskbot.core.duty import Intent, PendingOrder, Target
+from riskbot.core.model import OrderType, RejectReason, Side, WorkingOrder
+from riskbot.core.turn import Turn
+
+ABSENT_QUERIES = 3
+ABSENT_AFTER_MS = 10_000
+"""An unanswered order is absent after three look-ups that knew nothing, this long after it."""
+
+CHASE_MS = 3_000
+"""A resting closing order is cancelled and priced anew after this long."""
+
+CANCEL_RESEND_MS = 5_000
+
+
+def on_outcome(turn: Turn, event: events.Event) -> None:
+    """Settle orders by what the venue said, before intents move on."""
+    if isinstance(event, events.OrderRejected):
+        _on_rejected(turn, event)
+    for pending in list(turn.state.enforcement.pending.values()):
+        track(turn, pending)
+
+
+def _on_rejected(turn: Turn, event: events.OrderRejected) -> None:
+    pending = turn.state.enforcement.pending.get(event.client_order_id)
+    if pending is None:
+        return
+    if event.reason is RejectReason.DUPLICATE_ID:
+        # The venue has an order under this id: ours, whose answer was lost.
+        query(turn, pending)
+        return
+    turn.emit(
+        actions.SettleOrder(client_order_id=pending.client_order_id, outcome=event.reason.value)
+    )
+    intent = turn.state.enforcement.intents.get(pending.account)
+    if intent is None or intent.intent_id != pending.intent_id:
+        return
+    target = next((t for t in intent.targets if t.key == pending.key), None)
+    if target is None:
+        return
+    changed = sizing.after_refusal(
+        target, event.reason, event.message, event.retry_after_ms, turn.now_ms
+    )
+    replace_target(turn, intent, changed)
+    if event.reason is RejectReason.REDUCE_ONLY:
+        # Exits that rest against the position use up what may be closed: they go first.
+        for order in turn.state.exits_on(pending.key):
+            cancel_order(turn, order, intent.intent_id)
+
+
+def track(turn: Turn, pending: PendingOrder) -> None:
+    """Settle, look up or re-price one order in flight."""
+    is_over = pending.order_id is not None and not pending.is_resting
+    if pending.filled >= pending.quantity or (is_over and not pending.is_unknown):
+        _settle(turn, pending, "filled" if pending.filled else "done")
+    elif pending.is_unknown and _is_absent(turn, pending):
+        _settle(turn, pending, "absent")
+    elif turn.now_ms >= pending.next_query_ms:
+        query(turn, pending)
+    if pending.is_resting and pending.order_id and turn.now_ms - pending.sent_ms >= CHASE_MS:
+        _reprice(turn, pending)
+
+
+def query(turn: Turn, pending: PendingOrder) -> None:
+    """Look an order up by its client id."""
+    turn.emit(
+        actions.QueryOrder(
+            account=pending.account,
+            symbol=pending.symbol,
+            client_order_id=pending.client_order_id,
+            order_id=pending.order_id,
+        )
+    )
+
+
+def _is_absent(turn: Turn, pending: PendingOrder) -> bool:
+    """Whether an unanswered order is proven not to exist.
+
+    Three look-ups that knew nothing, ten seconds after it was sent, and a position read since
+    then that did not move its way.
+    """
+    waited = turn.now_ms - pending.sent_ms >= ABSENT_AFTER_MS
+    if not waited or pending.queries < ABSENT_QUERIES:
+        return False
+    if not turn.state.read_since(pending.account, pending.sent_ms + 1):
+        return False
+    moved = (turn.state.quantity(pending.key) - pending.position_before) * pending.sign
+    return moved <= 0
+
+
+def _settle(turn: Turn, pending: PendingOrder, outcome: str) -> None:
+    turn.emit(actions.SettleOrder(client_order_id=pending.client_order_id, outcome=outcome))
+    intent = turn.state.enforcement.intents.get(pending.account)
+    if intent is None or intent.intent_id != pending.intent_id:
+        return
+    target = next((t for t in intent.targets if t.key == pending.key), None)
+    if target is not None and outcome != "absent":
+        changed = sizing.after_round(target, turn.now_ms, has_filled=pending.filled > 0)
+        if changed != target:
+            replace_target(turn, intent, changed)
+
+
+def _reprice(turn: Turn, pending: PendingOrder) -> None:
+    order = WorkingOrder(
+        account=pending.account,
+        symbol=pending.symbol,
+        order_id=pending.order_id or "",
+        client_order_id=pending.client_order_id,
+        side=Side.BUY if pending.sign > 0 else Side.SELL,
+        type=OrderType.LIMIT,
+        quantity=pending.quantity,
+    )
+    cancel_order(turn, order, pending.intent_id)
+
+
+def cancel_order(turn: Turn, order: WorkingOrder, intent_id: int) -> None:
+    """Send one cancel unless it is in flight or waits for its retry."""
+    known = turn.state.enforcement.cancels.get((order.account, order.order_id))
+    if known is not None:
+        lost = known.in_flight and turn.now_ms - known.sent_ms >= CANCEL_RESEND_MS
+        due = not known.in_flight and turn.now_ms >= known.retry_ms
+        if not lost and not due:
+            return
+    turn.emit(
+        actions.CancelOrder(
+            account=order.account,
+            symbol=order.symbol,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            is_conditional=order.is_conditional,
+            intent_id=intent_id,
+        )
+    )
+
+
+def replace_target(turn: Turn, intent: Intent, target: Target) -> None:
+    """Put a changed target in its place in the intent as it stands now."""
+    current = turn.state.enforcement.intents.get(intent.account, intent)
+    targets = tuple(target if t.key == target.key else t for t in current.targets)
+    turn.emit(actions.SetIntent(intent=replace(current, targets=targets)))
