@@ -60,7 +60,7 @@ class Book:
         self.owners: dict[PositionKey, dict[str, float]] = {}
         self.strategies: dict[str, Sums] = {}
         self._quantities = quantities or {}
-        self._without = without
+        self.without = without
         self._lines: dict[tuple[str, str], tuple[Line, ...]] = {}
         self._is_tripped = True
         self._keyed = {scope for scope, limit in settings.limits if limit.name in _KEYED}
@@ -144,7 +144,7 @@ class Book:
         if change.instruments:
             self.on_account(change.account)
             return
-        sheet = self._sheet(change.account)
+        sheet = self.sheet(change.account)
         for old_balance, new_balance in change.balances:
             balance = new_balance or old_balance
             if balance is not None:
@@ -160,7 +160,7 @@ class Book:
 
     def on_account(self, account: str) -> None:
         """Build an account's lines anew."""
-        sheet, state = self._sheet(account), self.accounts.get(account)
+        sheet, state = self.sheet(account), self.accounts.get(account)
         held = {key for key in self._quantities if key.account == account and ":" in key.symbol}
         for asset in {*sheet.holdings, *state.balances}:
             self._set_holding(sheet, asset)
@@ -169,7 +169,8 @@ class Book:
         self._take_margin(sheet)
         self._is_tripped = True
 
-    def _sheet(self, account: str) -> AccountSheet:
+    def sheet(self, account: str) -> AccountSheet:
+        """Return an account's lines and sums, empty ones if nothing is known of it."""
         sheet = self.by_account.get(account)
         if sheet is None:
             sheet = self.by_account[account] = AccountSheet(account)
@@ -181,7 +182,7 @@ class Book:
         sheet.margin_gross = sheet.gross()
 
     def _rebuild(self, line: Line) -> None:
-        sheet = self._sheet(line.account)
+        sheet = self.sheet(line.account)
         if line.position is not None:
             self._set_position(sheet, line.key)
         else:
@@ -242,7 +243,7 @@ class Book:
             self.portfolio.unvalued += 1
         if line.mark is None:
             return
-        if line.account not in self._without:
+        if line.account not in self.without:
             line.sums = self._feeds(sheet, line)
         for sums in line.sums:
             sums.count += 1
@@ -322,7 +323,7 @@ class Book:
 
     def line(self, key: PositionKey) -> Line | None:
         """Return the line of a position or of the coin shown under that key."""
-        sheet = self._sheet(key.account)
+        sheet = self.sheet(key.account)
         found = sheet.positions.get(key)
         if found is not None:
             return found
@@ -375,7 +376,7 @@ class Book:
             sheet.variation, sheet.max_variation, sheet.min_equity = 0.0, math.inf, -math.inf
         for guard in found:
             account = scope_account(guard.scope)
-            sheet = self._sheet(account).sheet if account is not None else self.portfolio
+            sheet = self.sheet(account).sheet if account is not None else self.portfolio
             # Room is split evenly between exposure's moves and equity's fall where both count.
             parts = bool(guard.per_variation) + bool(guard.per_loss)
             room = guard.headroom_usd / max(parts, 1)

@@ -114,7 +114,7 @@ class ScopeBook:
         underlyings, sectors, groups, strategies, venues: sums by key.
         maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
         margin_equity: by that subject, the equity its ratio is over, USD.
-        stats: measures that arrive as events (`value_at_risk`, `volatility`, ...); absent = UNKNOWN.
+        stats: measures that arrive as events (`value_at_risk`, ...); absent = UNKNOWN.
         operational: `feed_age`, `clock_offset`, `error_rate`, `order_rate`, ...
         day: `trades_per_day`, `loss_streak`.
         slippage_bps: by strategy: (worst, mean).

@@ -16,7 +16,6 @@ from riskbot.core.prices import View
 from riskbot.core.settings import CoreSettings
 from riskbot.core.sheets import Sheet, Sums
 
-
 NO_SHEET = Sheet()
 """What a line belongs to before the Book took it in."""
 
