@@ -140,7 +140,7 @@ def positions(call: Call, version: int, *, every: bool) -> list[Position]:
         held = [ledger.positions.get((name, side)) for side in sides]
         live = any(p is not None and p.quantity for p in held)
         for side, position in zip(sides, held, strict=True):
-            shown = position is not None and (position.quantity or ledger.hedge_mode)
+            shown = ledger.hedge_mode or (position is not None and position.quantity)
             if every or (live and shown) or name in busy:
                 found.append(position or Position(name, side))  # type: ignore[arg-type]
     return _spoil_positions(call, found, version)

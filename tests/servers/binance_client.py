@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-import ccxt.pro
+import ccxt.pro  # type: ignore[import-untyped]
 
 from tests.servers.binance_usdm import BinanceUsdmServer
 from tests.servers.ledger import Ledger
@@ -76,6 +77,42 @@ async def open_desk(*, hedge_mode: bool = False) -> AsyncIterator[Desk]:
     finally:
         await client.close()
         await server.stop()
+
+
+class Listener:
+    """A bare websocket that keeps every frame it was sent."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.frames: list[Any] = []
+
+    async def run(self) -> None:
+        async for message in self.socket:
+            self.frames.append(json.loads(message.data))
+
+    def events(self) -> list[str]:
+        return [frame.get("e", "") for frame in self.frames if isinstance(frame, dict)]
+
+
+@asynccontextmanager
+async def listening(desk: Desk, path: str) -> AsyncIterator[Listener]:
+    """Open a bare websocket on a path of the server."""
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(desk.server.ws_url + path) as socket:
+            listener = Listener(socket)
+            task = asyncio.create_task(listener.run())
+            await until(lambda: any(c.path == path.split("?")[0] for c in desk.server.connections))
+            yield listener
+        await task
+
+
+@asynccontextmanager
+async def user_stream(desk: Desk) -> AsyncIterator[Listener]:
+    """Open the account's private stream with a fresh listen key."""
+    key = (await desk.client.fapiPrivatePostListenKey())["listenKey"]
+    async with listening(desk, f"/private/ws?listenKey={key}") as listener:
+        await until(lambda: any(c.kind == "user" for c in desk.server.connections))
+        yield listener
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:

@@ -9,27 +9,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from tests.servers import binance_errors as errors
-from tests.servers import binance_streams as streams
-from tests.servers import binance_user as user
 from tests.servers import control
 from tests.servers.base import ProtocolServer, Reply, Request
 from tests.servers.binance_account import Account, Call
 from tests.servers.binance_errors import ApiError
+from tests.servers.binance_feeds import ROUTES, Feeds
 from tests.servers.binance_market import MarketData, list_contracts
 from tests.servers.binance_routes import Route, Routes
-from tests.servers.binance_streams import STREAM, MarketStreams, route_of
+from tests.servers.binance_streams import MarketStreams
 from tests.servers.binance_weights import Weights
 from tests.servers.faults import Fault
 from tests.servers.ledger import Ledger, Market, VenueError
 from tests.servers.ledger_market import wall_clock_ms
-from tests.servers.ledger_types import Event, MarkChanged, OrderChanged
 from tests.servers.sockets import Connection
 
 LISTEN_KEY_MS = 60 * 60_000
@@ -45,9 +42,7 @@ class BinanceUsdmServer(ProtocolServer):
         weights: request weight and order counts, enforced as the venue does.
         heartbeat_s: how often prices are sent without a change, about as the venue does.
         countdown_cancels_algo: whether the dead man's countdown takes conditional orders too.
-        margin_call_ratio: maintenance margin over equity at which MARGIN_CALL is sent.
-        serves_unrouted: whether sockets without /public, /market or /private get everything,
-            as before April 2026; since then they get what /public carries, in silence.
+        feeds: the websockets, see `Feeds`.
     """
 
     name = "binance_usdm"
@@ -67,9 +62,8 @@ class BinanceUsdmServer(ProtocolServer):
         self.routes = Routes(self.streams)
         self.heartbeat_s = 1.0
         self.countdown_cancels_algo = True
-        self.margin_call_ratio = Decimal("0.8")
-        self.serves_unrouted = False
-        self.market.subscribe(self._on_price)
+        self.feeds = Feeds(self.market, self.streams, self.accounts, self.connections, self.faults)
+        self.market.subscribe(self.feeds.on_price)
 
     # ---- for tests ------------------------------------------------------------------------------
 
@@ -81,7 +75,7 @@ class BinanceUsdmServer(ProtocolServer):
         ledger.spawns_orders = True
         ledger.resting_reduce_only = "limits"
         account = self.accounts[key] = Account(key, ledger)
-        ledger.subscribe(lambda event: self._on_ledger(account, event))
+        ledger.subscribe(lambda event: self.feeds.on_ledger(account, event))
         return ledger
 
     def ccxt_config(self) -> dict[str, Any]:
@@ -110,15 +104,14 @@ class BinanceUsdmServer(ProtocolServer):
         if silently or not old:
             return
         frame = {"e": "listenKeyExpired", "E": str(self.now_ms()), "listenKey": old}
-        for connection in self._user_sockets(account, old):
-            connection.push(frame, event="listenKeyExpired")
+        self.feeds.to_user(account, old, frame)
 
     # ---- REST -----------------------------------------------------------------------------------
 
     def is_socket_path(self, path: str) -> bool:
         """Return whether a path is a stream endpoint."""
         parts = path.strip("/").split("/")
-        if parts[0] in ("public", "market", "private"):
+        if parts[0] in ROUTES:
             parts = parts[1:]
         return bool(parts) and parts[0] in ("ws", "stream")
 
@@ -220,139 +213,11 @@ class BinanceUsdmServer(ProtocolServer):
         account.listen_key_expires_ms = self.now_ms() + LISTEN_KEY_MS
         return {"listenKey": account.listen_key}
 
-    # ---- sockets --------------------------------------------------------------------------------
+    # ---- sockets and clocks ---------------------------------------------------------------------
 
     async def handle_socket(self, path: str, query: Mapping[str, str], socket: Connection) -> None:
-        """Serve a stream socket: streams from path and query, then live SUBSCRIBE requests."""
-        parts = path.strip("/").split("/")
-        route = parts.pop(0) if parts[0] in ("public", "market", "private") else ""
-        mode, names = parts[0], [part for part in parts[1:] if part]
-        names += [name for name in query.get("streams", "").split("/") if name]
-        socket.state.update(route=route, combined=mode == "stream", listen_key="")
-        self._subscribe(socket, [*names, query.get("listenKey", "")])
-        async for text in socket.messages():
-            self._on_request(socket, text)
-
-    def _subscribe(self, socket: Connection, names: list[str]) -> None:
-        owners = {a.listen_key: key for key, a in self.accounts.items() if a.listen_key}
-        for name in names:
-            if name in owners and socket.state["route"] != "market":
-                socket.kind, socket.api_key = "user", owners[name]
-                socket.state["listen_key"] = name
-            elif STREAM.match(name):
-                socket.subscriptions.add(name)
-
-    def _on_request(self, socket: Connection, text: str) -> None:
-        try:
-            message = json.loads(text)
-            method, number = message["method"], message.get("id")
-            params = message.get("params", [])
-        except (ValueError, KeyError, TypeError):
-            words = "Invalid JSON: expected value at line 1 column 1"
-            socket.push({"error": {"code": 3, "msg": words}}, is_event=False)
-            return
-        result: Any = None
-        if method == "SUBSCRIBE":
-            self._subscribe(socket, [str(name) for name in params])
-        elif method == "UNSUBSCRIBE":
-            socket.subscriptions.difference_update(params)
-        elif method == "LIST_SUBSCRIPTIONS":
-            result = sorted(socket.subscriptions)
-        elif method == "SET_PROPERTY":
-            socket.state["combined"] = bool(params[1])
-        elif method == "GET_PROPERTY":
-            result = socket.state["combined"]
-        else:
-            words = f"Invalid request: unknown variant {method}"
-            socket.push({"error": {"code": 2, "msg": words}, "id": number}, is_event=False)
-            return
-        socket.push({"result": result, "id": number}, is_event=False)
-
-    def _user_sockets(self, account: Account, listen_key: str) -> list[Connection]:
-        return [
-            c
-            for c in self.connections
-            if c.kind == "user"
-            and c.api_key == account.key
-            and c.state["listen_key"] == listen_key
-            and (c.state["route"] == "private" or self.serves_unrouted)
-        ]
-
-    # ---- events out -----------------------------------------------------------------------------
-
-    def _on_ledger(self, account: Account, event: Event) -> None:
-        now = self.now_ms()
-        if isinstance(event, OrderChanged) and event.order.origin == "liquidation" and event.fill:
-            self._publish_liquidation(user.force_order(account.ledger, event.order, now))
-        if isinstance(event, MarkChanged):
-            self._call_margin(account, event, now)
-            return
-        for frame in user.user_frames(account.ledger, event, now):
-            self._to_user(account, frame)
-
-    def _to_user(self, account: Account, frame: dict[str, Any]) -> None:
-        if not account.listen_key:
-            return
-        for connection in self._user_sockets(account, account.listen_key):
-            combined = connection.state["combined"]
-            payload = {"stream": account.listen_key, "data": frame} if combined else frame
-            connection.push(payload, event=frame["e"])
-
-    def _call_margin(self, account: Account, event: MarkChanged, now: int) -> None:
-        ledger = account.ledger
-        settle = self.market.instruments[event.instrument].settle
-        equity, needed = ledger.equity(settle), ledger.maintenance(settle)
-        is_high = needed > 0 and needed >= equity * self.margin_call_ratio
-        if is_high and not account.margin_called:
-            self._to_user(account, user.margin_call(ledger, settle, now))
-        account.margin_called = is_high
-
-    def _on_price(self, event: Event) -> None:
-        if isinstance(event, MarkChanged):
-            self.streams.note(event.instrument)
-            self._publish(event.instrument, lambda _: True)
-
-    def _publish(self, name: str | None, is_due: Callable[[str], bool]) -> None:
-        for connection in self.connections:
-            for stream in list(connection.subscriptions):
-                match = STREAM.match(stream)
-                if match is None or not self._carries(connection, match["channel"]):
-                    continue
-                if is_due(stream):
-                    for payload in self.streams.payloads(stream, name):
-                        self._to_market(connection, stream, payload)
-
-    def _carries(self, connection: Connection, channel: str) -> bool:
-        # A socket on the wrong route is told that it subscribed, and hears nothing.
-        route = connection.state["route"]
-        if not route:
-            return self.serves_unrouted or route_of(channel) == "public"
-        return bool(route == route_of(channel))
-
-    def _to_market(self, connection: Connection, stream: str, payload: Any) -> None:
-        one = payload[0] if isinstance(payload, list) else payload
-        context = {"event": one.get("e", ""), "symbol": one.get("s", ""), "stream": stream}
-        garbage = self.faults.take("price_garbage", **context)
-        if garbage is not None:
-            payload = streams.spoil_prices(payload, garbage.params.get("value", "0"))
-        frozen = self.faults.take("timestamps_frozen", **context)
-        if frozen is not None:
-            at_ms = frozen.params.setdefault("at_ms", self.now_ms())
-            payload = streams.freeze_times(payload, at_ms)
-        if connection.state["combined"]:
-            payload = {"stream": stream, "data": payload}
-        connection.push(payload, event=context["event"])
-
-    def _publish_liquidation(self, frame: dict[str, Any]) -> None:
-        wanted = {"!forceOrder@arr", f"{frame['o']['s'].lower()}@forceOrder"}
-        for connection in self.connections:
-            if self._carries(connection, "forceOrder"):
-                for stream in wanted & connection.subscriptions:
-                    combined = connection.state["combined"]
-                    payload = {"stream": stream, "data": frame} if combined else frame
-                    connection.push(payload, event="forceOrder")
-
-    # ---- clocks ---------------------------------------------------------------------------------
+        """Serve one stream socket until it closes."""
+        await self.feeds.serve(path, query, socket)
 
     async def on_start(self) -> None:
         """Start the price heartbeat and the timers of listen keys and countdowns."""
@@ -369,14 +234,14 @@ class BinanceUsdmServer(ProtocolServer):
                 slow = "@markPrice" in f"@{stream}" and not stream.endswith("@1s")
                 return beat % 3 == 0 if slow else "@depth" not in stream
 
-            self._publish(None, is_due)
+            self.feeds.publish(None, is_due)
             if beats % 180 == 0:
                 for connection in self.connections:
                     connection.ping(str(self.now_ms()).encode())
 
     async def _watch_timers(self) -> None:
         while True:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
             now = self.now_ms()
             for account in self.accounts.values():
                 if account.listen_key and account.listen_key_expires_ms <= now:

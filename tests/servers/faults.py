@@ -1,6 +1,9 @@
 """Faults a test plants in a protocol server: what goes wrong, how often, and for which traffic.
 
-The servers ask for a fault at the moment it would strike; nothing here does any I/O.
+The servers ask for a fault at the moment it would strike; nothing here does any I/O. Faults of
+state (silent, skewed, refused) are planted with times=None and taken back with `remove` or `clear`.
+A client on aiohttp quietly repeats a GET, PUT or DELETE once when a reused connection breaks: to
+lose such a reply for good, plant it twice.
 """
 
 from __future__ import annotations

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.servers.binance_client import BTC, ETH, KEY, Desk, open_desk, soon, until
+from tests.servers.binance_client import (
+    BTC,
+    ETH,
+    KEY,
+    Desk,
+    listening,
+    open_desk,
+    soon,
+    until,
+    user_stream,
+)
 
 D = Decimal
 
@@ -21,40 +29,6 @@ D = Decimal
 async def desk() -> AsyncIterator[Desk]:
     async with open_desk() as opened:
         yield opened
-
-
-class Listener:
-    """A bare websocket that keeps every frame it was sent."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.frames: list[Any] = []
-
-    async def run(self) -> None:
-        async for message in self.socket:
-            self.frames.append(json.loads(message.data))
-
-    def events(self) -> list[str]:
-        return [frame.get("e", "") for frame in self.frames if isinstance(frame, dict)]
-
-
-@asynccontextmanager
-async def listening(desk: Desk, path: str) -> AsyncIterator[Listener]:
-    async with aiohttp.ClientSession() as session:
-        async with session.ws_connect(desk.server.ws_url + path) as socket:
-            listener = Listener(socket)
-            task = asyncio.create_task(listener.run())
-            await until(lambda: any(c.path == path.split("?")[0] for c in desk.server.connections))
-            yield listener
-        await task
-
-
-@asynccontextmanager
-async def user_stream(desk: Desk) -> AsyncIterator[Listener]:
-    key = (await desk.client.fapiPrivatePostListenKey())["listenKey"]
-    async with listening(desk, f"/private/ws?listenKey={key}") as listener:
-        await until(lambda: any(c.kind == "user" for c in desk.server.connections))
-        yield listener
 
 
 # ---- user data through ccxt ---------------------------------------------------------------------
@@ -104,6 +78,15 @@ async def test_market_order_is_announced_in_the_venues_order(desk: Desk) -> None
     assert account["a"]["m"] == "ORDER"
     assert account["a"]["P"][0] | {"s": "BTCUSDT", "pa": "1", "ps": "BOTH"} == account["a"]["P"][0]
     assert D(account["a"]["B"][0]["wb"]) == desk.ledger.balances["USDT"]
+
+
+async def test_private_stream_can_be_narrowed_to_some_events(desk: Desk) -> None:
+    key = (await desk.client.fapiPrivatePostListenKey())["listenKey"]
+    path = f"/private/ws?listenKey={key}&events=ACCOUNT_UPDATE"
+    async with listening(desk, path) as user:
+        await desk.client.create_order(BTC, "market", "buy", 1)
+        await until(lambda: user.frames)
+    assert user.events() == ["ACCOUNT_UPDATE"]
 
 
 async def test_money_movements_name_their_reason(desk: Desk) -> None:
