@@ -85,9 +85,17 @@ class VenueClient:
         self.venue_id = venue_id
         self.rules = rules
         self.clock = clock
-        self.faults: tuple[type[BaseException], ...] = (
-            _lazy.error_base(), aiohttp.ClientError, OSError, asyncio.TimeoutError, LookupError,
-            ValueError, TypeError, AttributeError, ArithmeticError,
+        self.faults: tuple[type[Exception], ...] = (
+            VenueError,
+            _lazy.error_base(),
+            aiohttp.ClientError,
+            OSError,
+            asyncio.TimeoutError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
         )
         config = merged(merged(_DEFAULTS, defaults), ccxt_config)
         self._config = merged(merged(config, credentials.ccxt_config()), _FORCED)

@@ -53,6 +53,7 @@ class ErrorRules:
         ambiguous: codes after which an order may live all the same.
         success: codes that mean no error.
         bans: HTTP statuses of a rate limit or ban, beside 429 and 418.
+        wordings: for a code that means several things, words of its message, most special first.
     """
 
     code_patterns: tuple[re.Pattern[str], ...] = ()
@@ -60,6 +61,7 @@ class ErrorRules:
     ambiguous: frozenset[str] = frozenset()
     success: frozenset[str] = frozenset()
     bans: frozenset[int] = frozenset()
+    wordings: Mapping[str, tuple[tuple[str, RejectReason], ...]] = field(default_factory=dict)
 
 
 def classify(error: BaseException, rules: ErrorRules, now_ms: int) -> VenueError:
@@ -86,7 +88,7 @@ def classify(error: BaseException, rules: ErrorRules, now_ms: int) -> VenueError
 def _judge(
     error: BaseException, status: int | None, rules: ErrorRules
 ) -> tuple[RejectReason, bool]:
-    by_code = _by_code(venue_code(str(error), rules), rules)
+    by_code = _by_code(str(error), rules)
     if by_code is not None:
         return by_code
     by_status = None if status is None else _by_status(status, rules)
@@ -150,13 +152,17 @@ def was_never_sent(error: BaseException) -> bool:
     return False
 
 
-def _by_code(code: str | None, rules: ErrorRules) -> tuple[RejectReason, bool] | None:
+def _by_code(text: str, rules: ErrorRules) -> tuple[RejectReason, bool] | None:
+    code = venue_code(text, rules)
     if code is None:
         return None
     if code in rules.ambiguous:
         return RejectReason.UNREACHABLE, True
-    reason = rules.refusals.get(code)
-    return None if reason is None else (reason, False)
+    for words, reason in rules.wordings.get(code, ()):
+        if words.lower() in text.lower():
+            return reason, False
+    known = rules.refusals.get(code)
+    return None if known is None else (known, False)
 
 
 def _by_status(status: int, rules: ErrorRules) -> tuple[RejectReason, bool] | None:

@@ -5,15 +5,16 @@ Numbers there have passed through floats; the venue files read the venues' own s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import events
+from riskbot.core import actions, events
 from riskbot.core.model import (
     Instrument,
     InstrumentKind,
     OrderStatus,
+    OrderType,
     Position,
     PositionSide,
     Side,
@@ -41,7 +42,7 @@ def position(account: str, row: Mapping[str, Any], lookup: Lookup) -> Position |
     quantity = normal.signed(what, contracts, side, is_two_sided=True)
     raw = normal.first(info or {}, *_RAW_QUANTITIES)
     if raw is not None and raw < 0 < quantity:
-        raise normal.unusable(f"{what}: side {side} but the venue's own quantity is {raw}")
+        raise normal.unusable(what, f"side {side} but the venue's own quantity is {raw}")
     instrument = lookup(symbol)
     quantity *= instrument.contract_value
     mark, entry = normal.positive(row.get("markPrice")), normal.positive(row.get("entryPrice"))
@@ -150,3 +151,86 @@ def is_exit(side: Side, kind: InstrumentKind, *, reduce_only: bool) -> bool:
 
 def _contract_value(instrument: Instrument) -> Decimal:
     return instrument.contract_value
+
+
+def _closed(account: str, row: Mapping[str, Any]) -> Position:
+    side = str(row.get("side") or "")
+    is_leg = row.get("hedged") is True and side in {"long", "short"}
+    return Position(
+        account=account,
+        symbol=str(row.get("symbol")),
+        side=PositionSide(side) if is_leg else PositionSide.NET,
+        quantity=Decimal(0),
+    )
+
+
+def order_from_fills(
+    query: actions.QueryOrder, fills: Sequence[events.OrderFilled]
+) -> WorkingOrder | None:
+    """Build a filled order from its own trades; None without any."""
+    if not fills:
+        return None
+    quantity = sum((fill.quantity for fill in fills), Decimal(0))
+    value = sum((fill.quantity * fill.price for fill in fills), Decimal(0))
+    return WorkingOrder(
+        account=query.account,
+        symbol=query.symbol,
+        order_id=fills[0].order_id,
+        client_order_id=query.client_order_id,
+        side=fills[0].side,
+        type=OrderType.MARKET,
+        quantity=quantity,
+        filled=quantity,
+        status=OrderStatus.FILLED,
+        created_ms=fills[0].venue_ms or 0,
+        average=value / quantity,
+    )
+
+
+def stream_events(account: str, result: Any, lookup: Lookup) -> list[events.Event] | None:
+    """Turn what a watch call of ccxt resolved into events; None when it is none of ours.
+
+    Raises:
+        VenueError: a row without what it must have.
+    """
+    if isinstance(result, dict):
+        if "bid" in result and "last" in result:
+            price = prices(account, result, is_rest=False)
+            return [] if price is None else [price]
+        if isinstance(result.get("total"), dict) and "free" in result:
+            balances = normal.generic_balances(result)
+            return [events.BalancesUpdated(account=account, balances=balances)]
+        if result and all(isinstance(v, dict) and "bid" in v for v in result.values()):
+            found = [prices(account, row, is_rest=False) for row in result.values()]
+            return [price for price in found if price is not None]
+        return None
+    if not isinstance(result, list) or not len(result):
+        return None
+    return _row_events(account, result, lookup)
+
+
+def _row_events(account: str, result: Any, lookup: Lookup) -> list[events.Event] | None:
+    new = fresh_rows(result)
+    if not new or not isinstance(new[-1], dict):
+        return None
+    row = new[-1]
+    if "contracts" in row:
+        # A closed position comes as zero: PositionsUpdated must carry it.
+        found = [position(account, item, lookup) or _closed(account, item) for item in new]
+        return [events.PositionsUpdated(account=account, positions=tuple(found))]
+    if "clientOrderId" in row and "status" in row:
+        return [
+            events.OrderUpdated(account=account, order=order(account, item, lookup)) for item in new
+        ]
+    if "takerOrMaker" in row and row.get("order"):
+        return [fill(account, item, lookup) for item in new]
+    return None
+
+
+def fresh_rows(result: Any) -> list[Any]:
+    """Return what is new in a list ccxt resolved: all of it, or a cache's newest part."""
+    limit = getattr(result, "getLimit", None)
+    if limit is None:
+        return list(result)
+    count = limit(None, None) or 0
+    return list(result)[-count:] if count else []

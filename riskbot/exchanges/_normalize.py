@@ -41,9 +41,9 @@ STATUSES: Mapping[str, OrderStatus] = {
 """ccxt's order statuses."""
 
 
-def unusable(message: str) -> VenueError:
+def unusable(where: str, problem: str) -> VenueError:
     """Return the error for a reply that cannot be believed; what was known stays."""
-    return VenueError(RejectReason.OTHER, message)
+    return VenueError(RejectReason.OTHER, f"{where}: {problem}")
 
 
 def number(value: Any) -> Decimal | None:
@@ -70,7 +70,7 @@ def need(row: Any, what: str, *names: str) -> Decimal:
         found = number(row.get(name)) if isinstance(row, Mapping) else None
         if found is not None:
             return found
-    raise unusable(f"{what}: no number in {' or '.join(names)}")
+    raise unusable(what, f"no number in {' or '.join(names)}")
 
 
 def first(row: Mapping[str, Any], *names: str) -> Decimal | None:
@@ -111,7 +111,7 @@ def rows(value: Any, what: str) -> list[dict[str, Any]]:
         VenueError: it is something else: null, a text, a cut-off document.
     """
     if not isinstance(value, list) or any(not isinstance(row, dict) for row in value):
-        raise unusable(f"{what}: not a list of rows")
+        raise unusable(what, "not a list of rows")
     return value
 
 
@@ -122,7 +122,7 @@ def table(value: Any, what: str) -> dict[str, Any]:
         VenueError: it is something else.
     """
     if not isinstance(value, dict) or not value:
-        raise unusable(f"{what}: empty or no object")
+        raise unusable(what, "empty or no object")
     return value
 
 
@@ -162,12 +162,12 @@ def signed(what: str, quantity: Decimal, side: str | None, *, is_two_sided: bool
     sign = side_sign(side)
     if is_two_sided:
         if sign is None:
-            raise unusable(f"{what}: quantity {quantity} without a side")
+            raise unusable(what, f"quantity {quantity} without a side")
         if quantity < 0 and sign > 0:
-            raise unusable(f"{what}: side {side} but quantity {quantity}")
+            raise unusable(what, f"side {side} but quantity {quantity}")
         return abs(quantity) * sign
     if sign is not None and (quantity > 0) != (sign > 0):
-        raise unusable(f"{what}: side {side} but quantity {quantity}")
+        raise unusable(what, f"side {side} but quantity {quantity}")
     return quantity
 
 
@@ -193,8 +193,9 @@ def check_notional(
     if any(abs(value / abs(stated) - 1) <= NOTIONAL_TOLERANCE for value in ours):
         return
     raise unusable(
-        f"{instrument.symbol}: quantity x price is {ours[0]:.8g} but the venue says "
-        f"{abs(stated):.8g}; the contract size ({instrument.contract_value}) does not fit"
+        instrument.symbol,
+        f"quantity x price is {ours[0]:.8g} but the venue says "
+        f"{abs(stated):.8g}; the contract size ({instrument.contract_value}) does not fit",
     )
 
 
@@ -231,7 +232,7 @@ def instrument_of(account: str, market: Mapping[str, Any], precision_mode: int) 
     if kind is not InstrumentKind.SPOT:
         value = positive(market.get("contractSize")) or Decimal(0)
         if value <= 0:
-            raise unusable(f"{symbol}: the venue states no contract size")
+            raise unusable(symbol, "the venue states no contract size")
     precision = market.get("precision") or {}
     limits = market.get("limits") or {}
     underlying, per_base = underlying_of(str(market["base"]))
@@ -275,7 +276,7 @@ def order_side(value: Any, what: str) -> Side:
     """
     sign = side_sign(str(value or ""))
     if sign is None:
-        raise unusable(f"{what}: order without a side")
+        raise unusable(what, "order without a side")
     return Side.BUY if sign > 0 else Side.SELL
 
 
@@ -300,7 +301,7 @@ def generic_balances(reply: Mapping[str, Any]) -> tuple[Balance, ...]:
     for asset, total in totals.items():
         amount = number(total)
         if amount is None:
-            raise unusable(f"balance of {asset}: not a number")
+            raise unusable(asset, "the balance is not a number")
         if amount != 0:
             found.append(Balance(asset=asset, total=amount, free=number(free.get(asset))))
     return tuple(found)

@@ -96,7 +96,7 @@ class Streams:
         new_api: Callable[[Any], Any],
         clock: Clock,
         rng: random.Random,
-        faults: Callable[[], tuple[type[BaseException], ...]],
+        faults: tuple[type[Exception], ...],
     ) -> None:
         self._account = account
         self._dialect = dialect
@@ -107,6 +107,7 @@ class Streams:
         self._wanted: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self._restart_reason: str | None = None
+        self._is_account_expired = False
         self._watchers: list[_Watcher] = []
         self._by_url: dict[str, set[_Watcher]] = {}
         self._alive_ms: dict[str, int] = {}
@@ -130,6 +131,11 @@ class Streams:
         self._restart_reason = reason
         self._wake.set()
 
+    def reconnect_account(self) -> None:
+        """Ask for a new account socket alone (its login has expired)."""
+        self._is_account_expired = True
+        self._wake.set()
+
     async def run(self, emit: Emit) -> None:
         """Keep sockets open until cancelled."""
         self._emit = emit
@@ -147,6 +153,9 @@ class Streams:
         try:
             while self._restart_reason is None:
                 self._wake.clear()
+                if self._is_account_expired:
+                    self._is_account_expired = False
+                    self._drop_account(api)
                 self._match_watchers(api)
                 await self._wake.wait()
         finally:
@@ -154,11 +163,21 @@ class Streams:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(*self._faults()):
+            with contextlib.suppress(*self._faults):
                 await api.close()
 
+    def _drop_account(self, api: Any) -> None:
+        for watcher in [w for w in self._watchers if w.watch.feed == ACCOUNT]:
+            self._watchers.remove(watcher)
+            for group in self._by_url.values():
+                group.discard(watcher)
+            if watcher.task is not None:
+                watcher.task.cancel()
+        self._dialect.renew(api, ACCOUNT)
+        self._tell_lost(ACCOUNT, "login expired")
+
     def _match_watchers(self, api: Any) -> None:
-        if not self._watchers:
+        if not any(watcher.watch.feed == ACCOUNT for watcher in self._watchers):
             for watch in self._dialect.account_watches():
                 self._start(api, watch)
         covered = {
@@ -201,7 +220,7 @@ class Streams:
                 if task is not None and task.cancelling():
                     raise
                 reason = "socket closed"
-            except self._faults() as error:
+            except self._faults as error:
                 reason = f"{type(error).__name__}: {error}"[:160]
             if self._clock.now_ms() - began_ms > CALM_MS:
                 failures = 0

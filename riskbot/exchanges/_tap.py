@@ -55,54 +55,53 @@ def tapped(base: type[Any]) -> type[Any]:
 
     Errors it raises carry `http_status` and `http_headers` of the reply they came from.
     """
+    return type(base.__name__, (_Heard, base), {"__module__": base.__module__})
 
-    class Tapped(base):  # type: ignore[misc]  # ccxt is not typed
-        tap: Tap | None = None
-        ear: Ear | None = None
-        reply_headers: Mapping[str, str] = {}  # noqa: RUF012 - replaced, never changed
 
-        def client(self, url: str) -> Any:
-            client = super().client(url)
-            if self.tap is not None:
-                _install(client, self.tap)
-                self.tap.opened(url)
-            return client
+class _Heard:
+    # Mixed in before a ccxt.pro class; `super()` is that class.
+    tap: Tap | None = None
+    ear: Ear | None = None
+    reply_headers: Mapping[str, str] = {}
 
-        def on_connected(self, client: Any, message: Any = None) -> None:
-            super().on_connected(client, message)
-            if self.tap is not None:
-                self.tap.connected(client.url)
+    def client(self, url: str) -> Any:
+        client = super().client(url)  # type: ignore[misc]
+        if self.tap is not None:
+            _install(client, self.tap)
+            self.tap.opened(url)
+        return client
 
-        def on_rest_response(
-            self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
-        ) -> Any:
-            if self.ear is not None:
-                self.ear.replied(code, headers, url)
-            return super().on_rest_response(code, reason, url, method, headers, *rest)
+    def on_connected(self, client: Any, message: Any = None) -> None:
+        super().on_connected(client, message)  # type: ignore[misc]
+        if self.tap is not None:
+            self.tap.connected(client.url)
 
-        def handle_errors(
-            self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
-        ) -> Any:
-            # The next call is told no headers, and follows without an await in between.
-            self.reply_headers = headers
-            try:
-                return super().handle_errors(code, reason, url, method, headers, *rest)
-            except Exception as error:
-                _label(error, code, headers)
-                raise
+    def on_rest_response(
+        self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
+    ) -> Any:
+        if self.ear is not None:
+            self.ear.replied(code, headers, url)
+        return super().on_rest_response(code, reason, url, method, headers, *rest)  # type: ignore[misc]
 
-        def handle_http_status_code(
-            self, code: int, reason: str, url: str, method: str, body: Any
-        ) -> Any:
-            try:
-                return super().handle_http_status_code(code, reason, url, method, body)
-            except Exception as error:
-                _label(error, code, self.reply_headers)
-                raise
+    def handle_errors(
+        self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
+    ) -> Any:
+        # The next call is told no headers, and follows without an await in between.
+        self.reply_headers = headers
+        try:
+            return super().handle_errors(code, reason, url, method, headers, *rest)  # type: ignore[misc]
+        except Exception as error:
+            _label(error, code, headers)
+            raise
 
-    Tapped.__name__ = base.__name__
-    Tapped.__qualname__ = base.__qualname__
-    return Tapped
+    def handle_http_status_code(
+        self, code: int, reason: str, url: str, method: str, body: Any
+    ) -> Any:
+        try:
+            return super().handle_http_status_code(code, reason, url, method, body)  # type: ignore[misc]
+        except Exception as error:
+            _label(error, code, self.reply_headers)
+            raise
 
 
 def _label(error: Exception, status: int, headers: Mapping[str, str]) -> None:

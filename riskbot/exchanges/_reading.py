@@ -1,0 +1,391 @@
+"""What an account's venue says over REST: markets, snapshots, prices, ledger, clock.
+
+The generic way through ccxt's unified methods; venue files replace the underscored reads by the
+venue's own endpoints. Orders are sent in `unified`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from riskbot.clock import Clock
+from riskbot.core import events
+from riskbot.core.model import (
+    Balance,
+    Instrument,
+    InstrumentKind,
+    LedgerKind,
+    MarginReport,
+    Position,
+    PositionSide,
+    RejectReason,
+    WorkingOrder,
+)
+from riskbot.errors import VenueError
+from riskbot.exchanges import _errors, _generic
+from riskbot.exchanges import _normalize as normal
+from riskbot.exchanges._base import Capabilities, Credentials
+from riskbot.exchanges._client import VenueClient, is_absent, together
+
+RELOAD_MARKETS_MS = 60_000
+_CASH_QUOTES = ("USDT", "USDC", "USD", "EUR")
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """What a venue says of an account's money.
+
+    Attributes:
+        balances: wallet balances without unrealized PnL.
+        margin: of the cross pool.
+        open_keys: positions this reply says are open, None = it does not say.
+        margin_in_use: initial margin of positions in it, None = it does not say.
+        venue_ms: the venue's time of it.
+    """
+
+    balances: tuple[Balance, ...]
+    margin: MarginReport = field(default_factory=MarginReport)
+    open_keys: frozenset[tuple[str, PositionSide]] | None = None
+    margin_in_use: Decimal | None = None
+    venue_ms: int | None = None
+
+
+class Reading:
+    """REST reads of one account through ccxt."""
+
+    rules: ClassVar[_errors.ErrorRules] = _errors.ErrorRules()
+    capacity: ClassVar[tuple[float, int]] = (600.0, 60_000)
+    ccxt_defaults: ClassVar[Mapping[str, Any]] = {}
+    default_markets: ClassVar[tuple[str, ...]] = ("spot", "linear", "inverse")
+
+    def __init__(
+        self,
+        account: str,
+        venue_id: str,
+        credentials: Credentials,
+        ccxt_config: Mapping[str, Any],
+        markets: tuple[str, ...],
+        clock: Clock,
+        rng: random.Random,
+        halt_check: Callable[[], bool],
+    ) -> None:
+        self.account = account
+        self.venue_id = venue_id
+        self.markets = markets or self.default_markets
+        self._time = clock
+        self._rng = rng
+        self._halt_check = halt_check
+        self.client = VenueClient(
+            account,
+            venue_id,
+            credentials,
+            ccxt_config,
+            self._defaults(),
+            self.rules,
+            clock,
+            self.capacity,
+        )
+        self._instruments: dict[str, Instrument] = {}
+        self._reloaded_ms = 0
+        self._notes: list[str] = []
+        self.is_hedge_mode: bool | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the venue can do, shown by `check`."""
+        has = self.client.api.has
+        watched = ("watchOrders", "watchMyTrades", "watchPositions", "watchBalance",
+                   "watchMarkPrices", "watchBidsAsks", "watchTickers")  # fmt: skip
+        return Capabilities(
+            streams=tuple(name for name in watched if has.get(name)),
+            dead_man="none",
+            client_id_charset="[a-z0-9]{1,32}",
+            has_conditional_pass=False,
+            notes=("unverified venue: generic ccxt.pro adapter", *self._notes),
+        )
+
+    def _defaults(self) -> Mapping[str, Any]:
+        return self.ccxt_defaults
+
+    # ------------------------------------------------------------ markets
+
+    async def open(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
+        """Load markets and clock offset, and name what is held, ordered or asked for."""
+        await self._load_markets(reload=False)
+        await self.clock()
+        snapshot = await self.snapshot()
+        return self.instruments((*symbols, *self.symbols_of(snapshot)))
+
+    async def _load_markets(self, *, reload: bool) -> None:
+        self._reloaded_ms = self._time.now_ms()
+        await self.client.call("load_markets", reload, cost=5, is_urgent=True)
+        if not self.client.api.markets:
+            raise normal.unusable(self.account, "the venue lists no instruments")
+        self._instruments.clear()
+
+    async def _reload_for(self, symbol: str) -> None:
+        # A listing younger than our start; asked at most once a minute.
+        if self._time.now_ms() - self._reloaded_ms >= RELOAD_MARKETS_MS:
+            await self._load_markets(reload=True)
+        if symbol not in self.client.api.markets:
+            raise normal.unusable(self.account, f"the venue names an unknown instrument {symbol}")
+
+    def symbols_of(self, snapshot: events.AccountSnapshotReceived) -> tuple[str, ...]:
+        """Return the instruments a snapshot names, and those that price its coins."""
+        named = {position.symbol for position in snapshot.positions}
+        named.update(order.symbol for order in snapshot.orders or ())
+        for balance in snapshot.balances:
+            named.update(self._symbols_of_asset(balance.asset))
+        return tuple(sorted(named))
+
+    def _symbols_of_asset(self, asset: str) -> tuple[str, ...]:
+        markets = self.client.api.markets or {}
+        for quote in _CASH_QUOTES:
+            for symbol in (f"{asset}/{quote}", f"{asset}/{quote}:{quote}"):
+                if symbol in markets:
+                    return (symbol,)
+        return ()
+
+    def instruments(self, symbols: Iterable[str]) -> events.InstrumentsLoaded:
+        """Describe those of these symbols that the venue lists; markets must be loaded."""
+        found = []
+        for symbol in dict.fromkeys(symbols):
+            try:
+                found.append(self.instrument(symbol))
+            except VenueError:
+                continue
+        return events.InstrumentsLoaded(account=self.account, instruments=tuple(found))
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return one instrument.
+
+        Raises:
+            VenueError: the venue does not list it, or says nothing usable of it.
+        """
+        known = self._instruments.get(symbol)
+        if known is None:
+            api = self.client.api
+            market = (api.markets or {}).get(symbol)
+            if market is None:
+                raise VenueError(
+                    RejectReason.UNKNOWN_INSTRUMENT,
+                    f"{self.account}: the venue lists no instrument {symbol}",
+                )
+            known = normal.instrument_of(self.account, market, api.precisionMode)
+            self._instruments[symbol] = known
+        return known
+
+    def symbol_of(self, market_id: Any, *kinds: InstrumentKind) -> str:
+        """Return the symbol of a venue's own name, among instruments of these kinds.
+
+        Raises:
+            VenueError: the venue's list has no such name.
+        """
+        for market in (self.client.api.markets_by_id or {}).get(str(market_id), ()):
+            if not kinds or normal.kind_of(market) in kinds:
+                return str(market["symbol"])
+        raise VenueError(
+            RejectReason.UNKNOWN_INSTRUMENT, f"{self.account}: unknown instrument {market_id}"
+        )
+
+    def market_id(self, symbol: str) -> str:
+        """Return the venue's own name of a symbol.
+
+        Raises:
+            VenueError: the venue does not list it.
+        """
+        self.instrument(symbol)
+        return str(self.client.api.markets[symbol]["id"])
+
+    # ------------------------------------------------------------ snapshot
+
+    async def snapshot(
+        self, request_id: int | None = None, *, is_urgent: bool = False
+    ) -> events.AccountSnapshotReceived:
+        """Read everything; nothing partial is returned."""
+        began_ms = self._time.now_ms()
+        try:
+            parts = await self._read_parts(is_urgent=is_urgent)
+        except VenueError as error:
+            if error.reason is not RejectReason.UNKNOWN_INSTRUMENT:
+                raise
+            await self._load_markets(reload=True)
+            parts = await self._read_parts(is_urgent=is_urgent)
+        wallet, positions, orders, is_hedge_mode = parts
+        self.is_hedge_mode = is_hedge_mode
+        return events.AccountSnapshotReceived(
+            account=self.account,
+            as_of_ms=began_ms,
+            balances=wallet.balances,
+            positions=positions,
+            orders=orders,
+            margin=wallet.margin,
+            is_hedge_mode=is_hedge_mode,
+            request_id=request_id,
+            venue_ms=wallet.venue_ms,
+            duration_ms=self._time.now_ms() - began_ms,
+        )
+
+    async def _read_parts(
+        self, *, is_urgent: bool
+    ) -> tuple[Wallet, tuple[Position, ...], tuple[WorkingOrder, ...] | None, bool | None]:
+        wallet, positions, orders, is_hedge_mode = await together(
+            self._read_wallet(is_urgent=is_urgent),
+            self._read_positions(is_urgent=is_urgent),
+            self._known_orders(is_urgent=is_urgent),
+            self._read_hedge_mode(is_urgent=is_urgent),
+        )
+        if self._is_short(wallet, positions):
+            # The reads ran side by side: a position opened in between looks like a cut-off list.
+            wallet, positions = await together(
+                self._read_wallet(is_urgent=is_urgent), self._read_positions(is_urgent=is_urgent)
+            )
+            if self._is_short(wallet, positions):
+                raise normal.unusable(
+                    self.account,
+                    "the list of positions is shorter than what the venue says is open; "
+                    "the read is not believed",
+                )
+        return wallet, tuple(positions), orders, is_hedge_mode
+
+    def _is_short(self, wallet: Wallet, positions: Sequence[Position]) -> bool:
+        if wallet.open_keys is not None:
+            return not wallet.open_keys <= {(p.symbol, p.side) for p in positions}
+        return not positions and wallet.margin_in_use is not None and wallet.margin_in_use > 0
+
+    async def _known_orders(self, *, is_urgent: bool) -> tuple[WorkingOrder, ...] | None:
+        # Orders that could not be read keep what was known of them; positions still count.
+        try:
+            plain, conditional = await together(
+                self._read_orders(is_urgent=is_urgent), self._conditional(is_urgent=is_urgent)
+            )
+        except VenueError as error:
+            if error.reason in {RejectReason.AUTHENTICATION, RejectReason.UNKNOWN_INSTRUMENT}:
+                raise
+            return None
+        joined = {(o.is_conditional, o.order_id): o for o in (*plain, *conditional)}
+        return tuple(joined.values())
+
+    async def _conditional(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        try:
+            return await self._read_conditional(is_urgent=is_urgent)
+        except VenueError as error:
+            if not is_absent(error):
+                raise
+            return ()
+
+    async def _read_wallet(self, *, is_urgent: bool) -> Wallet:
+        reply = await self.client.call("fetch_balance", cost=5, is_urgent=is_urgent)
+        found = normal.generic_balances(normal.table(reply, f"{self.account}: balance"))
+        return Wallet(found, venue_ms=normal.stamp(reply.get("timestamp")))
+
+    async def _read_positions(self, *, is_urgent: bool) -> Sequence[Position]:
+        if not self.client.api.has.get("fetchPositions"):
+            return ()
+        reply = await self.client.call("fetch_positions", cost=5, is_urgent=is_urgent)
+        found = [
+            _generic.position(self.account, row, self.instrument)
+            for row in normal.rows(reply, f"{self.account}: positions")
+        ]
+        return [position for position in found if position is not None]
+
+    async def _read_orders(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        reply = await self.client.call("fetch_open_orders", cost=5, is_urgent=is_urgent)
+        return [
+            _generic.order(self.account, row, self.instrument)
+            for row in normal.rows(reply, f"{self.account}: orders")
+        ]
+
+    async def _read_conditional(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        del is_urgent
+        return ()
+
+    async def _read_hedge_mode(self, *, is_urgent: bool) -> bool | None:
+        if not self.client.api.has.get("fetchPositionMode"):
+            return None
+        reply = await self.client.optional("fetch_position_mode", is_urgent=is_urgent)
+        hedged = reply.get("hedged") if isinstance(reply, dict) else None
+        return hedged if isinstance(hedged, bool) else None
+
+    # ------------------------------------------------------------ prices, ledger, clock
+
+    async def prices(self, symbols: tuple[str, ...]) -> list[events.PricesUpdated]:
+        """Read prices of these symbols; each source that answers gives its own event."""
+        has = self.client.api.has
+        methods = [
+            method
+            for name, method in (("fetchMarkPrices", "fetch_mark_prices"),
+                                 ("fetchTickers", "fetch_tickers"))
+            if has.get(name)
+        ]  # fmt: skip
+        found: list[events.PricesUpdated] = []
+        failure: VenueError | None = None
+        for method in methods:
+            try:
+                reply = await self.client.call(method, list(symbols), cost=2, is_urgent=True)
+            except VenueError as error:
+                failure = error
+                continue
+            rows = reply.values() if isinstance(reply, dict) else ()
+            read = (_generic.prices(self.account, row, is_rest=True) for row in rows)
+            found.extend(price for price in read if price is not None)
+        if not found and failure is not None:
+            raise failure
+        return found
+
+    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+        """Read deposits and withdrawals; generic venues state no more."""
+        booked = []
+        for method, kind, sign in (
+            ("fetch_deposits", LedgerKind.DEPOSIT, 1),
+            ("fetch_withdrawals", LedgerKind.WITHDRAWAL, -1),
+        ):
+            reply = await self.client.optional(method, None, since_ms, cost=5)
+            for row in reply if isinstance(reply, list) else ():
+                amount = normal.number(row.get("amount"))
+                if amount is None or row.get("status") != "ok":
+                    continue
+                booked.append(
+                    events.LedgerEntryBooked(
+                        account=self.account,
+                        entry_id=f"{kind.value}:{row.get('id')}",
+                        entry_kind=kind,
+                        asset=str(row.get("currency")),
+                        amount=amount * sign,
+                        venue_ms=normal.stamp(row.get("timestamp")) or since_ms,
+                    )
+                )
+        return booked
+
+    async def clock(self) -> events.ClockMeasured:
+        """Measure the offset at half the round trip, and sign requests with it from now on."""
+        offset_ms = round_trip_ms = 0
+        if self.client.api.has.get("fetchTime"):
+            began_ms = self._time.now_ms()
+            venue_ms = normal.stamp(await self.client.call("fetch_time", is_urgent=True))
+            ended_ms = self._time.now_ms()
+            if venue_ms is None:
+                raise normal.unusable(self.account, "the venue states no time")
+            round_trip_ms = ended_ms - began_ms
+            offset_ms = began_ms + round_trip_ms // 2 - venue_ms
+            self._apply_offset(offset_ms)
+        return events.ClockMeasured(
+            account=self.account, offset_ms=offset_ms, round_trip_ms=round_trip_ms
+        )
+
+    def _apply_offset(self, offset_ms: int) -> None:
+        self.client.api.options["timeDifference"] = offset_ms
+
+    async def key_rights(self) -> events.KeyRightsChecked:
+        """Say that the venue's answer is not known; venue files know better."""
+        return events.KeyRightsChecked(
+            account=self.account,
+            can_trade=None,
+            can_withdraw=None,
+            can_transfer=None,
+            has_ip_list=None,
+        )

@@ -1,0 +1,239 @@
+"""Binance: USD-M and COIN-M futures and spot, by the venue's own endpoints and strings.
+
+Frames of its websockets are read in `binance_frames`. Optional data (brackets, income, key
+restrictions, asset index) may be missing everywhere; the core endpoints may not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from riskbot.core import actions, events
+from riskbot.core.model import (
+    Instrument,
+    InstrumentKind,
+    OrderType,
+    PositionSide,
+    WorkingOrder,
+)
+from riskbot.errors import VenueError
+from riskbot.exchanges import _generic, binance_frames, binance_rows
+from riskbot.exchanges import _normalize as normal
+from riskbot.exchanges._client import is_absent
+from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
+from riskbot.exchanges.binance_reads import CONTRACTS, BinanceReads
+
+LEDGER_PAGE, LEDGER_PAGES = 1000, 10
+
+
+class Binance(BinanceReads):
+    """One Binance account: futures of either margin, spot, or several of them."""
+
+    is_ready_on_connect = True
+
+    # ------------------------------------------------------------ orders
+
+    async def _send(
+        self,
+        order: actions.PlaceOrder,
+        instrument: Instrument,
+        quantity: Decimal,
+        price: Decimal | None,
+    ) -> Any:
+        market = self._market_of(order.symbol)
+        params: dict[str, Any] = {
+            "symbol": self.market_id(order.symbol),
+            "side": order.side.value.upper(),
+            "type": order.type.value.upper(),
+            "quantity": normal.plain(quantity / instrument.contract_value),
+            "newClientOrderId": order.client_order_id,
+            "newOrderRespType": "RESULT",
+        }
+        if order.type is OrderType.LIMIT and price is not None:
+            params["price"] = normal.plain(price)
+            params["timeInForce"] = order.time_in_force.value.upper()
+        if market in CONTRACTS:
+            if order.is_hedge_mode and order.position_side is not PositionSide.NET:
+                # In hedge mode the leg says what closes; the parameter would be refused (-1106).
+                params["positionSide"] = order.position_side.value.upper()
+            elif order.reduce_only:
+                params["reduceOnly"] = "true"
+        method = self._api_of(market, "PrivatePostOrder")
+        return await self.client.call(method, params, is_urgent=True)
+
+    def _accepted(
+        self, order: actions.PlaceOrder, instrument: Instrument, reply: Any
+    ) -> events.OrderAccepted:
+        row = normal.table(reply, order.symbol)
+        if not row.get("orderId"):
+            raise normal.unusable(order.symbol, "created order without an id")
+        filled = (normal.number(row.get("executedQty")) or Decimal(0)) * instrument.contract_value
+        status = binance_rows.status(row.get("status"))
+        average = normal.positive(row.get("avgPrice"))
+        return self._taken(order, row["orderId"], status, filled, average)
+
+    async def _send_cancel(self, order: actions.CancelOrder) -> None:
+        market = self._market_of(order.symbol)
+        if order.is_conditional and market in CONTRACTS:
+            method = self._api_of(market, "PrivateDeleteAlgoOrder")
+            await self.client.call(method, {"algoId": order.order_id}, is_urgent=True)
+            return
+        params: dict[str, Any] = {"symbol": self.market_id(order.symbol)}
+        if order.order_id:
+            params["orderId"] = order.order_id
+        else:
+            params["origClientOrderId"] = order.client_order_id
+        method = self._api_of(market, "PrivateDeleteOrder")
+        await self.client.call(method, params, is_urgent=True)
+
+    def _lookups(self) -> Sequence[Callable[[actions.QueryOrder], Any]]:
+        return (self._find_by_id, self._find_listed, self._find_in_trades)
+
+    async def _find_by_id(self, query: actions.QueryOrder) -> WorkingOrder | None:
+        market = self._market_of(query.symbol)
+        params = {
+            "symbol": self.market_id(query.symbol),
+            "origClientOrderId": query.client_order_id,
+        }
+        method = self._api_of(market, "PrivateGetOrder")
+        row = normal.table(await self.client.call(method, params, is_urgent=True), query.symbol)
+        return binance_rows.order(self.account, self.instrument(query.symbol), row)
+
+    async def _find_listed(self, query: actions.QueryOrder) -> WorkingOrder | None:
+        market = self._market_of(query.symbol)
+        method = self._api_of(market, "PrivateGetAllOrders")
+        params = {"symbol": self.market_id(query.symbol), "limit": 100}
+        reply = await self.client.call(method, params, cost=5, is_urgent=True)
+        for row in normal.rows(reply, query.symbol):
+            if row.get("clientOrderId") == query.client_order_id:
+                return binance_rows.order(self.account, self.instrument(query.symbol), row)
+        return None
+
+    async def _find_in_trades(self, query: actions.QueryOrder) -> WorkingOrder | None:
+        if query.order_id is None:
+            return None
+        market = self._market_of(query.symbol)
+        name = "PrivateGetUserTrades" if market in CONTRACTS else "PrivateGetMyTrades"
+        params = {"symbol": self.market_id(query.symbol), "orderId": query.order_id}
+        reply = await self.client.call(self._api_of(market, name), params, cost=5, is_urgent=True)
+        instrument = self.instrument(query.symbol)
+        fills = [
+            binance_rows.fill(self.account, instrument, row)
+            for row in normal.rows(reply, query.symbol)
+            if str(row.get("orderId")) == query.order_id
+        ]
+        return _generic.order_from_fills(query, fills)
+
+    # ------------------------------------------------------------ streams
+
+    def account_watches(self) -> Sequence[Watch]:
+        """Return one call per kind of account: its socket carries every event of it."""
+        return [
+            Watch(ACCOUNT, "watch_orders", params={"type": "spot"})
+            if market == "spot"
+            else Watch(ACCOUNT, "watch_orders", params={"type": "swap", "subType": market})
+            for market in self.markets
+        ]
+
+    def price_watches(self, symbols: Sequence[str]) -> Sequence[Watch]:
+        """Return mark and book for contracts, book and last for spot."""
+        found = []
+        for portion, kind in self.portions(symbols):
+            second = "watch_tickers" if kind is InstrumentKind.SPOT else "watch_mark_prices"
+            methods = ("watch_bids_asks", second)
+            found.extend(Watch(PRICES, method, portion, (list(portion),)) for method in methods)
+        return found
+
+    def decode(self, message: Any) -> list[events.Event] | None:
+        """Turn a frame into events; None leaves it to ccxt (replies to subscriptions)."""
+        try:
+            found = binance_frames.decode(self, message)
+        except (VenueError, LookupError, TypeError, ValueError, AttributeError):
+            return []
+        if found is binance_frames.EXPIRED:
+            self._streams.reconnect_account()
+            return []
+        return found
+
+    def renew(self, api: Any, feed: str) -> None:
+        """Forget the listen key of a broken account socket, so that a new one is asked for."""
+        super().renew(api, feed)
+        if feed == ACCOUNT:
+            for market in self.markets:
+                known = api.options.get(market)
+                if isinstance(known, dict):
+                    api.options[market] = {**known, "listenKey": None, "lastAuthenticatedTime": 0}
+
+    # ------------------------------------------------------------ ledger, rights, switch
+
+    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+        """Read the futures income history; spot tells its flows over the stream alone."""
+        booked: dict[str, events.LedgerEntryBooked] = {}
+        for market in self.markets:
+            if market not in CONTRACTS:
+                continue
+            start_ms = since_ms
+            for _ in range(LEDGER_PAGES):
+                rows = await self._income(market, start_ms)
+                read = [binance_rows.income(self.account, row) for row in rows]
+                booked.update((row.entry_id, row) for row in read)
+                if len(rows) < LEDGER_PAGE:
+                    break
+                start_ms = max(row.venue_ms for row in read)
+        return sorted(booked.values(), key=lambda row: row.venue_ms)
+
+    async def _income(self, market: str, start_ms: int) -> list[dict[str, Any]]:
+        params = {"startTime": start_ms, "limit": LEDGER_PAGE}
+        try:
+            reply = await self.client.call(
+                self._api_of(market, "PrivateGetIncome"), params, cost=30, is_urgent=True
+            )
+        except VenueError as error:
+            if is_absent(error):
+                return []
+            raise
+        return normal.rows(reply, f"{self.account} income")
+
+    async def key_rights(self) -> events.KeyRightsChecked:
+        """Ask for the key's restrictions where the configured server can be asked."""
+        reply = None
+        if self._is_same_house("sapi"):
+            reply = await self.client.optional("sapiGetAccountApiRestrictions")
+        row = reply if isinstance(reply, dict) else {}
+        return binance_rows.key_rights(self.account, row, self.markets)
+
+    def _is_same_house(self, section: str) -> bool:
+        # With futures behind an own address, the default address of another section is not ours.
+        urls = self.client.api.urls["api"]
+        home = urls.get("fapiPrivate" if "linear" in self.markets else "private", "")
+        venue = re.compile(r"(^|\.)binance\.com$")
+        ours, theirs = (urlsplit(str(url)).hostname or "" for url in (home, urls.get(section, "")))
+        return ours == theirs or bool(venue.search(ours)) == bool(venue.search(theirs))
+
+    async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
+        """Set the countdown of each instrument; armed when all of them say so."""
+        timeout_ms = 0 if action.timeout_ms <= 0 else max(1000, action.timeout_ms)
+        confirmed = []
+        detail = ""
+        for symbol in action.symbols:
+            try:
+                market = self._market_of(symbol)
+                method = self._api_of(market, "PrivatePostCountdownCancelAll")
+                params = {"symbol": self.market_id(symbol), "countdownTime": timeout_ms}
+                reply = await self.client.call(method, params, cost=10, is_urgent=True)
+                row = normal.table(reply, symbol)
+                confirmed.append(int(normal.need(row, symbol, "countdownTime")) == timeout_ms)
+            except VenueError as error:
+                confirmed.append(False)
+                detail = str(error)
+        is_armed = timeout_ms > 0 and bool(confirmed) and all(confirmed)
+        return events.DeadManChanged(
+            account=self.account,
+            is_armed=is_armed,
+            detail=detail or f"countdown on {sum(confirmed)} of {len(action.symbols)} instruments",
+            until_ms=self._time.now_ms() + timeout_ms if is_armed else None,
+        )

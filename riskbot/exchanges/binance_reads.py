@@ -1,0 +1,264 @@
+"""What a Binance account holds and what things cost there, by the venue's own REST endpoints.
+
+Orders and streams are in `binance`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from riskbot.core import events
+from riskbot.core.model import (
+    Instrument,
+    InstrumentKind,
+    Position,
+    WorkingOrder,
+)
+from riskbot.errors import VenueError
+from riskbot.exchanges import _normalize as normal
+from riskbot.exchanges import binance_errors, binance_rows
+from riskbot.exchanges._base import Capabilities
+from riskbot.exchanges._client import is_absent, together
+from riskbot.exchanges._errors import ErrorRules
+from riskbot.exchanges._reading import Wallet
+from riskbot.exchanges.unified import UnifiedExchange
+
+MODE_EVERY_MS = 60_000
+INDEX_EVERY_MS = 30_000
+FEW_SYMBOLS = 8
+CONTRACTS = {"linear": "fapi", "inverse": "dapi"}
+_KINDS = {
+    "linear": InstrumentKind.LINEAR,
+    "inverse": InstrumentKind.INVERSE,
+    "spot": InstrumentKind.SPOT,
+}
+_MARKETS_BY_ID = {"binanceusdm": ("linear",), "binancecoinm": ("inverse",)}
+
+
+class BinanceReads(UnifiedExchange):
+    """What a Binance account holds, over REST."""
+
+    rules: ClassVar[ErrorRules] = binance_errors.RULES
+    capacity: ClassVar[tuple[float, int]] = (2400.0, 60_000)
+    default_markets: ClassVar[tuple[str, ...]] = ("spot",)
+
+    def _defaults(self) -> Mapping[str, Any]:
+        self.markets = _MARKETS_BY_ID.get(self.venue_id, self.markets)
+        unknown = set(self.markets) - set(_KINDS)
+        self._notes.extend(f"markets: {name} is not supported here" for name in sorted(unknown))
+        self.markets = tuple(name for name in self.markets if name in _KINDS)
+        self._mode_ms: dict[str, int] = {}
+        self._modes: dict[str, bool] = {}
+        self._index_ms = 0
+        self._index: dict[str, float] = {}
+        return {"options": {"fetchMarkets": {"types": list(self.markets)}}}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the venue can do, shown by `check`."""
+        has_contracts = any(name in CONTRACTS for name in self.markets)
+        return Capabilities(
+            streams=("orders", "fills", "positions", "balances", "mark", "index", "book"),
+            dead_man="countdown per instrument" if has_contracts else "none",
+            client_id_charset="[.A-Z:/a-z0-9_-]{1,36}",
+            has_conditional_pass=has_contracts,
+            notes=tuple(self._notes),
+        )
+
+    def _api_of(self, market: str, name: str) -> str:
+        # ccxt names: fapiPrivateGetOrder, dapiPrivateGetOrder, privateGetOrder.
+        prefix = CONTRACTS.get(market, "")
+        return f"{prefix}{name}" if prefix else name[:1].lower() + name[1:]
+
+    def _market_of(self, symbol: str) -> str:
+        kind = self.instrument(symbol).kind
+        return next(name for name, value in _KINDS.items() if value is kind)
+
+    async def _first_of(self, methods: Sequence[str], **keywords: Any) -> Any:
+        # Newer versions of an endpoint first; a server may have only an older one.
+        failure: VenueError | None = None
+        for method in methods:
+            try:
+                return await self.client.call(method, **keywords)
+            except VenueError as error:
+                if not is_absent(error):
+                    raise
+                failure = error
+        raise failure or normal.unusable(self.account, "no such endpoint")
+
+    # ------------------------------------------------------------ wallet
+
+    async def _read_wallet(self, *, is_urgent: bool) -> Wallet:
+        wallets = await together(
+            *(self._wallet_of(market, is_urgent=is_urgent) for market in self.markets)
+        )
+        if len(wallets) == 1:
+            only: Wallet = wallets[0]
+            return only
+        return binance_rows.joined(wallets)
+
+    async def _wallet_of(self, market: str, *, is_urgent: bool) -> Wallet:
+        what = f"{self.account} {market} account"
+        if market == "spot":
+            reply = await self.client.call("privateGetAccount", cost=20, is_urgent=is_urgent)
+            return binance_rows.spot_wallet(normal.table(reply, what), what)
+        versions = ("PrivateV3GetAccount", "PrivateV2GetAccount", "PrivateGetAccount")
+        methods = versions[:2] if market == "linear" else versions[2:]
+        reply = await self._first_of(
+            [self._api_of(market, name) for name in methods], cost=5, is_urgent=is_urgent
+        )
+        prices = await self._asset_prices() if market == "linear" else {}
+        kind = _KINDS[market]
+        return binance_rows.futures_wallet(
+            normal.table(reply, what), what, prices, lambda name: self.symbol_of(name, kind)
+        )
+
+    async def _asset_prices(self) -> Mapping[str, float]:
+        now_ms = self._time.now_ms()
+        if now_ms - self._index_ms >= INDEX_EVERY_MS:
+            self._index_ms = now_ms
+            reply = await self.client.optional("fapiPublicGetAssetIndex", cost=10)
+            if isinstance(reply, list):
+                self._index = binance_rows.asset_prices(reply)
+        return self._index
+
+    # ------------------------------------------------------------ positions
+
+    async def _read_positions(self, *, is_urgent: bool) -> Sequence[Position]:
+        found = await together(
+            *(
+                self._positions_of(market, is_urgent=is_urgent)
+                for market in self.markets
+                if market in CONTRACTS
+            )
+        )
+        return [position for part in found for position in part]
+
+    async def _positions_of(self, market: str, *, is_urgent: bool) -> list[Position]:
+        names = ("PrivateV3GetPositionRisk", "PrivateV2GetPositionRisk")
+        methods = names if market == "linear" else ("PrivateGetPositionRisk",)
+        reply = await self._first_of(
+            [self._api_of(market, name) for name in methods], cost=5, is_urgent=is_urgent
+        )
+        found = []
+        for row in normal.rows(reply, f"{self.account} positions"):
+            side = str(row.get("positionSide") or "")
+            if side:
+                self._modes[market] = side != "BOTH"
+            quantity = normal.need(row, f"{self.account} {row.get('symbol')}", "positionAmt")
+            if quantity != 0:
+                instrument = self.instrument(self.symbol_of(row.get("symbol"), _KINDS[market]))
+                found.append(binance_rows.position(self.account, instrument, row, quantity))
+        return found
+
+    async def _read_hedge_mode(self, *, is_urgent: bool) -> bool | None:
+        market = next((name for name in self.markets if name in CONTRACTS), None)
+        if market is None:
+            return None
+        now_ms = self._time.now_ms()
+        if now_ms - self._mode_ms.get(market, 0) >= MODE_EVERY_MS:
+            self._mode_ms[market] = now_ms
+            method = self._api_of(market, "PrivateGetPositionSideDual")
+            reply = await self.client.optional(method, cost=30, is_urgent=is_urgent)
+            dual = reply.get("dualSidePosition") if isinstance(reply, dict) else None
+            if dual is not None:
+                self._modes[market] = str(dual).lower() == "true"
+        return self._modes.get(market)
+
+    # ------------------------------------------------------------ orders
+
+    async def _read_orders(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        found = await together(
+            *(
+                self._orders_of(
+                    market, "PrivateGetOpenOrders", binance_rows.order, is_urgent=is_urgent
+                )
+                for market in self.markets
+            )
+        )
+        return [order for part in found for order in part]
+
+    async def _read_conditional(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        found = await together(
+            *(
+                self._orders_of(
+                    market,
+                    "PrivateGetOpenAlgoOrders",
+                    binance_rows.algo_order,
+                    is_urgent=is_urgent,
+                )
+                for market in self.markets
+                if market in CONTRACTS
+            )
+        )
+        return [order for part in found for order in part]
+
+    async def _orders_of(
+        self,
+        market: str,
+        name: str,
+        parse: Callable[[str, Instrument, Mapping[str, Any]], WorkingOrder],
+        *,
+        is_urgent: bool,
+    ) -> list[WorkingOrder]:
+        reply = await self.client.call(self._api_of(market, name), cost=40, is_urgent=is_urgent)
+        if isinstance(reply, dict) and isinstance(reply.get("orders"), list):
+            reply = reply["orders"]
+        kind = _KINDS[market]
+        return [
+            parse(self.account, self.instrument(self.symbol_of(row.get("symbol"), kind)), row)
+            for row in normal.rows(reply, f"{self.account} {name}")
+        ]
+
+    # ------------------------------------------------------------ prices
+
+    async def prices(self, symbols: tuple[str, ...]) -> list[events.PricesUpdated]:
+        """Read mark, index and book of these symbols."""
+        reads = [
+            self._price_read(market, name, parse, wanted)
+            for market in self.markets
+            if (wanted := {s for s in symbols if self._market_of(s) == market})
+            for name, parse in binance_rows.price_reads(market)
+        ]
+        found: list[events.PricesUpdated] = []
+        failure: VenueError | None = None
+        for result in await asyncio.gather(*reads, return_exceptions=True):
+            if isinstance(result, VenueError):
+                failure = result
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                found.extend(result)
+        if not found and failure is not None:
+            raise failure
+        return found
+
+    async def _price_read(
+        self,
+        market: str,
+        name: str,
+        parse: Callable[[str, str, Mapping[str, Any]], events.PricesUpdated | None],
+        wanted: set[str],
+    ) -> list[events.PricesUpdated]:
+        method = self._api_of(market, name)
+        if len(wanted) <= FEW_SYMBOLS:
+            calls = [{"symbol": self.market_id(symbol)} for symbol in sorted(wanted)]
+        else:
+            calls = [{}]
+        replies = await together(
+            *(self.client.call(method, call, cost=2 if call else 10, is_urgent=True)
+              for call in calls)
+        )  # fmt: skip
+        found = []
+        for reply in replies:
+            for row in reply if isinstance(reply, list) else [reply]:
+                listed = normal.table(row, name)
+                try:
+                    symbol = self.symbol_of(listed.get("symbol"), _KINDS[market])
+                except VenueError:
+                    continue
+                if symbol in wanted and (price := parse(self.account, symbol, listed)) is not None:
+                    found.append(price)
+        return found
