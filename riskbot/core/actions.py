@@ -321,11 +321,21 @@ class RebaseLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordExposure:
-    """A row of the exposure history with its cause (`fill`, `price`, `balance`, `timer`)."""
+    """A row of the exposure history with its cause.
+
+    Attributes:
+        cause: `fill`, `position`, `price`, `balance`, `timer`.
+        row: measures by name; None = unknown.
+        symbols: whose price moved, for cause `price`.
+        prices: USD per base unit by `account|symbol`: the references of the next price cause.
+        held: which positions there were.
+    """
 
     cause: str
     row: dict[str, float | None]
     symbols: tuple[str, ...] = ()
+    prices: dict[str, float] = field(default_factory=dict)
+    held: str = ""
     kind: Literal["RecordExposure"] = "RecordExposure"
 
 

@@ -18,6 +18,7 @@ from riskbot.core import (
     desk,
     events,
     hedging,
+    history,
     ladder,
     outcomes,
     responses,
@@ -85,6 +86,7 @@ class Engine:
         desk.finish(turn, turn.ended)
         desk.expire(turn)
         deadman.decide(turn)
+        history.record(turn, event)
         self._announce(turn, states)
         self.state.set_guards(turn)
 

@@ -10,6 +10,9 @@ from riskbot.core.plain import from_plain, to_plain
 
 PRICES = "prices"
 ACCOUNT = "account"
+MINUTE_MS = 60_000
+MEMORY = 1_000
+"""Errors and orders remembered for the rates, oldest forgotten first."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class Feeds:
     rights: dict[str, dict[str, Any]] = field(default_factory=dict)
     dead_men: dict[str, dict[str, Any]] = field(default_factory=dict)
     frontends: dict[str, dict[str, Any]] = field(default_factory=dict)
+    errors_ms: list[int] = field(default_factory=list)
+    orders_ms: dict[str, int] = field(default_factory=dict)
     started_ms: int = 0
     version: str = ""
 
@@ -59,8 +64,14 @@ class Feeds:
                 | events.OrderFilled()
             ):
                 self._alive(record.account, ACCOUNT, now_ms)
+                if isinstance(record, events.OrderUpdated):
+                    self._order(record.order.order_id, now_ms)
             case events.FeedAlive():
                 self._alive(record.account, record.feed, now_ms)
+            case (
+                events.OrderRejected() | events.OrderOutcomeUnknown() | events.RefreshFailed()
+            ):
+                self.errors_ms = [*self.errors_ms[-(MEMORY - 1) :], now_ms]
             case events.FeedLost():
                 feed = self.get(record.account, record.feed)
                 feed.lost_ms = feed.lost_ms if feed.lost_ms is not None else now_ms
@@ -97,6 +108,21 @@ class Feeds:
                 self.dead_men.clear()
             case _:
                 pass
+
+    def _order(self, order_id: str, now_ms: int) -> None:
+        if order_id in self.orders_ms:
+            return
+        self.orders_ms[order_id] = now_ms
+        if len(self.orders_ms) > MEMORY:
+            del self.orders_ms[next(iter(self.orders_ms))]
+
+    def rates(self, now_ms: int) -> dict[str, float]:
+        """Return `error_rate` and `order_rate`: how many in the last minute."""
+        since = now_ms - MINUTE_MS
+        return {
+            "error_rate": float(sum(ms > since for ms in self.errors_ms)),
+            "order_rate": float(sum(ms > since for ms in self.orders_ms.values())),
+        }
 
     def _alive(self, account: str, feed: str, now_ms: int) -> None:
         known = self.get(account, feed)

@@ -17,6 +17,7 @@ from riskbot.core.duty import Intent, Target
 from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.feeds import Feeds
+from riskbot.core.history import History
 from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.meter import Meter
 from riskbot.core.model import (
@@ -29,6 +30,7 @@ from riskbot.core.model import (
     Side,
     WorkingOrder,
 )
+from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
     from riskbot.core.settings import CoreSettings
@@ -68,6 +70,8 @@ class State:
         self.enforcement = Enforcement()
         self.alerts = Alerts()
         self.feeds = Feeds()
+        self.history = History()
+        self.trades = Trades()
         self.meter = Meter(settings, self.accounts)
         self._limits = {(scope, limit.name): limit for scope, limit in settings.limits}
         self._scopes: dict[str, ScopeBook] = {}
@@ -83,6 +87,8 @@ class State:
         self.enforcement.apply(record, now_ms)
         self.alerts.apply(record, now_ms)
         self.feeds.apply(record, now_ms)
+        self.history.apply(record, now_ms)
+        self.trades.apply(record, now_ms)
         self.meter.apply(record, change, now_ms)
 
     def dump(self) -> dict[str, Any]:
@@ -92,6 +98,8 @@ class State:
             "enforcement": self.enforcement.dump(),
             "alerts": self.alerts.dump(),
             "feeds": self.feeds.dump(),
+            "history": self.history.dump(),
+            "trades": self.trades.dump(),
             "meter": self.meter.dump(),
         }
 
@@ -101,6 +109,8 @@ class State:
         self.enforcement = Enforcement.load(data["enforcement"])
         self.alerts = Alerts.load(data["alerts"])
         self.feeds = Feeds.load(data["feeds"])
+        self.history = History.load(data["history"])
+        self.trades = Trades.load(data["trades"])
         self.meter = Meter(self.settings, self.accounts)
         self.meter.load(data["meter"])
 
@@ -148,6 +158,9 @@ class State:
         ]
         if offsets:
             book.operational.setdefault("clock_offset", float(max(offsets)))
+        if book.scope == PORTFOLIO:
+            book.operational |= self.feeds.rates(now_ms)
+        book.day |= self.trades.counts(book.scope)
 
     def needs_decision(self, now_ms: int) -> bool:
         """Whether a price frame may have crossed a level, or a breach waits for its proof."""
