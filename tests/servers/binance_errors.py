@@ -58,6 +58,7 @@ MESSAGES: dict[int, str] = {
     -4014: "Price not increased by tick size.",
     -4015: "Client order id is not valid.",
     -4028: "Leverage is not valid.",
+    -4045: "Reach max stop order limit.",
     -4046: "No need to change margin type.",
     -4047: "Margin type cannot be changed if there exists open orders.",
     -4048: "Margin type cannot be changed if there exists position.",
@@ -71,6 +72,9 @@ MESSAGES: dict[int, str] = {
     -4120: (
         "Order type not supported for this endpoint. "
         "Please use the Algo Order API endpoints instead."
+    ),
+    -4130: (
+        "An open stop or take profit order with GTE and closePosition in the direction is existing."
     ),
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
     -4140: "Invalid symbol status for opening position.",

@@ -21,6 +21,7 @@ from tests.servers.ledger import Order, VenueError
 from tests.servers.ledger_types import ZERO, PositionSide, TimeInForce
 
 ALGO_TYPES = {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+MAX_ORDERS, MAX_ALGO_ORDERS = 200, 10
 CLIENT_ID = re.compile(r"^[.A-Z:/a-z0-9_-]{1,36}$")
 _generated = itertools.count(1)
 
@@ -64,6 +65,7 @@ def place(call: Call, order: Order) -> Order:
     _planted_refusal(call, order, context)
     if not call.account.rights["enableFutures"]:
         raise ApiError(-2015)
+    _check_counts(call, order)
     partial = None if order.conditional else call.faults.take("partial_fill", **context)
     if partial is None:
         return call.ledger.place(order)
@@ -87,6 +89,18 @@ def _planted_refusal(call: Call, order: Order, context: dict[str, Any]) -> None:
     for kind, code in (("insufficient_margin", -2019), ("min_notional", -4164)):
         if call.faults.take(kind, **context) is not None:
             raise ApiError(code)
+
+
+def _check_counts(call: Call, order: Order) -> None:
+    # Per symbol: 200 plain orders, 10 conditional ones, one closing stop and one closing profit.
+    others = call.ledger.open_orders(order.instrument, conditional=order.conditional)
+    if len(others) >= (MAX_ALGO_ORDERS if order.conditional else MAX_ORDERS):
+        raise ApiError(-4045 if order.conditional else -2025)
+    kind = str(order.meta["type"]).split("_")[0]
+    for other in others if order.close_position else []:
+        same = (other.side, other.position_side) == (order.side, order.position_side)
+        if other.close_position and same and str(other.meta["type"]).startswith(kind):
+            raise ApiError(-4130)
 
 
 # ---- reading an order request -------------------------------------------------------------------
@@ -164,8 +178,8 @@ def _read_numbers(call: Call, order: Order) -> None:
             raise missing("price")
         order.time_in_force = _time_in_force(call, is_needed=not order.conditional)
         order.meta["tif"] = rows.time_in_force(order)
-        if not order.conditional:
-            _check_percent_price(call, order)
+    if not order.conditional:
+        _check_percent_price(call, order)
     for value, step in ((order.quantity, instrument.step), (order.price, instrument.tick)):
         if value is not None and digits(value.normalize()) > digits(step):
             raise ApiError(-1111)
@@ -183,13 +197,18 @@ def _time_in_force(call: Call, *, is_needed: bool) -> TimeInForce:
 
 
 def _check_percent_price(call: Call, order: Order) -> None:
+    # Limits may not pay more than 5% over mark; the book's best price may not be further either.
     mark = call.market.marks[order.instrument]
-    if order.price is None:
-        return
-    if order.side == "buy" and order.price > mark * Decimal("1.05"):
-        raise ApiError(-4016, f"Limit price can't be higher than {mark * Decimal('1.05'):f}.")
-    if order.side == "sell" and order.price < mark * Decimal("0.95"):
-        raise ApiError(-4024, f"Limit price can't be lower than {mark * Decimal('0.95'):f}.")
+    highest, lowest = mark * Decimal("1.05"), mark * Decimal("0.95")
+    paid = order.price or call.market.touch(order.instrument, order.side)
+    is_high = order.side == "buy" and paid > highest
+    is_low = order.side == "sell" and paid < lowest
+    if (is_high or is_low) and order.type == "market":
+        raise ApiError(-4131)
+    if is_high:
+        raise ApiError(-4016, f"Limit price can't be higher than {highest:f}.")
+    if is_low:
+        raise ApiError(-4024, f"Limit price can't be lower than {lowest:f}.")
 
 
 def _read_trigger(call: Call, order: Order, kind: str) -> None:

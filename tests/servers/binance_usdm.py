@@ -181,11 +181,10 @@ class BinanceUsdmServer(ProtocolServer):
             raise errors.missing("timestamp") from None
         if window > 60_000:
             raise ApiError(-1131, "recvWindow must be less than 60000")
-        now = self.now_ms()
-        if sent > now + 1000:
+        if sent > request.at_ms + 1000:
             words = "Timestamp for this request was 1000ms ahead of the server's time."
             raise ApiError(-1021, words)
-        if sent < now - window:
+        if sent < request.at_ms - window:
             raise ApiError(-1021)
 
     def _check_signature(self, request: Request) -> None:

@@ -53,7 +53,7 @@ def order_update(ledger: Ledger, event: OrderChanged, now_ms: int) -> Row:
     """Return ORDER_TRADE_UPDATE of a plain order."""
     order, fill = event.order, event.fill
     instrument = ledger.instrument(order.instrument)
-    forced = order.origin == "liquidation"
+    forced = order.origin != "user"
     detail: Row = {
         "s": order.instrument,
         "c": order.client_id,

@@ -79,6 +79,14 @@ async def test_late_order_is_booked_after_its_error(desk: Desk) -> None:
     assert len(desk.server.orders_received()) == 1
 
 
+async def test_late_order_keeps_the_time_it_arrived_at(desk: Desk) -> None:
+    desk.client.options["recvWindow"] = 100
+    desk.server.faults.add("accept_late", match=ORDER, seconds=0.4)
+    with pytest.raises(ccxt.NetworkError):
+        await buy(desk)
+    await until(lambda: desk.ledger.orders)
+
+
 async def test_slow_order_is_booked_even_when_the_client_left(desk: Desk) -> None:
     desk.server.faults.add("accept_delayed", match=ORDER, seconds=0.3)
     desk.client.timeout = 100

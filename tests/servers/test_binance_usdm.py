@@ -10,6 +10,7 @@ from typing import Any
 import ccxt  # type: ignore[import-untyped]
 import pytest
 
+from tests.servers.base import Request
 from tests.servers.binance_client import (
     BTC,
     ETH,
@@ -19,6 +20,8 @@ from tests.servers.binance_client import (
     open_desk,
     until,
 )
+from tests.servers.binance_routes import Route
+from tests.servers.binance_weights import Weights
 
 D = Decimal
 
@@ -256,6 +259,27 @@ async def test_new_order_is_refused_with_the_venues_code(
     assert len(desk.ledger.orders) == known
 
 
+async def test_market_order_is_refused_when_the_book_is_far_from_mark(desk: Desk) -> None:
+    desk.server.market.set_price("BTCUSDT", D(40000), bid=D(36000), ask=D(44000))
+    for side in ("buy", "sell"):
+        with pytest.raises(ccxt.ExchangeError, match="-4131"):
+            await desk.client.create_order(BTC, "market", side, 1)
+
+
+async def test_one_closing_stop_and_one_closing_profit_per_direction(desk: Desk) -> None:
+    desk.ledger.set_position("BTCUSDT", D(1), D(40000))
+    place = desk.client.create_order
+    close = {"closePosition": True}
+    await place(BTC, "STOP_MARKET", "sell", None, None, {"stopPrice": 38000} | close)
+    await place(BTC, "TAKE_PROFIT_MARKET", "sell", None, None, {"stopPrice": 44000} | close)
+    with pytest.raises(ccxt.ExchangeError, match="-4130"):
+        await place(BTC, "STOP_MARKET", "sell", None, None, {"stopPrice": 37000} | close)
+    for number in range(8):
+        await place(BTC, "market", "sell", 0.1, None, {"stopLossPrice": 37000 - number})
+    with pytest.raises(ccxt.ExchangeError, match="-4045"):
+        await place(BTC, "market", "sell", 0.1, None, {"stopLossPrice": 36000})
+
+
 async def test_trigger_already_reached_is_refused(desk: Desk) -> None:
     with pytest.raises(ccxt.ExchangeError, match="-2021"):
         await desk.client.create_order(BTC, "market", "sell", 1, None, {"stopLossPrice": 41000})
@@ -391,6 +415,22 @@ async def test_weight_is_counted_and_refused_with_retry_after(desk: Desk) -> Non
             await desk.client.fetch_balance()
     status, body = await desk.raw("GET", "/fapi/v3/account")
     assert (status, body["code"]) == (418, -1003)
+
+
+def test_too_many_orders_of_one_key_are_refused_until_the_span_ends() -> None:
+    weights, route = Weights(), Route(lambda call: None, weight=0)
+    weights.orders_10s = 1
+
+    def count(key: str, now_ms: int) -> Any:
+        request = Request(0.0, now_ms, "POST", "/fapi/v1/order", {}, key, is_order=True)
+        return weights.count(request, route, now_ms)
+
+    headers, refusal = count("a", 1_000)
+    assert (headers["X-MBX-ORDER-COUNT-10S"], refusal) == ("1", None)
+    refused = count("a", 2_000)[1]
+    assert (refused.status, refused.data["code"]) == (429, -1015)
+    assert count("b", 2_000)[1] is None
+    assert count("a", 11_000)[1] is None
 
 
 async def test_unknown_path_is_no_json(desk: Desk) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.servers.ledger import Instrument, Ledger, Market, Order, VenueError
 from tests.servers.ledger_types import AccountChanged, Event, OrderChanged, Side
@@ -293,3 +296,29 @@ def test_two_accounts_share_a_market() -> None:
     one.set_price(BTC, D(41000))
     assert other.marks[BTC] == D(41000)
     assert one.place(order("buy", "1")).id != other.place(order("buy", "0.1")).id
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["buy", "sell"]),
+            st.integers(1, 500),
+            st.integers(30_000, 50_000),
+        ),
+        max_size=30,
+    ),
+    st.sampled_from(["0", "0.0005"]),
+)
+def test_equity_is_what_the_fills_say(moves: list[tuple[Side, int, int]], fee: str) -> None:
+    ledger = make_ledger(fee=fee)
+    for side, thousandths, price in moves:
+        ledger.set_price(BTC, D(price))
+        with contextlib.suppress(VenueError):
+            ledger.place(order(side, str(D(thousandths) / 1000)))
+    mark = ledger.marks[BTC]
+    signed = [(f.quantity if f.side == "buy" else -f.quantity, f) for f in ledger.fills]
+    earned = sum((quantity * (mark - f.price) - f.fee for quantity, f in signed), D(0))
+    assert ledger.equity("USDT") == pytest.approx(100_000 + earned, abs=D("1e-15"))
+    held = sum((quantity for quantity, _ in signed), D(0))
+    position = ledger.positions.get((BTC, "both"))
+    assert held == (position.quantity if position else 0)
