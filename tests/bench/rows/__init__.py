@@ -1,0 +1,1 @@
+"""One file per topic: `measure(quick) -> list[Row]`."""
