@@ -243,7 +243,7 @@ class AccountState:
 
     def _end_order(self, order_id: str) -> None:
         self.orders.pop(order_id, None)
-        _remember(self.finals, order_id)
+        remember(self.finals, order_id)
 
     def _admit(self, stamps: dict[Any, Stamp], key: Any, stamp: Stamp) -> bool:
         """Whether a frame is newer than the last read and than the last frame of its key."""
@@ -277,7 +277,7 @@ def _differences(old: dict[Any, Any], new: dict[Any, Any]) -> tuple[tuple[Any, A
     return (*changed, *gone)
 
 
-def _remember(memory: dict[str, None], item: str) -> bool:
+def remember(memory: dict[str, None], item: str) -> bool:
     """Keep an id; False if it was known. The oldest is forgotten at the bound."""
     if item in memory:
         return False
@@ -350,7 +350,7 @@ class Accounts:
             case events.OrderFilled(account=account, trade_id=trade_id):
                 state = self.get(account)
                 state.frame_ms = now_ms
-                _remember(state.trades, trade_id)
+                remember(state.trades, trade_id)
             case events.FeedAlive(account=account, feed="account"):
                 self.get(account).frame_ms = now_ms
             case events.FeedLost(account=account, feed="account"):

@@ -261,22 +261,31 @@ class BookFlow:
     Attributes:
         flow_id: `F12`, for `reclassify`.
         source: `ledger`, `timeout`, `account_added`, `account_removed`, `operator`.
+        navs: NAV per unit of each scope it moves units of, at that moment.
     """
 
     flow_id: str
     account: str
     amount_usd: float
     source: str
+    navs: dict[str, float] = field(default_factory=dict)
     kind: Literal["BookFlow"] = "BookFlow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookResidual:
-    """Take an unexplained part of an account's equity as PnL (fees, liquidation, rounding)."""
+    """Take an unexplained part of an account's equity as PnL (fees, liquidation, rounding).
+
+    Attributes:
+        flow_id: `F13`, for `reclassify`; from the same counter as flows.
+        navs: as of `BookFlow`: where units would move were it a flow.
+    """
 
     account: str
     amount_usd: float
     reason: str
+    flow_id: str = ""
+    navs: dict[str, float] = field(default_factory=dict)
     kind: Literal["BookResidual"] = "BookResidual"
 
 

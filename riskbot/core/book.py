@@ -64,7 +64,7 @@ class Book:
         self._lines: dict[tuple[str, str], tuple[Line, ...]] = {}
         self._is_tripped = True
         self._keyed = {scope for scope, limit in settings.limits if limit.name in _KEYED}
-        for name in accounts.by_name:
+        for name in settings.accounts:
             self.on_account(name)
 
     # ------------------------------------------------------------ prices
@@ -140,7 +140,9 @@ class Book:
     # ------------------------------------------------------------ accounts
 
     def on_change(self, change: Change) -> None:
-        """Take what a record changed of an account."""
+        """Take what a record changed of an account; one that is not configured is no part."""
+        if change.account not in self.settings.accounts:
+            return
         if change.instruments:
             self.on_account(change.account)
             return
@@ -352,7 +354,7 @@ class Book:
             total += equity
         return total
 
-    def pricesums_of(self, account: str, component: str) -> float | None:
+    def price_of(self, account: str, component: str) -> float | None:
         """Return what a unit of a component is worth in USD, None = unknown.
 
         Args:

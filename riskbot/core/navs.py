@@ -1,0 +1,184 @@
+"""NAV per unit of one scope through time: peaks, period starts, rolling windows, and the losses.
+
+What NAV is, and which flows move units, lives in `cashflows`. Everything here moves by recorded
+samples only, so that a fold of the journal ends in the same place.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from riskbot.core import actions
+from riskbot.core.exposure import Losses
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+
+STEP = 1e-4
+"""Relative rise of the peak, or of the deepest drawdown, that is recorded at once."""
+
+_KEPT_MS = WEEK_MS + 3_600_000
+
+
+@dataclass(slots=True)
+class Basis:
+    """What losses are measured from: NAV per unit, or a share; None = no sample yet.
+
+    Attributes:
+        max_drawdown: deepest (peak - low)/peak so far; drawdown_peak: the peak it goes on from.
+        rolling_since_ms: samples before it do not count in the rolling windows.
+    """
+
+    peak: float | None = None
+    drawdown_peak: float | None = None
+    max_drawdown: float = 0.0
+    week_peak: float | None = None
+    day_nav: float | None = None
+    week_nav: float | None = None
+    rolling_since_ms: int = 0
+
+
+@dataclass(slots=True)
+class NavHistory:
+    """Samples and bases of one scope.
+
+    Attributes:
+        units: of the scope, >= 0.
+        nav: at the last sample; flows use it while nothing better is known.
+        true: what happened; enforced: the same after re-bases by `resume`.
+        samples: (UTC ms, nav), about one a minute, seven days back.
+        day_equity_usd: E at the day's start; day_flows_usd: flows since.
+    """
+
+    units: float = 0.0
+    nav: float = 1.0
+    true: Basis = field(default_factory=Basis)
+    enforced: Basis = field(default_factory=Basis)
+    samples: list[tuple[int, float]] = field(default_factory=list)
+    recorded_ms: int = 0
+    day_ms: int = 0
+    week_ms: int = 0
+    day_equity_usd: float = 0.0
+    day_flows_usd: float = 0.0
+
+    # ------------------------------------------------------------ recording
+
+    def record(self, sample: actions.RecordNav, now_ms: int, seed_nav: float = 0.0) -> None:
+        """Take a sample; the first one also takes the peak before installation.
+
+        Args:
+            sample: what to record.
+            now_ms: when.
+            seed_nav: highest NAV per unit of the history before, 0 = none.
+        """
+        self.units, self.nav = sample.units, sample.nav
+        is_first = not self.recorded_ms
+        self.recorded_ms = now_ms
+        if is_first or sample.day_start_ms > self.day_ms:
+            self.day_ms = sample.day_start_ms
+            self.day_equity_usd, self.day_flows_usd = sample.equity_usd, 0.0
+            self.true.day_nav = self.enforced.day_nav = sample.nav
+        if is_first or sample.week_start_ms > self.week_ms:
+            self.week_ms = sample.week_start_ms
+            for basis in (self.true, self.enforced):
+                basis.week_nav = basis.week_peak = sample.nav
+        for basis in (self.true, self.enforced):
+            if seed_nav > 0 and is_first:
+                basis.peak = basis.drawdown_peak = seed_nav
+            _rise(basis, sample.nav)
+        if not self.samples or now_ms - self.samples[-1][0] >= MINUTE_MS:
+            self.samples.append((now_ms, sample.nav))
+            self._forget(now_ms)
+
+    def _forget(self, now_ms: int) -> None:
+        old = bisect_right(self.samples, (now_ms - _KEPT_MS, float("inf")))
+        # In bulk, once an hour has gathered: a list forgets its head in O(n).
+        if old >= DAY_MS // 24 // MINUTE_MS:
+            del self.samples[:old]
+
+    def rebase(self, limit: str, nav: float, now_ms: int) -> None:
+        """Measure one loss limit from now on against NAV now; the truth stays."""
+        basis = self.enforced
+        if limit == "drawdown":
+            basis.peak = nav
+        elif limit == "max_drawdown":
+            basis.drawdown_peak, basis.max_drawdown = nav, 0.0
+        elif limit == "weekly_drawdown":
+            basis.week_peak = nav
+        elif limit == "daily_loss":
+            basis.day_nav = nav
+        elif limit == "weekly_loss":
+            basis.week_nav = nav
+        elif limit == "rolling_loss":
+            basis.rolling_since_ms = now_ms
+
+    def is_due(self, nav: float, now_ms: int, day_ms: int, week_ms: int) -> bool:
+        """Whether a sample must be recorded now."""
+        if not self.recorded_ms or now_ms - self.recorded_ms >= MINUTE_MS:
+            return True
+        if day_ms > self.day_ms or week_ms > self.week_ms:
+            return True
+        return any(
+            _is_above(nav, basis.peak)
+            or _is_above(nav, basis.week_peak)
+            or _fall(basis.drawdown_peak, nav) > basis.max_drawdown + STEP
+            for basis in (self.true, self.enforced)
+        )
+
+    # ------------------------------------------------------------ reading
+
+    def losses(self, nav: float, equity_usd: float | None, now_ms: int) -> Losses:
+        """Return all loss measures at a NAV per unit; gains are negative where it says loss."""
+        basis = self.enforced
+        return Losses(
+            nav=nav,
+            drawdown=_fall(_higher(basis.peak, nav), nav),
+            max_drawdown=_deepest(basis, nav),
+            weekly_drawdown=_fall(_higher(basis.week_peak, nav), nav),
+            daily_loss=_fall(basis.day_nav, nav),
+            weekly_loss=_fall(basis.week_nav, nav),
+            rolling_loss_24h=self._rolling(nav, DAY_MS, now_ms),
+            rolling_loss_7d=self._rolling(nav, WEEK_MS, now_ms),
+            true_drawdown=_fall(_higher(self.true.peak, nav), nav),
+            true_max_drawdown=_deepest(self.true, nav),
+            daily_pnl_usd=(
+                equity_usd - self.day_equity_usd - self.day_flows_usd
+                if equity_usd is not None and self.recorded_ms
+                else None
+            ),
+            peak_nav=_higher(self.true.peak, nav),
+        )
+
+    def _rolling(self, nav: float, window_ms: int, now_ms: int) -> float:
+        """Return the loss against NAV one window ago, or at the first sample since."""
+        since = max(now_ms - window_ms, self.enforced.rolling_since_ms)
+        at = bisect_right(self.samples, (since, float("inf"))) - 1
+        if at < 0 or self.samples[at][0] < self.enforced.rolling_since_ms:
+            at += 1
+        return _fall(self.samples[at][1], nav) if at < len(self.samples) else 0.0
+
+
+def _rise(basis: Basis, nav: float) -> None:
+    basis.max_drawdown = _deepest(basis, nav)
+    basis.peak = _higher(basis.peak, nav)
+    basis.drawdown_peak = _higher(basis.drawdown_peak, nav)
+    basis.week_peak = _higher(basis.week_peak, nav)
+
+
+def _deepest(basis: Basis, nav: float) -> float:
+    return max(basis.max_drawdown, _fall(_higher(basis.drawdown_peak, nav), nav))
+
+
+def _higher(peak: float | None, nav: float) -> float:
+    return nav if peak is None else max(peak, nav)
+
+
+def _is_above(nav: float, peak: float | None) -> bool:
+    return peak is not None and nav > peak * (1 + STEP)
+
+
+def _fall(start: float | None, nav: float) -> float:
+    """Return (start - now)/start, 0 without a start to fall from."""
+    return (start - nav) / start if start is not None and start > 0 else 0.0
