@@ -232,9 +232,13 @@ def _validate(data: dict[Any, Any], faults: list[str]) -> Root | None:
 
 
 def _check(root: Root, faults: list[str]) -> list[tuple[str, Limit]]:
-    check_root(root, exchange_ids(), faults)
-    limits = build_limits(root, faults)
-    check_limits(root, limits, faults)
+    found: list[str] = []
+    check_root(root, exchange_ids(), found)
+    limits = build_limits(root, found)
+    check_limits(root, limits, found)
+    # What was refused above is missing here: that is one fault, not two.
+    told = tuple(fault.partition(": ")[0] for fault in faults)
+    faults += [f for f in found if not any(t.startswith(f.partition(": ")[0]) for t in told)]
     return limits
 
 

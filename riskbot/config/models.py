@@ -31,8 +31,8 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 OffPositive = Annotated[float | None, Field(gt=0), BeforeValidator(_off_is_none)]
 OffShare = Annotated[float | None, Field(gt=0, le=1), BeforeValidator(_off_is_none)]
-# A single order of a levered account may be worth more than its equity, but hardly 10 times.
-OffMultiple = Annotated[float | None, Field(gt=0, le=10), BeforeValidator(_off_is_none)]
+# One order of a levered account may be worth more than its equity, but 3 was meant in percent.
+OffMultiple = Annotated[float | None, Field(gt=0, le=2.5), BeforeValidator(_off_is_none)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 Symbol = Annotated[str, Field(pattern=r"^[^/\s|]+/[^/\s|]+$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
@@ -85,8 +85,8 @@ class AccountConfig(Section):
     """One account: credentials at one exchange."""
 
     exchange: str = Field(description="a ccxt.pro id, or paper")
-    api_key: Secret | None = None
-    api_secret: Secret | None = None
+    api_key: Secret | None = Field(None, description="without withdrawal rights, bound to an IP")
+    api_secret: Secret | None = Field(None, description="of the key")
     api_password: Secret | None = Field(None, description="where the venue has one (passphrase)")
     wallet_address: Secret | None = Field(None, description="venues of the chain")
     private_key: Secret | None = Field(None, description="venues of the chain")
@@ -169,7 +169,7 @@ class PortfolioConfig(Section):
     )
     capital_usd: Positive | None = Field(None, description="with capital: fixed, USD")
     off_exchange: OffExchangeConfig = OffExchangeConfig()
-    limits: RawLimits = Field(default_factory=dict, description="over the preset's; see below")
+    limits: RawLimits = Field(default_factory=dict, description="over the preset's; see above")
     sectors: dict[str, list[str]] = Field(
         default_factory=dict, description="underlyings by sector, over the shipped map"
     )
@@ -210,16 +210,16 @@ class HttpConfig(Section):
     listen: str = Field(
         "127.0.0.1:8700", pattern=r"^\S+:\d{1,5}$", description="host:port; keep it on loopback"
     )
-    viewer_token: Secret | None = None
-    operator_token: Secret | None = None
-    admin_token: Secret | None = None
-    investor_token: Secret | None = None
+    viewer_token: Secret | None = Field(None, description="may look")
+    operator_token: Secret | None = Field(None, description="may halt, cancel, ack, silence")
+    admin_token: Secret | None = Field(None, description="may do everything")
+    investor_token: Secret | None = Field(None, description="sees the investor view alone")
 
 
 class StrategyConfig(Section):
     """One strategy at the gateway."""
 
-    token: Secret | None = None
+    token: Secret | None = Field(None, description="it shows at the gateway")
     accounts: list[str] = Field(min_length=1, description="where it may trade")
     capital_usd: Positive | None = Field(None, description="its E, for its ratio limits, USD")
     limits: RawLimits = Field(default_factory=dict, description="of this strategy alone")
@@ -270,13 +270,13 @@ class FreqtradeConfig(Section):
 
     url: Url = Field(description="of its REST API")
     username: str = Field(description="of its REST API")
-    password: Secret | None = None
+    password: Secret | None = Field(None, description="of its REST API")
 
 
 class ToldStrategyConfig(Section):
     """A strategy that is told of halts."""
 
-    freqtrade: FreqtradeConfig | None = None
+    freqtrade: FreqtradeConfig | None = Field(None, description="a freqtrade bot's REST API")
 
 
 class MqttConfig(Section):
@@ -285,7 +285,7 @@ class MqttConfig(Section):
     host: str = Field("127.0.0.1", description="of the broker")
     port: int = Field(1883, ge=1, le=65535, description="of the broker")
     username: str | None = Field(None, description="at the broker")
-    password: Secret | None = None
+    password: Secret | None = Field(None, description="at the broker")
     tls: bool = Field(default=False, description="encrypt; needed beyond this host")
     topic_prefix: str = Field("riskbot", pattern=r"^[^#+\s]+$", description="before /<instance>")
 
