@@ -36,48 +36,48 @@ def test_load_when_file_is_minimal_takes_every_default(tmp_path: Path) -> None:
     assert config.warnings == ()
 
 
+FULL: dict[str, Any] = {
+    "instance": "vps-1",
+    "mode": "enforce",
+    "timezone": "Europe/Berlin",
+    "startup_breach": "act",
+    "accounts": {
+        "main": {
+            "exchange": "paper",
+            "spot": "trade",
+            "instruments": ["BTC/USDT:USDT"],
+            "exclusive": True,
+            "cancel_rogue": True,
+            "deny_by_cancel": True,
+            "dead_man": {"policy": "all", "timeout_s": 90},
+            "orders": {"max_trade": 0.5},
+            "limits": {"leverage": {"max": 3}},
+        }
+    },
+    "portfolio": {
+        "preset": "market_neutral",
+        "capital": "fixed",
+        "capital_usd": 1000,
+        "off_exchange": {"usd": 5, "assets": {"BTC": 0.5}},
+        "sectors": {"mine": ["BTC"]},
+        "groups": {"majors": ["BTC", "ETH"]},
+        "hedges": HEDGE,
+        "assume_stop": 0.2,
+        "orders": {"max_trade": 0.2, "price_collar": False, "order_rate": "off"},
+        "pairs": [{"name": "basis", "legs": [LEG, {**LEG, "instrument": "BTC/USDT"}]}],
+        "limits": {"underlying_concentration": {"max": 0.1, "gross_floor": 0.5}},
+        "peak_usd": 7,
+        "initial_capital_usd": 6,
+        "clear_for_s": 1,
+        "max_depth_share": 0.5,
+    },
+    "monitor": {"price_move": 0.05, "reconcile_s": 20},
+    "gateway": {"strategies": {"grid": {**GRID, "capital_usd": 9, "orders": {}}}},
+}
+
+
 def test_core_when_everything_is_set_carries_it_over(tmp_path: Path) -> None:
-    core = loaded(
-        tmp_path,
-        {
-            "instance": "vps-1",
-            "mode": "enforce",
-            "timezone": "Europe/Berlin",
-            "startup_breach": "act",
-            "accounts": {
-                "main": {
-                    "exchange": "paper",
-                    "spot": "trade",
-                    "instruments": ["BTC/USDT:USDT"],
-                    "exclusive": True,
-                    "cancel_rogue": True,
-                    "deny_by_cancel": True,
-                    "dead_man": {"policy": "all", "timeout_s": 90},
-                    "orders": {"max_trade": 0.5},
-                    "limits": {"leverage": {"max": 3}},
-                }
-            },
-            "portfolio": {
-                "preset": "market_neutral",
-                "capital": "fixed",
-                "capital_usd": 1000,
-                "off_exchange": {"usd": 5, "assets": {"BTC": 0.5}},
-                "sectors": {"mine": ["BTC"]},
-                "groups": {"majors": ["BTC", "ETH"]},
-                "hedges": HEDGE,
-                "assume_stop": 0.2,
-                "orders": {"max_trade": 0.2, "price_collar": False, "order_rate": "off"},
-                "pairs": [{"name": "basis", "legs": [LEG, {**LEG, "instrument": "BTC/USDT"}]}],
-                "limits": {"underlying_concentration": {"max": 0.1, "gross_floor": 0.5}},
-                "peak_usd": 7,
-                "initial_capital_usd": 6,
-                "clear_for_s": 1,
-                "max_depth_share": 0.5,
-            },
-            "monitor": {"price_move": 0.05, "reconcile_s": 20},
-            "gateway": {"strategies": {"grid": {**GRID, "capital_usd": 9, "orders": {}}}},
-        },
-    ).core()
+    core = loaded(tmp_path, FULL).core()
     main = core.accounts["main"]
     assert (core.instance, core.mode, core.timezone) == ("vps-1", Mode.ENFORCE, "Europe/Berlin")
     assert (main.spot, main.instruments) == ("trade", ("BTC/USDT:USDT",))

@@ -60,7 +60,8 @@ def _sentence(model: type[BaseModel], fault: Any) -> str:
     location: tuple[str | int, ...] = fault["loc"]
     if location and location[-1] == "[key]":
         location = location[:-1]
-        return f"{dotted(location)}: cannot be a name here{_rule(fault)}"
+        rule = _TYPES.get(fault["type"]) or _rule(fault).lstrip(", ")
+        return f"{dotted(location)}: cannot be a name here, {rule}"
     path, kind = dotted(location), fault["type"]
     if kind == "extra_forbidden":
         section = section_at(model, location[:-1])
