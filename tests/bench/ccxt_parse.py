@@ -24,7 +24,7 @@ async def _costs(repeats: int, rounds: int) -> dict[str, float]:
     exchange.set_markets([_market(number) for number in range(MARKETS)])
     found = {}
     try:
-        for name, frame in (("price", _book_ticker), ("fill", _fill)):
+        for name, frame in (("price", book_ticker), ("fill", _fill)):
             client = exchange.client(f"ws://127.0.0.1:1/{name}")
             found[name] = min(_cost(client, frame, rounds) for _ in range(repeats))
     finally:
@@ -65,7 +65,8 @@ def _market(number: int) -> dict[str, Any]:
     }
 
 
-def _book_ticker(number: int) -> dict[str, Any]:
+def book_ticker(number: int) -> dict[str, Any]:
+    """Return a frame of the best bid and ask."""
     return {
         "e": "bookTicker",
         "u": 400_900_217 + number,

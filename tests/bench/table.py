@@ -47,7 +47,8 @@ def compared(
 
     Args:
         what: see `Row`.
-        measured, reference: in `unit`.
+        measured: in `unit`.
+        reference: in `unit`.
         name: of the reference.
         goal: largest ratio that is good; None = a figure to know.
         unit: shown behind both.
@@ -69,9 +70,11 @@ def bounded(
     """Build a row whose goal is a bound in the figure's own unit.
 
     Args:
-        what, reference: see `Row`.
-        measured, goal: in `unit`.
+        what: see `Row`.
+        measured: in `unit`.
+        goal: in `unit`.
         unit: shown behind both.
+        reference: see `Row`.
         least: the goal is a lower bound.
     """
     is_met = measured >= goal if least else measured <= goal

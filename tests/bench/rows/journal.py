@@ -24,7 +24,7 @@ START_MS = 1_700_000_000_000
 One = Callable[[int], Awaitable[float]]
 
 
-def measure(is_quick: bool) -> list[Row]:  # noqa: FBT001
+def measure(is_quick: bool) -> list[Row]:
     """Return the rows."""
     # The repository's own disk: /tmp may be memory, where nothing is ever synced.
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
