@@ -23,7 +23,7 @@ from riskbot.core.model import (
 from riskbot.core.plain import from_plain, to_plain
 
 MEMORY = 2_000
-"""Trade ids and finished order ids kept per account, oldest forgotten first."""
+"""Ids kept per account and kind (orders, trades, ledger rows), oldest forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,6 @@ class AccountState:
         failed_ms: since when REST reads have failed without one succeeding.
         clock_offset_ms: local minus venue, None = not measured.
         finals: order ids that are final for certain; a late frame does not open them again.
-        trades: trade ids seen.
     """
 
     name: str
@@ -86,7 +85,6 @@ class AccountState:
     balance_stamps: dict[str, Stamp] = field(default_factory=dict)
     order_stamps: dict[str, Stamp] = field(default_factory=dict)
     finals: dict[str, None] = field(default_factory=dict)
-    trades: dict[str, None] = field(default_factory=dict)
 
     @property
     def was_read(self) -> bool:
@@ -347,10 +345,8 @@ class Accounts:
 
     def _fold_life(self, record: events.Event | actions.Action, now_ms: int) -> None:
         match record:
-            case events.OrderFilled(account=account, trade_id=trade_id):
-                state = self.get(account)
-                state.frame_ms = now_ms
-                remember(state.trades, trade_id)
+            case events.OrderFilled(account=account):
+                self.get(account).frame_ms = now_ms
             case events.FeedAlive(account=account, feed="account"):
                 self.get(account).frame_ms = now_ms
             case events.FeedLost(account=account, feed="account"):
@@ -366,10 +362,6 @@ class Accounts:
                     state.is_synced = False
             case _:
                 pass
-
-    def is_known_trade(self, account: str, trade_id: str) -> bool:
-        """Whether a fill was folded before."""
-        return trade_id in self.get(account).trades
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""

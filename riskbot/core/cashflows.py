@@ -22,6 +22,8 @@ from riskbot.core.model import (
     InstrumentKind,
     LedgerKind,
     Position,
+    PositionKey,
+    PositionSide,
     account_scope,
     strategy_scope,
 )
@@ -80,7 +82,7 @@ class AccountFlows:
         settled: units taken as PnL lately: a PnL row that comes late explains these first.
         timed_out: units booked as a flow for want of a ledger row: a late row is the same flow.
         rows: flows of the ledger, not booked yet.
-        seen: ids of ledger rows.
+        seen: ids of ledger rows; trades: of fills.
     """
 
     is_added: bool = False
@@ -92,6 +94,7 @@ class AccountFlows:
     timed_out: Components = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
+    trades: dict[str, None] = field(default_factory=dict)
 
     def move(self, components: Mapping[str, float], sign: float, now_ms: int) -> None:
         """Add what frames moved (+1), or take away what explains it (-1)."""
@@ -129,10 +132,10 @@ class AccountFlows:
 
 @dataclass(slots=True)
 class StrategyFlows:
-    """What fills of one strategy moved, by account."""
+    """What fills of one strategy moved, by account; and signed quantities by position."""
 
     components: dict[str, Components] = field(default_factory=dict)
-    quantities: dict[str, dict[str, float]] = field(default_factory=dict)
+    quantities: dict[tuple[str, str, PositionSide], float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -220,6 +223,8 @@ class Cashflows:
 
     def _take_fill(self, fill: events.OrderFilled, now_ms: int) -> None:
         flows = self.get(fill.account)
+        if not remember(flows.trades, fill.trade_id):
+            return
         if not flows.is_added or (fill.venue_ms is not None and fill.venue_ms < flows.since_ms):
             return
         instrument = self._instrument(fill.account, fill.symbol)
@@ -239,9 +244,16 @@ class Cashflows:
         held = flows.components.setdefault(fill.account, {})
         for component, units in moved.items():
             held[component] = held.get(component, 0.0) + units
-        quantities = flows.quantities.setdefault(fill.account, {})
-        key = f"{fill.symbol}|{fill.position_side}"
-        quantities[key] = quantities.get(key, 0.0) + signed
+        key = (fill.account, fill.symbol, fill.position_side)
+        flows.quantities[key] = flows.quantities.get(key, 0.0) + signed
+
+    def owned(self) -> dict[PositionKey, dict[str, float]]:
+        """Return the signed quantity of each position by the strategy whose fills made it."""
+        found: dict[PositionKey, dict[str, float]] = {}
+        for name, flows in self.strategies.items():
+            for key, quantity in flows.quantities.items():
+                found.setdefault(PositionKey(*key), {})[name] = quantity
+        return found
 
     def own(self, client_order_id: str, strategy: str) -> None:
         """Attribute the fills of a client order id to a strategy."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from riskbot.core import actions, events
 from riskbot.core.model import Instrument, InstrumentKind, PriceSource
-from riskbot.core.plain import from_plain, to_plain
+from riskbot.core.plain import VOLATILE, from_plain, to_plain
 
 AGREEMENT = 0.001
 """A REST price within this share of the known one shows that the known one still holds."""
@@ -131,6 +131,9 @@ class Marks:
         instruments: by account and symbol, as loaded.
         twins: (account, symbol) of the instruments that are the same thing at different venues.
         assets: prices of assets by account as its venue states them.
+        version: grows when instruments or stated prices change.
+        markets: which instrument prices which asset, remembered by `prices` until instruments
+            or the set of stated prices change.
     """
 
     venues: dict[str, str] = field(default_factory=dict)
@@ -139,6 +142,10 @@ class Marks:
     instruments: dict[str, dict[str, Instrument]] = field(default_factory=dict)
     twins: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     assets: dict[str, dict[str, StatedPrice]] = field(default_factory=dict)
+    version: int = 0
+    markets: dict[tuple[str, str], tuple[str, str] | None] = field(
+        default_factory=dict, metadata={VOLATILE: True}
+    )
 
     # ------------------------------------------------------------ folding
 
@@ -161,6 +168,8 @@ class Marks:
                 pass
 
     def _list(self, account: str, instruments: tuple[Instrument, ...]) -> None:
+        self.markets.clear()
+        self.version += 1
         listed = self.instruments.setdefault(account, {})
         for instrument in instruments:
             listed[instrument.symbol] = instrument
@@ -169,8 +178,15 @@ class Marks:
                 twins.append((account, instrument.symbol))
 
     def _state_asset(self, account: str, asset: str, price: float, now_ms: int) -> None:
-        if _is_price(price):
-            self.assets.setdefault(account, {})[asset] = StatedPrice(price, now_ms)
+        if not _is_price(price):
+            return
+        stated = self.assets.setdefault(account, {})
+        known = stated.get(asset)
+        stated[asset] = StatedPrice(price, now_ms)
+        if known is None:
+            self.markets.clear()
+        if known is None or known.price_usd != price:
+            self.version += 1
 
     def _touch(self, account: str, symbol: str, now_ms: int) -> None:
         quote = self.quote(account, symbol)

@@ -13,6 +13,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+VOLATILE = "volatile"
+"""Metadata of a dataclass field that can be computed again and is left out."""
+
 
 def to_plain(value: Any) -> Any:
     """Turn a value into JSON values: decimals and enums as strings, other keys as pairs."""
@@ -23,7 +26,11 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
     if dataclasses.is_dataclass(value):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: to_plain(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not f.metadata.get(VOLATILE)
+        }
     if isinstance(value, dict):
         if all(type(key) is str for key in value):
             return {key: to_plain(item) for key, item in value.items()}

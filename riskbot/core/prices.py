@@ -22,21 +22,14 @@ class View:
     Args:
         marks: the prices.
         now_ms: UTC ms; what is fresh depends on it.
-        markets: memory of which instrument prices which asset, to share between views while
-            the instruments are the same.
 
-    Cash is priced once per view: a view is one consistent measurement.
+    Cash is priced once while the venues state nothing new: a view is one consistent measurement.
     """
 
-    def __init__(
-        self,
-        marks: Marks,
-        now_ms: int,
-        markets: dict[tuple[str, str], tuple[str, str] | None] | None = None,
-    ) -> None:
+    def __init__(self, marks: Marks, now_ms: int) -> None:
         self.marks = marks
         self.now_ms = now_ms
-        self._markets = markets if markets is not None else {}
+        self._version = marks.version
         self._cash: dict[tuple[str, str], AssetPrice] = {}
 
     def price(self, account: str, symbol: str) -> Price | None:
@@ -48,6 +41,9 @@ class View:
 
         The venue's own figure, else a spot market on any venue, else 1, marked assumed.
         """
+        if self._version != self.marks.version:
+            self._version = self.marks.version
+            self._cash.clear()
         found = self._cash.get((account, asset))
         if found is None:
             found = self._cash[account, asset] = self._price_cash(account, asset)
@@ -96,9 +92,10 @@ class View:
         Own spot, own derivative (for coins), the venue's own figure (then None is returned and
         `asset` uses it), then other accounts' spot and derivatives. Quoted in cash only.
         """
-        if (account, asset) not in self._markets:
-            self._markets[account, asset] = self._find_market(account, asset)
-        return self._markets[account, asset]
+        known = self.marks.markets
+        if (account, asset) not in known:
+            known[account, asset] = self._find_market(account, asset)
+        return known[account, asset]
 
     def _find_market(self, account: str, asset: str) -> tuple[str, str] | None:
         own = self._market_of(account, asset)
@@ -128,15 +125,8 @@ class SecondView(View):
         lone: (account, symbol) that have one source only, measured at that one.
     """
 
-    def __init__(
-        self,
-        marks: Marks,
-        now_ms: int,
-        markets: dict[tuple[str, str], tuple[str, str] | None] | None = None,
-        *,
-        read_since_ms: int | None = None,
-    ) -> None:
-        super().__init__(marks, now_ms, markets)
+    def __init__(self, marks: Marks, now_ms: int, *, read_since_ms: int | None = None) -> None:
+        super().__init__(marks, now_ms)
         self.read_since_ms = read_since_ms
         self.lone: set[tuple[str, str]] = set()
 
