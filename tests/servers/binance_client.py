@@ -115,7 +115,7 @@ async def user_stream(desk: Desk) -> AsyncIterator[Listener]:
         yield listener
 
 
-async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     """Wait until something is true; AssertionError when it is not within the time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -123,6 +123,6 @@ async def until(condition: Callable[[], object], seconds: float = 5) -> None:
         await asyncio.sleep(0.01)
 
 
-async def soon(work: Awaitable[Any], seconds: float = 5) -> Any:
+async def soon(work: Awaitable[Any], seconds: float = 20) -> Any:
     """Return what comes within a generous time."""
     return await asyncio.wait_for(work, seconds)

@@ -139,10 +139,15 @@ class MarketData:
                 have[2], have[3] = max(have[2], row[2]), min(have[3], row[3])
                 have[4], have[5] = row[4], have[5] + row[5]
         last_open = end_ms // span * span
-        first = min(by_open, default=last_open)
-        close = by_open[first][1] if by_open else self.market.lasts[name]
+        start_open = last_open - (limit - 1) * span
+        earlier = [start for start in by_open if start < start_open]
+        close = self.market.lasts[name]
+        if earlier:
+            close = by_open[max(earlier)][4]
+        elif by_open:
+            close = by_open[min(by_open)][1]
         rows: list[list[Any]] = []
-        for start in range(last_open - (limit - 1) * span, last_open + span, span):
+        for start in range(start_open, last_open + span, span):
             row = by_open.get(start) or [D(start), close, close, close, close, D(0)]
             close = row[4]
             rows.append(self._kline(name, row, span))

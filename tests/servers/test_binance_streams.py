@@ -189,6 +189,7 @@ async def test_listen_key_can_die_in_silence(desk: Desk) -> None:
 
 async def test_prices_arrive_through_ccxt(desk: Desk) -> None:
     client, market = desk.client, desk.server.market
+    desk.server.heartbeat_s = 0.1
     market.set_price("BTCUSDT", D("41000.05"), index=D(40990))
     mark = await soon(client.watch_mark_price(BTC))
     assert (mark["markPrice"], mark["indexPrice"]) == (41000.05, 40990)

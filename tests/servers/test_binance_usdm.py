@@ -20,8 +20,10 @@ from tests.servers.binance_client import (
     open_desk,
     until,
 )
+from tests.servers.binance_market import MarketData
 from tests.servers.binance_routes import Route
 from tests.servers.binance_weights import Weights
+from tests.servers.ledger import Instrument, Market
 
 D = Decimal
 
@@ -137,6 +139,25 @@ async def test_prices_on_rest(desk: Desk) -> None:
     assert book["bids"][0][0] < book["asks"][0][0]
     candles = await desk.client.fetch_ohlcv(BTC, "1m", limit=3)
     assert [c[4] for c in candles] == [40000, 40000, 41000]
+
+
+def test_candles_without_trades_repeat_the_last_close() -> None:
+    minute = 60_000
+    market = Market(now_ms=lambda: 100 * minute)
+    market.add(Instrument("BTCUSDT", "BTC", "USDT", "USDT"), D(40000))
+    data = MarketData(market)
+    data.candles["BTCUSDT"] = [
+        [D(97 * minute), D(10), D(12), D(9), D(11), D(5)],
+        [D(99 * minute), D(11), D(15), D(11), D(14), D(2)],
+    ]
+
+    def closes(limit: int) -> list[str]:
+        return [row[4] for row in data.klines("BTCUSDT", "1m", limit, 101 * minute)]
+
+    assert closes(1) == ["14.0"]
+    assert closes(6) == ["10.0", "11.0", "11.0", "14.0", "14.0", "14.0"]
+    [hour] = data.klines("BTCUSDT", "1h", 1, 101 * minute)
+    assert hour[1:6] == ["10.0", "15.0", "9.0", "14.0", "7.000"]
 
 
 # ---- orders -------------------------------------------------------------------------------------
