@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from riskbot.exchanges._lazy import exchange_ids
 from riskbot.exchanges.binance import Binance
+from riskbot.exchanges.bybit import Bybit
 from riskbot.exchanges.unified import UnifiedExchange
 
 CLASSES: Mapping[str, type[UnifiedExchange]] = {
     "binance": Binance,
     "binanceusdm": Binance,
     "binancecoinm": Binance,
+    "bybit": Bybit,
 }
 """Venues with differences of their own, by ccxt id. `paper` is built by `exchanges.paper`."""
 

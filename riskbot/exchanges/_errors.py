@@ -19,6 +19,7 @@ from riskbot.core.model import RejectReason
 from riskbot.errors import VenueError
 
 _MESSAGE_CHARS = 240
+LONGEST_RESET_MS = 60_000
 
 _CLASSES: tuple[tuple[str, RejectReason], ...] = (
     ("OrderNotFound", RejectReason.NOT_FOUND),
@@ -53,6 +54,7 @@ class ErrorRules:
         ambiguous: codes after which an order may live all the same.
         success: codes that mean no error.
         bans: HTTP statuses of a rate limit or ban, beside 429 and 418.
+        reset_headers: names, in lower case, of headers that state in UTC ms when a limit ends.
         wordings: for a code that means several things, words of its message, most special first.
     """
 
@@ -61,6 +63,7 @@ class ErrorRules:
     ambiguous: frozenset[str] = frozenset()
     success: frozenset[str] = frozenset()
     bans: frozenset[int] = frozenset()
+    reset_headers: frozenset[str] = frozenset()
     wordings: Mapping[str, tuple[tuple[str, RejectReason], ...]] = field(default_factory=dict)
 
 
@@ -80,7 +83,7 @@ def classify(error: BaseException, rules: ErrorRules, now_ms: int) -> VenueError
         reason,
         _shorten(f"{type(error).__name__}: {error}"),
         is_ambiguous=is_ambiguous,
-        retry_after_ms=retry_after_ms(error, now_ms),
+        retry_after_ms=retry_after_ms(error, rules, now_ms),
         http_status=status,
     )
 
@@ -117,12 +120,15 @@ def http_status(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def retry_after_ms(error: BaseException, now_ms: int) -> int | None:
+def retry_after_ms(error: BaseException, rules: ErrorRules, now_ms: int) -> int | None:
     """Return how long the venue asked to wait, None when it did not."""
     headers = getattr(error, "http_headers", None) or {}
     stated = wait_stated(headers)
     if stated is not None:
         return stated
+    for name, value in headers.items():
+        if name.lower() in rules.reset_headers and str(value).isdigit():
+            return max(0, min(int(value) - now_ms, LONGEST_RESET_MS))
     banned = re.search(r"banned until (\d{13})", str(error))
     return max(0, int(banned.group(1)) - now_ms) if banned else None
 
@@ -156,11 +162,11 @@ def _by_code(text: str, rules: ErrorRules) -> tuple[RejectReason, bool] | None:
     code = venue_code(text, rules)
     if code is None:
         return None
-    if code in rules.ambiguous:
-        return RejectReason.UNREACHABLE, True
     for words, reason in rules.wordings.get(code, ()):
         if words.lower() in text.lower():
             return reason, False
+    if code in rules.ambiguous:
+        return RejectReason.UNREACHABLE, True
     known = rules.refusals.get(code)
     return None if known is None else (known, False)
 

@@ -24,6 +24,7 @@ from riskbot.core.model import (
 )
 from riskbot.errors import VenueError
 
+ZERO = Decimal(0)
 NOTIONAL_TOLERANCE = Decimal("0.02")
 _DECIMAL_PLACES, _TICK_SIZE = 2, 4
 _MULTIPLIED = re.compile(r"^(10{3,})([A-Z][A-Z0-9]*)$|^([A-Z]+?)(10{3,})$")
@@ -230,7 +231,7 @@ def instrument_of(account: str, market: Mapping[str, Any], precision_mode: int) 
     kind = kind_of(market)
     value = Decimal(1)
     if kind is not InstrumentKind.SPOT:
-        value = positive(market.get("contractSize")) or Decimal(0)
+        value = Decimal(plain(positive(market.get("contractSize")) or Decimal(0)))
         if value <= 0:
             raise unusable(symbol, "the venue states no contract size")
     precision = market.get("precision") or {}

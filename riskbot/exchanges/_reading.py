@@ -79,6 +79,10 @@ class Reading:
         self._time = clock
         self._rng = rng
         self._halt_check = halt_check
+        self._instruments: dict[str, Instrument] = {}
+        self._reloaded_ms = 0
+        self._notes: list[str] = []
+        self.is_hedge_mode: bool | None = None
         self.client = VenueClient(
             account,
             venue_id,
@@ -89,10 +93,6 @@ class Reading:
             clock,
             self.capacity,
         )
-        self._instruments: dict[str, Instrument] = {}
-        self._reloaded_ms = 0
-        self._notes: list[str] = []
-        self.is_hedge_mode: bool | None = None
 
     @property
     def capabilities(self) -> Capabilities:

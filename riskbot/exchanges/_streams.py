@@ -32,10 +32,11 @@ class Watch:
 
     Attributes:
         feed: `account` or `prices`.
-        method: of ccxt.pro, e.g. `watch_orders`.
+        method: of ccxt.pro, e.g. `watch_orders`; with `call` only a name.
         symbols: it covers; empty for the account's own channels.
         arguments: positional ones.
         params: venue-specific ones, by keyword `params`.
+        call: awaited with the ccxt instance instead, for channels ccxt has no method for.
     """
 
     feed: str
@@ -43,6 +44,7 @@ class Watch:
     symbols: tuple[str, ...] = ()
     arguments: tuple[Any, ...] = ()
     params: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)
+    call: Callable[[Any], Awaitable[Any]] | None = None
 
 
 class Dialect(Protocol):
@@ -233,8 +235,10 @@ class Streams:
             await self._clock.sleep(delay * (0.5 + 0.5 * self._rng.random()))
 
     async def _hold(self, api: Any, watch: Watch) -> None:
-        call: Callable[..., Awaitable[Any]] = getattr(api, watch.method)
-        result = await call(*watch.arguments, params=dict(watch.params))
+        if watch.call is not None:
+            result = await watch.call(api)
+        else:
+            result = await getattr(api, watch.method)(*watch.arguments, params=dict(watch.params))
         # Only what the tap let through arrives here.
         self._publish(self._dialect.translate(result) or [])
 

@@ -141,7 +141,7 @@ class Binance(BinanceReads):
 
     def price_watches(self, symbols: Sequence[str]) -> Sequence[Watch]:
         """Return mark and book for contracts, book and last for spot."""
-        found = []
+        found: list[Watch] = []
         for portion, kind in self.portions(symbols):
             second = "watch_tickers" if kind is InstrumentKind.SPOT else "watch_mark_prices"
             methods = ("watch_bids_asks", second)
