@@ -1,0 +1,77 @@
+"""Every channel, and which of them a configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from riskbot.channels._base import Channel
+from riskbot.channels.apprise import AppriseChannel
+from riskbot.channels.log import LogChannel
+from riskbot.channels.webhook import WebhookChannel
+from riskbot.clock import Clock
+from riskbot.core.model import Level
+
+
+class _Secret(Protocol):
+    def get_secret_value(self) -> str: ...
+
+
+class _Notify(Protocol):
+    @property
+    def url(self) -> _Secret | None: ...
+    @property
+    def min_level(self) -> str: ...
+
+
+class _Webhook(Protocol):
+    @property
+    def url(self) -> str: ...
+    @property
+    def secret(self) -> _Secret | None: ...
+
+
+class ChannelsConfig(Protocol):
+    """What of the configuration (`Config.root`) concerns channels."""
+
+    @property
+    def instance(self) -> str:
+        """Name of this riskbot."""
+        ...
+
+    @property
+    def notify(self) -> Sequence[_Notify]:
+        """One apprise URL each."""
+        ...
+
+    @property
+    def webhooks(self) -> Sequence[_Webhook]:
+        """One URL each."""
+        ...
+
+
+def build(config: ChannelsConfig, clock: Clock, *more: Channel) -> list[Channel]:
+    """Return the channels of a configuration: the log always, then `more` (the Telegram door)."""
+    channels: list[Channel] = [LogChannel(), *more]
+    channels += [
+        AppriseChannel(
+            _numbered("notify", number), entry.url.get_secret_value, Level(entry.min_level)
+        )
+        for number, entry in enumerate(config.notify, 1)
+        if entry.url is not None
+    ]
+    channels += [
+        WebhookChannel(
+            _numbered("webhook", number),
+            entry.url,
+            entry.secret.get_secret_value if entry.secret is not None else None,
+            config.instance,
+            clock,
+        )
+        for number, entry in enumerate(config.webhooks, 1)
+    ]
+    return channels
+
+
+def _numbered(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind}-{number}"

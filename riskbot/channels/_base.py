@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from riskbot.core.duty import Alert
 
@@ -22,4 +22,13 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Release sockets."""
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A channel that does not take everything, such as one that cannot edit what it told."""
+
+    def wants(self, alert: Alert, *, is_loud: bool) -> bool:
+        """Return whether this is for the channel at all; what it does not want is no failure."""
         ...

@@ -1,0 +1,319 @@
+"""Delivery: one bounded queue per channel, so that none waits for another and nobody for any.
+
+What is said and how loud was decided in the core; here it is only brought to people, or said on
+the other channels that it cannot be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from riskbot.channels._base import Channel, Selective
+from riskbot.channels._words import severity
+from riskbot.clock import Clock
+from riskbot.core import actions, events
+from riskbot.core.duty import Alert, AlertStatus
+from riskbot.core.model import PORTFOLIO, Level
+from riskbot.errors import ChannelError
+
+Emit = Callable[[events.Event], None]
+
+QUEUE_MAX = 200
+"""Alerts waiting for one channel; beyond it the least grave is given up."""
+
+ATTEMPT_S = 20.0
+"""How long one attempt may take before it counts as failed."""
+
+FIRST_WAIT_MS = 1_000
+LONGEST_WAIT_MS = 30_000
+AFTER_429_MS = 500
+"""On top of what a channel asked to wait for."""
+
+DOWN_AFTER = 3
+"""Failures in a row after which the other channels are told."""
+
+LIFE_MS = {Level.RED: 86_400_000, Level.ORANGE: 3_600_000}
+SHORT_LIFE_MS = 600_000
+"""For how long an alert is worth delivering; anything below orange: ten minutes."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """An alert on its way to one channel; a newer revision takes its place."""
+
+    alert: Alert
+    is_loud: bool
+    queued_ms: int
+    expires_ms: int
+    due_ms: int
+    attempts: int = 0
+
+    def order(self) -> tuple[bool, int, int, int]:
+        # Red first; but what keeps failing lets the others pass.
+        is_stuck = self.attempts >= DOWN_AFTER
+        return (is_stuck, -severity(self.alert).rank, self.attempts, self.queued_ms)
+
+
+class Delivery:
+    """Brings alerts to channels.
+
+    Args:
+        channels: where to.
+        emit: takes `AlertDelivered` and `AlertDeliveryFailed`.
+        clock: for waits.
+        rng: for jitter.
+        attempt_s: how long a channel may take for one alert.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        emit: Emit,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        attempt_s: float = ATTEMPT_S,
+    ) -> None:
+        self._clock = clock
+        self._lanes = [
+            _Lane(c, emit, clock, rng, self._channel_changed, attempt_s) for c in channels
+        ]
+
+    def send(self, action: actions.SendAlert) -> None:
+        """Queue an alert on every channel that wants it. Never waits, never raises."""
+        for lane in self._lanes:
+            lane.put(action.alert, is_loud=action.is_loud)
+
+    async def run(self) -> None:
+        """Deliver until cancelled, then close the channels."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for lane in self._lanes:
+                    tasks.create_task(lane.run(), name=f"channel {lane.channel.name}")
+        finally:
+            for lane in self._lanes:
+                await lane.channel.close()
+
+    async def flush(self, seconds: float) -> bool:
+        """Wait until every queue is empty, for so long at most; return whether they are."""
+        try:
+            async with asyncio.timeout(seconds):
+                for lane in self._lanes:
+                    await lane.idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _channel_changed(self, changed: _Lane, error: str) -> None:
+        """Tell on the other channels that one is down, or back (no error)."""
+        alert = changed.notice(error)
+        for lane in self._lanes:
+            if lane is not changed:
+                lane.put(alert, is_loud=bool(error))
+
+
+class _Lane:
+    """The queue of one channel and the work on it."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        emit: Emit,
+        clock: Clock,
+        rng: random.Random,
+        changed: Callable[[_Lane, str], None],
+        attempt_s: float,
+    ) -> None:
+        self.channel = channel
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._emit = emit
+        self._clock = clock
+        self._rng = rng
+        self._changed = changed
+        self._attempt_s = attempt_s
+        self._entries: dict[str, _Entry] = {}
+        self._wake = asyncio.Event()
+        self._failures = 0
+        self._is_down = False
+        self._down_ms = 0
+        self._notices = 0
+        self._paused_until_ms = 0
+
+    # ------------------------------------------------------------ the queue
+
+    def put(self, alert: Alert, *, is_loud: bool) -> None:
+        """Queue an alert; of one alert only the newest revision waits."""
+        if isinstance(self.channel, Selective) and not self.channel.wants(alert, is_loud=is_loud):
+            return
+        now_ms = self._clock.now_ms()
+        life_ms = LIFE_MS.get(severity(alert), SHORT_LIFE_MS)
+        entry = _Entry(alert, is_loud, now_ms, now_ms + life_ms, now_ms)
+        older = self._entries.get(alert.alert_id)
+        if older is not None:
+            if older.alert.revision > alert.revision:
+                return
+            # What has not been heard yet stays loud, and keeps its place.
+            entry.is_loud = is_loud or older.is_loud
+            entry.queued_ms, entry.due_ms = older.queued_ms, older.due_ms
+            entry.attempts = older.attempts
+        self._entries[alert.alert_id] = entry
+        if len(self._entries) > QUEUE_MAX:
+            self._drop_least()
+        self.idle.clear()
+        self._wake.set()
+
+    def _drop_least(self) -> None:
+        least = min(
+            self._entries.values(), key=lambda e: (severity(e.alert).rank, -e.attempts, e.queued_ms)
+        )
+        del self._entries[least.alert.alert_id]
+        self._gave_up(least, f"{QUEUE_MAX} alerts wait already", is_permanent=True)
+
+    def _take(self) -> _Entry | None:
+        """Remove and return the next entry that is due."""
+        now_ms = self._clock.now_ms()
+        for entry in [e for e in self._entries.values() if e.expires_ms <= now_ms]:
+            del self._entries[entry.alert.alert_id]
+            self._gave_up(entry, "not delivered while it mattered", is_permanent=True)
+        if now_ms < self._paused_until_ms:
+            return None
+        due = [e for e in self._entries.values() if e.due_ms <= now_ms]
+        if not due:
+            return None
+        entry = min(due, key=_Entry.order)
+        del self._entries[entry.alert.alert_id]
+        return entry
+
+    def _next_ms(self) -> int | None:
+        """Return when there may be something to do; None = when something is queued."""
+        if not self._entries:
+            return None
+        due_ms = max(min(e.due_ms for e in self._entries.values()), self._paused_until_ms)
+        return min(due_ms, *(e.expires_ms for e in self._entries.values()))
+
+    # ------------------------------------------------------------ the work
+
+    async def run(self) -> None:
+        """Deliver what is queued until cancelled."""
+        while True:
+            entry = self._take()
+            if entry is not None:
+                await self._deliver(entry)
+                continue
+            if not self._entries:
+                self.idle.set()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._wake.clear()
+        deadline_ms = self._next_ms()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
+        if deadline_ms is not None:
+            sleep = _sleep_until(self._clock, deadline_ms)
+            waits.append(asyncio.ensure_future(sleep))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _deliver(self, entry: _Entry) -> None:
+        entry.attempts += 1
+        try:
+            async with asyncio.timeout(self._attempt_s):
+                await self.channel.send(entry.alert, is_loud=entry.is_loud)
+        except ChannelError as error:
+            self._failed(entry, error)
+        except TimeoutError:
+            self._failed(entry, ChannelError(f"no answer in {self._attempt_s:g} s"))
+        except Exception as error:  # noqa: BLE001 - its bug must not silence the others
+            self._failed(entry, ChannelError(f"{type(error).__name__}: {error}"))
+        else:
+            self._delivered(entry)
+
+    def _delivered(self, entry: _Entry) -> None:
+        self._failures = 0
+        self._emit(
+            events.AlertDelivered(
+                alert_id=entry.alert.alert_id,
+                channel=self.channel.name,
+                revision=entry.alert.revision,
+            )
+        )
+        if self._is_down:
+            self._is_down = False
+            self._changed(self, "")
+
+    def _failed(self, entry: _Entry, error: ChannelError) -> None:
+        self._failures += 1
+        now_ms = self._clock.now_ms()
+        if error.retry_after_ms is not None:
+            self._paused_until_ms = now_ms + error.retry_after_ms + AFTER_429_MS
+            entry.due_ms = self._paused_until_ms
+        else:
+            entry.due_ms = now_ms + self._backoff_ms(entry.attempts)
+            self._paused_until_ms = now_ms + self._backoff_ms(self._failures)
+        if error.is_permanent:
+            # This one was refused; what waits behind it may be taken.
+            self._paused_until_ms = now_ms
+            self._gave_up(entry, str(error), is_permanent=True)
+        else:
+            self._queue_again(entry)
+        if not self._is_down and (error.is_permanent or self._failures >= DOWN_AFTER):
+            self._is_down, self._down_ms = True, now_ms
+            if not error.is_permanent:
+                self._gave_up(entry, str(error), is_permanent=False)
+            self._changed(self, str(error))
+
+    def _queue_again(self, entry: _Entry) -> None:
+        newer = self._entries.get(entry.alert.alert_id)
+        if newer is None:
+            self._entries[entry.alert.alert_id] = entry
+            return
+        newer.is_loud = newer.is_loud or entry.is_loud
+        newer.attempts, newer.due_ms = entry.attempts, entry.due_ms
+
+    def _backoff_ms(self, failures: int) -> int:
+        wait = min(FIRST_WAIT_MS << min(failures - 1, 10), LONGEST_WAIT_MS)
+        return round(wait * self._rng.uniform(0.75, 1.25))
+
+    def _gave_up(self, entry: _Entry, error: str, *, is_permanent: bool) -> None:
+        self._emit(
+            events.AlertDeliveryFailed(
+                alert_id=entry.alert.alert_id,
+                channel=self.channel.name,
+                revision=entry.alert.revision,
+                error=error,
+                is_permanent=is_permanent,
+            )
+        )
+
+    def notice(self, error: str) -> Alert:
+        """Return what the other channels say of this one."""
+        self._notices += 1
+        return Alert(
+            alert_id=f"channel-{self.channel.name}",
+            revision=self._notices,
+            level=Level.ORANGE if error else Level.OK,
+            status=AlertStatus.FIRING if error else AlertStatus.RESOLVED,
+            name="channel_down",
+            scope=PORTFOLIO,
+            title=f"alerts do not get through on {self.channel.name}",
+            text=error,
+            since_ms=self._down_ms,
+            updated_ms=self._clock.now_ms(),
+            worst_level=Level.ORANGE,
+            did="" if error else "alerts get through again",
+            todo="check the channel; alerts go on here" if error else "",
+            group="channel_down",
+            resolved_ms=None if error else self._clock.now_ms(),
+        )
+
+
+async def _sleep_until(clock: Clock, deadline_ms: int) -> None:
+    await clock.sleep_until(deadline_ms)

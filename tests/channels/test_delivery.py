@@ -1,0 +1,276 @@
+"""Delivery: red first, the newest revision, retries, and what happens when a channel is down."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from riskbot.channels import delivery
+from riskbot.channels._base import Channel
+from riskbot.core import events
+from riskbot.core.duty import Alert
+from riskbot.core.model import Level
+from riskbot.errors import ChannelError
+from tests.alerts import alert, resolved, send
+from tests.fakes import FakeChannel, FakeClock, settle
+
+
+class HungChannel(FakeChannel):
+    async def send(self, alert: Alert, *, is_loud: bool) -> None:
+        await asyncio.Event().wait()
+
+
+class BrokenChannel(FakeChannel):
+    async def send(self, alert: Alert, *, is_loud: bool) -> None:
+        message = "a bug"
+        raise KeyError(message)
+
+
+class GraveChannel(FakeChannel):
+    def wants(self, alert: Alert, *, is_loud: bool) -> bool:
+        return alert.level is Level.RED
+
+
+class Gate(FakeChannel):
+    """Holds what it is sent until opened."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.open = asyncio.Event()
+        self.holding: list[Alert] = []
+
+    async def send(self, alert: Alert, *, is_loud: bool) -> None:
+        self.holding.append(alert)
+        await self.open.wait()
+        await super().send(alert, is_loud=is_loud)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.events: list[Any] = []
+
+    @asynccontextmanager
+    async def delivering(
+        self, *channels: Channel, attempt_s: float = 20.0
+    ) -> AsyncIterator[delivery.Delivery]:
+        made = delivery.Delivery(
+            channels, self.events.append, self.clock, random.Random(1), attempt_s=attempt_s
+        )
+        task = asyncio.create_task(made.run())
+        await settle()
+        try:
+            yield made
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    return Scene()
+
+
+def ids(channel: FakeChannel) -> list[str]:
+    return [told.alert_id for told, _ in channel.sent]
+
+
+async def test_alert_reaches_every_channel_and_each_says_so(scene: Scene) -> None:
+    first, second = FakeChannel("first"), FakeChannel("second")
+    async with scene.delivering(first, second) as made:
+        made.send(send(alert()))
+        await settle()
+    assert ids(first) == ids(second) == ["A1"]
+    told = {(e.channel, e.alert_id, e.revision) for e in scene.of(events.AlertDelivered)}
+    assert told == {("first", "A1", 1), ("second", "A1", 1)}
+    assert first.is_closed
+    assert second.is_closed
+
+
+async def test_red_goes_first_when_several_wait(scene: Scene) -> None:
+    gate = Gate("gate")
+    async with scene.delivering(gate) as made:
+        made.send(send(alert("A1", Level.YELLOW)))
+        await settle()
+        made.send(send(alert("A2", Level.YELLOW)))
+        made.send(send(alert("A3", Level.ORANGE)))
+        made.send(send(alert("A4", Level.RED)))
+        gate.open.set()
+        await settle(60)
+    assert ids(gate) == ["A1", "A4", "A3", "A2"]
+
+
+async def test_newest_revision_replaces_the_waiting_one_and_stays_loud(scene: Scene) -> None:
+    gate = Gate("gate")
+    async with scene.delivering(gate) as made:
+        made.send(send(alert("A9")))
+        await settle()
+        first = alert("A1", Level.ORANGE)
+        made.send(send(first, is_loud=True))
+        made.send(send(resolved(first), is_loud=False))
+        made.send(send(first, is_loud=False))
+        gate.open.set()
+        await settle(60)
+    assert [(a.alert_id, a.revision, loud) for a, loud in gate.sent] == [
+        ("A9", 1, True),
+        ("A1", 2, True),
+    ]
+
+
+async def test_failed_send_is_tried_again_with_growing_waits(scene: Scene) -> None:
+    channel = FakeChannel()
+    channel.fail(ChannelError("502"), ChannelError("502"))
+    async with scene.delivering(channel) as made:
+        made.send(send(alert()))
+        await settle()
+        assert channel.sent == []
+        await scene.clock.advance(1_300)
+        assert channel.sent == []
+        await scene.clock.advance(1_000)
+        assert channel.sent == []
+        await scene.clock.advance(1_600)
+    assert ids(channel) == ["A1"]
+    assert not scene.of(events.AlertDeliveryFailed)
+
+
+async def test_channel_that_names_its_wait_is_left_alone_until_then(scene: Scene) -> None:
+    channel = FakeChannel()
+    channel.fail(ChannelError("429", retry_after_ms=10_000))
+    async with scene.delivering(channel) as made:
+        made.send(send(alert("A1", Level.ORANGE)))
+        await settle()
+        made.send(send(alert("A2", Level.RED)))
+        await scene.clock.advance(9_900)
+        assert channel.sent == []
+        await scene.clock.advance(700)
+    assert ids(channel) == ["A2", "A1"]
+
+
+async def test_refused_alert_is_given_up_and_told_on_the_others(scene: Scene) -> None:
+    bad, good = FakeChannel("bad"), FakeChannel("good")
+    bad.fail(ChannelError("no such chat", is_permanent=True))
+    async with scene.delivering(bad, good) as made:
+        made.send(send(alert()))
+        await settle(60)
+        failed = scene.of(events.AlertDeliveryFailed)
+        assert [(e.channel, e.alert_id, e.is_permanent) for e in failed] == [("bad", "A1", True)]
+        assert ids(good) == ["A1", "channel-bad"]
+        notice = good.sent[1][0]
+        assert "bad" in notice.title
+        assert notice.text == "no such chat"
+        made.send(send(alert("A2")))
+        await settle(60)
+    assert ids(bad) == ["A2"]
+    assert ids(good)[2:] == ["A2", "channel-bad"]
+    assert good.sent[-1][0].level is Level.OK
+
+
+async def test_silent_channel_is_down_after_three_failures(scene: Scene) -> None:
+    dead, alive = FakeChannel("dead"), FakeChannel("alive")
+    dead.fail(*[ChannelError("unreachable")] * 5)
+    async with scene.delivering(dead, alive) as made:
+        made.send(send(alert()))
+        await scene.clock.advance(2_000)
+        assert ids(alive) == ["A1"]
+        await scene.clock.advance(3_000)
+        assert ids(alive) == ["A1", "channel-dead"]
+        failed = scene.of(events.AlertDeliveryFailed)
+        assert [(e.channel, e.is_permanent) for e in failed] == [("dead", False)]
+        await scene.clock.advance(60_000)
+    assert ids(dead) == ["A1"]
+    assert [a.level for a, _ in alive.sent] == [Level.RED, Level.ORANGE, Level.OK]
+
+
+async def test_hung_channel_delays_no_other(scene: Scene) -> None:
+    hung, quick = HungChannel("hung"), FakeChannel("quick")
+    async with scene.delivering(hung, quick, attempt_s=0.05) as made:
+        for number in range(5):
+            made.send(send(alert(f"A{number}")))
+        await settle(60)
+        assert len(quick.sent) == 5
+        async with asyncio.timeout(10):
+            while not scene.of(events.AlertDeliveryFailed):
+                await asyncio.sleep(0.02)
+                await scene.clock.advance(5_000)
+    assert "no answer" in scene.of(events.AlertDeliveryFailed)[0].error
+
+
+async def test_bug_in_a_channel_is_a_failure_of_it_alone(scene: Scene) -> None:
+    broken, good = BrokenChannel("broken"), FakeChannel("good")
+    async with scene.delivering(broken, good) as made:
+        made.send(send(alert()))
+        await scene.clock.advance(10_000)
+    assert ids(good) == ["A1", "channel-broken"]
+    assert "KeyError" in good.sent[1][0].text
+
+
+async def test_alert_is_given_up_when_it_matters_no_more(scene: Scene) -> None:
+    channel = FakeChannel()
+    channel.fail(*[ChannelError("down")] * 1000)
+    async with scene.delivering(channel) as made:
+        made.send(send(alert("A1", Level.YELLOW)))
+        made.send(send(alert("A2", Level.RED)))
+        await scene.clock.advance(601_000)
+        channel.failures.clear()
+        await scene.clock.advance(60_000)
+    assert ids(channel) == ["A2"]
+    gone = [e for e in scene.of(events.AlertDeliveryFailed) if e.is_permanent]
+    assert [e.alert_id for e in gone] == ["A1"]
+
+
+async def test_full_queue_gives_up_the_least_grave(scene: Scene) -> None:
+    gate = Gate("gate")
+    async with scene.delivering(gate) as made:
+        made.send(send(alert("A0")))
+        await settle()
+        made.send(send(alert("A1", Level.YELLOW)))
+        for number in range(delivery.QUEUE_MAX):
+            made.send(send(alert(f"B{number}")))
+        failed = scene.of(events.AlertDeliveryFailed)
+        assert [(e.alert_id, e.is_permanent) for e in failed] == [("A1", True)]
+        gate.open.set()
+        assert await made.flush(10)
+    assert len(gate.sent) == delivery.QUEUE_MAX + 1
+
+
+async def test_channel_that_does_not_want_an_alert_is_not_asked(scene: Scene) -> None:
+    grave = GraveChannel("grave")
+    async with scene.delivering(grave) as made:
+        made.send(send(alert("A1", Level.YELLOW)))
+        made.send(send(alert("A2", Level.RED)))
+        await settle()
+    assert ids(grave) == ["A2"]
+
+
+async def test_flush_says_when_something_is_left(scene: Scene) -> None:
+    gate = Gate("gate")
+    async with scene.delivering(gate) as made:
+        assert await made.flush(0.1)
+        made.send(send(alert()))
+        assert not await made.flush(0.05)
+        gate.open.set()
+        assert await made.flush(10)
+
+
+async def test_alert_that_keeps_failing_lets_the_others_pass(scene: Scene) -> None:
+    class Picky(FakeChannel):
+        async def send(self, alert: Alert, *, is_loud: bool) -> None:
+            if alert.alert_id == "A1":
+                message = "500"
+                raise ChannelError(message)
+            await super().send(alert, is_loud=is_loud)
+
+    picky = Picky()
+    async with scene.delivering(picky) as made:
+        made.send(send(alert("A1", Level.RED)))
+        made.send(send(alert("A2", Level.YELLOW)))
+        await scene.clock.advance(120_000)
+    assert "A2" in ids(picky)
