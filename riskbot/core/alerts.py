@@ -95,10 +95,9 @@ def tell(
     A rise of the level is told aloud; a fall or other words only edit what was told.
     """
     before = turn.state.alerts.firing.get((name, scope))
-    words = {"title": title, "text": text, "did": did, "todo": todo}
     if before is None:
         alert = _new(turn, name, scope, level, measured, allowed)
-        alert = replace(alert, group=group or name, **words)
+        alert = replace(alert, group=group or name, title=title, text=text, did=did, todo=todo)
         _send(turn, alert, is_loud=level.rank >= Level.ORANGE.rank)
         return
     if (before.level, before.text, before.did, before.todo) == (level, text, did, todo):
@@ -117,7 +116,10 @@ def tell(
         acked_ms=None if worse else before.acked_ms,
         repeats=0 if worse else before.repeats,
         escalation=0 if worse else before.escalation,
-        **words,
+        title=title,
+        text=text,
+        did=did,
+        todo=todo,
     )
     _send(turn, alert, is_loud=worse and level.rank >= Level.ORANGE.rank)
 

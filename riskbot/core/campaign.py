@@ -191,20 +191,15 @@ def _close(turn: Turn, intent: Intent) -> bool:
 def _must_wait(turn: Turn, target: Target) -> bool:
     if turn.state.enforcement.pending_on(target.key) is not None:
         return True
-    return turn.now_ms < target.not_before_ms or not _is_read_since(turn, target)
-
-
-def _is_read_since(turn: Turn, target: Target) -> bool:
-    """Whether the position was re-read since the last order on it settled.
-
-    The next order is sized by what the venue says after the last one, never by arithmetic.
-    """
-    settled = turn.state.last_settled_ms(target.key)
-    return settled is None or turn.state.read_since(target.key.account, settled)
+    # The next order is sized by what the venue says after the last one, never by arithmetic.
+    return turn.now_ms < target.not_before_ms or not turn.state.is_read_after_order(target.key)
 
 
 def _needs_read(turn: Turn, intent: Intent) -> bool:
-    return any(not _is_met(turn, intent, t) and not _is_read_since(turn, t) for t in intent.targets)
+    return any(
+        not _is_met(turn, intent, t) and not turn.state.is_read_after_order(t.key)
+        for t in intent.targets
+    )
 
 
 def _place(turn: Turn, intent: Intent, target: Target) -> bool:

@@ -188,8 +188,11 @@ def finish(turn: Turn, ended: list[Intent]) -> None:
         done = [i for i in ended if i.reply_to == reply_to]
         left = [row for intent in done for row in _left(turn, intent)]
         stuck = [row for row in left if not row["kept"]]
-        words = "flat" if not left else f"{len(left)} left: " + "; ".join(
-            f"{row['instrument']} {row['quantity']} ({row['reason']})" for row in left
+        words = (
+            "flat"
+            if not left
+            else f"{len(left)} left: "
+            + "; ".join(f"{row['instrument']} {row['quantity']} ({row['reason']})" for row in left)
         )
         name = done[0].kind.value
         turn.emit(
@@ -217,5 +220,3 @@ def _left(turn: Turn, intent: Intent) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-

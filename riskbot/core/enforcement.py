@@ -46,6 +46,14 @@ class CancelTry:
 
 
 @dataclass(slots=True)
+class Settled:
+    """When an order settled, and the last read asked for before that."""
+
+    at_ms: int
+    request_id: int
+
+
+@dataclass(slots=True)
 class Hedge:
     """A hedge riskbot opened: `quantity` signed, what of the position is riskbot's."""
 
@@ -79,7 +87,7 @@ class Enforcement:
         cancels: by (account, order id).
         hedges: what riskbot opened as a hedge.
         answered: (breach since, when) by (scope, cause, account): what an intent was opened for.
-        settled_ms: when the last order on a key settled.
+        settled: when the last order on a key settled.
         blinds: (reason, since) by (what, subject).
         failed_reads: request id of the last read that failed, by account.
         asked_ms: when a read was last asked for, by account.
@@ -94,7 +102,7 @@ class Enforcement:
     baselines: dict[str, Baseline] = field(default_factory=dict)
     hedges: dict[PositionKey, Hedge] = field(default_factory=dict)
     answered: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
-    settled_ms: dict[PositionKey, int] = field(default_factory=dict)
+    settled: dict[PositionKey, Settled] = field(default_factory=dict)
     blinds: dict[tuple[BlindKind, str], tuple[str, int]] = field(default_factory=dict)
     answered_reads: dict[str, int] = field(default_factory=dict)
     failed_reads: dict[str, int] = field(default_factory=dict)
@@ -249,6 +257,15 @@ class Enforcement:
             case events.CancelFinished():
                 self._apply_canceled(record, now_ms)
             case _:
+                self._apply_read(record)
+
+    def _apply_read(self, record: events.Event | actions.Action) -> None:
+        match record:
+            case events.AccountSnapshotReceived(request_id=int() as request_id):
+                self.answered_reads[record.account] = request_id
+            case events.RefreshFailed(request_id=int() as request_id):
+                self.failed_reads[record.account] = request_id
+            case _:
                 pass
 
     def _apply_intent(self, intent: Intent, now_ms: int) -> None:
@@ -332,7 +349,7 @@ class Enforcement:
         pending = self.pending.pop(record.client_order_id, None)
         if pending is None:
             return
-        self.settled_ms[pending.key] = now_ms
+        self.settled[pending.key] = Settled(now_ms, self.request_counter)
         intent = self.intents.get(pending.account)
         if intent is None or intent.intent_id != pending.intent_id:
             return

@@ -14,6 +14,7 @@ from riskbot.core import (
     baseline,
     blind,
     campaign,
+    cash,
     deadman,
     desk,
     events,
@@ -31,6 +32,8 @@ from riskbot.core.state import State
 from riskbot.core.turn import Turn
 
 TICK_MS = 1_000
+BOOKINGS_MAX = 4
+"""Rounds of booking in one turn: flows first, what follows from them after."""
 
 
 class Engine:
@@ -71,9 +74,8 @@ class Engine:
         if isinstance(event, events.TimerFired):
             self._next_tick_ms = turn.now_ms + TICK_MS
             self.state.on_timer(turn.now_ms)
-        for action in self.state.decide_cashflows(event, turn.now_ms):
-            turn.emit(action)
-            turn.remeasure()
+        self._book(turn, event)
+        cash.ask(turn)
         blind.on_event(turn, event)
         blind.decide(turn)
         outcomes.on_outcome(turn, event)
@@ -90,12 +92,24 @@ class Engine:
         self._announce(turn, states)
         self.state.set_guards(turn)
 
+    def _book(self, turn: Turn, event: events.Event) -> None:
+        """Book flows and residuals, then the NAV samples that rest on them."""
+        for _ in range(BOOKINGS_MAX):
+            due = self.state.decide_cashflows(event, turn.now_ms)
+            for action in due:
+                turn.emit(action)
+                cash.tell(turn, action)
+            if not any(isinstance(action, actions.BookFlow) for action in due):
+                break
+
     def _check(self, turn: Turn) -> None:
         ladder.drop_calendar_holds(turn)
         for scope, limit in self.settings.limits:
             book = turn.book(scope)
             if book is not None:
-                ladder.judge(turn, scope, limit, self.state.check(limit, book))
+                verdicts = self.state.check(limit, book)
+                turn.checked.append((limit, verdicts, book))
+                ladder.judge(turn, scope, limit, verdicts)
         self._drop_removed(turn)
 
     def _drop_removed(self, turn: Turn) -> None:
@@ -133,9 +147,7 @@ class Engine:
                 continue
             holds = self.state.enforcement.holds_of(scope)
             reason = "; ".join(h.reason for h in holds if h.state is now) or "resumed"
-            turn.emit(
-                actions.NotifyStrategies(scope=scope, trading_state=now, reason=reason)
-            )
+            turn.emit(actions.NotifyStrategies(scope=scope, trading_state=now, reason=reason))
 
     def next_deadline_ms(self, now_ms: int) -> int:
         """Return when `TimerFired` is due next, UTC ms, always later than now."""

@@ -68,9 +68,7 @@ class Feeds:
                     self._order(record.order.order_id, now_ms)
             case events.FeedAlive():
                 self._alive(record.account, record.feed, now_ms)
-            case (
-                events.OrderRejected() | events.OrderOutcomeUnknown() | events.RefreshFailed()
-            ):
+            case events.OrderRejected() | events.OrderOutcomeUnknown() | events.RefreshFailed():
                 self.errors_ms = [*self.errors_ms[-(MEMORY - 1) :], now_ms]
             case events.FeedLost():
                 feed = self.get(record.account, record.feed)

@@ -109,7 +109,7 @@ def record(turn: Turn, event: events.Event) -> None:
 
 
 def _signature(book: ScopeBook) -> str:
-    return ";".join(sorted(f"{leg.key.account}|{leg.key.symbol}|{leg.key.side}" for leg in book.legs))
+    return ";".join(sorted("|".join(leg.key) for leg in book.legs))
 
 
 def row(book: ScopeBook) -> dict[str, float | None]:

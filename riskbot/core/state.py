@@ -82,7 +82,9 @@ class State:
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record into every sub-state that cares."""
         self._scopes_ms = -1
-        self.meter.before(record, now_ms)
+        if isinstance(record, events.PricesUpdated):
+            self._take_price(record, now_ms)
+            return
         change = self.accounts.fold(record, now_ms)
         self.enforcement.apply(record, now_ms)
         self.alerts.apply(record, now_ms)
@@ -90,6 +92,14 @@ class State:
         self.history.apply(record, now_ms)
         self.trades.apply(record, now_ms)
         self.meter.apply(record, change, now_ms)
+
+    def _take_price(self, frame: events.PricesUpdated, now_ms: int) -> None:
+        """Fold a price frame: the one record whose cost counts."""
+        price = self.meter.take_price(frame, now_ms)
+        self.feeds.apply(frame, now_ms)
+        if price is not None:
+            move = self.settings.monitor.price_move
+            self.history.has_moved(frame.account, frame.symbol, price, move)
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
@@ -164,23 +174,27 @@ class State:
 
     def needs_decision(self, now_ms: int) -> bool:
         """Whether a price frame may have crossed a level, or a breach waits for its proof."""
-        return self.meter.tripped(now_ms) or any(
-            e.stage.value in {"unconfirmed", "disagreeing"}
-            for e in self.enforcement.episodes.values()
+        return (
+            self.meter.tripped()
+            or bool(self.history.moved)
+            or any(
+                e.stage.value in {"unconfirmed", "disagreeing"}
+                for e in self.enforcement.episodes.values()
+            )
         )
 
     def set_guards(self, turn: Turn) -> None:
         """Tell the Book which levels come next, after a full evaluation."""
-        if turn.scopes is not None:
-            self.meter.set_guards(turn.scopes, turn.now_ms)
+        self.meter.set_guards(turn.checked)
 
     def on_timer(self, now_ms: int) -> None:
-        """Resync the running sums exactly."""
-        self.meter.resync(now_ms)
+        """Take prices anew and set the running sums straight."""
+        self.trades.start_day(self.meter.booking.periods.day_start_ms(now_ms))
+        self.meter.on_timer(now_ms)
 
     def decide_cashflows(self, event: events.Event, now_ms: int) -> list[actions.Action]:
         """Return the cash flows, residuals and NAV records that are due."""
-        return self.meter.decide(event, now_ms)
+        return self.meter.booking.decide(event, now_ms)
 
     def check(self, limit: Limit, book: ScopeBook) -> list[Verdict]:
         """Check a limit; one that breaks is UNKNOWN with the error's text, never silent."""
@@ -303,19 +317,20 @@ class State:
 
     def has_pending_flow(self, account: str) -> bool:
         """Whether an unexplained change of equity keeps riskbot from entries and closing."""
-        return self.meter.has_pending_flow(account)
+        return self.meter.booking.has_pending_flow(account)
 
     def nav(self, scope: str) -> float | None:
         """Return NAV per unit of a scope."""
-        return self.meter.nav(scope)
+        return self.meter.booking.nav(scope)
 
     def flow_usd(self, flow_id: str) -> float | None:
         """Return the amount of a booked flow, None = no such flow."""
-        return self.meter.flow_usd(flow_id)
+        flow = self.meter.cashflows.flows.get(flow_id)
+        return flow.amount_usd if flow is not None else None
 
     def next_day_start_ms(self, now_ms: int) -> int:
         """Return when the next day starts in the configured zone."""
-        return self.meter.next_day_start_ms(now_ms)
+        return self.meter.booking.periods.next_day_start_ms(now_ms)
 
     # ------------------------------------------------------------ reads
 
@@ -370,9 +385,16 @@ class State:
         """Whether a complete read began at or after a moment."""
         return self.accounts.get(account).as_of_ms >= since_ms
 
-    def last_settled_ms(self, key: PositionKey) -> int | None:
-        """Return when the last order of riskbot's on a position settled."""
-        return self.enforcement.settled_ms.get(key)
+    def is_read_after_order(self, key: PositionKey) -> bool:
+        """Whether the position was read after the last order of riskbot's on it settled.
+
+        A read counts when it was asked for after that, or began in a later millisecond.
+        """
+        settled = self.enforcement.settled.get(key)
+        if settled is None:
+            return True
+        asked_later = self.enforcement.answered_reads.get(key.account, 0) > settled.request_id
+        return asked_later or self.accounts.get(key.account).as_of_ms > settled.at_ms
 
     # ------------------------------------------------------------ plans
 

@@ -14,6 +14,7 @@ from riskbot.core.model import Mode
 if TYPE_CHECKING:
     from riskbot.core.duty import Intent
     from riskbot.core.exposure import ScopeBook
+    from riskbot.core.meter import Checked
     from riskbot.core.settings import CoreSettings
     from riskbot.core.state import State
 
@@ -28,6 +29,7 @@ class Turn:
         now_ms: UTC ms, the only time there is.
         out: actions decided so far, in order.
         received_ns: monotonic stamp of the frame that is handled, 0 = none.
+        checked: what each limit said of its Book in this turn.
         ended: intents that came to their end in this turn.
         scopes: the Book by scope, measured once per turn; None = not measured in this turn.
     """
@@ -40,6 +42,7 @@ class Turn:
         self.scopes: dict[str, ScopeBook] | None = None
         self.received_ns = 0
         self.ended: list[Intent] = []
+        self.checked: list[Checked] = []
 
     @property
     def is_enforcing(self) -> bool:

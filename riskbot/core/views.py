@@ -257,9 +257,7 @@ def limits(state: State, now_ms: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _limit_row(
-    state: State, scope: str, limit: Limit, verdicts: list[Verdict]
-) -> dict[str, Any]:
+def _limit_row(state: State, scope: str, limit: Limit, verdicts: list[Verdict]) -> dict[str, Any]:
     known = [v for v in verdicts if v.utilization is not None]
     worst = max(known, key=lambda v: v.utilization or 0.0) if known else None
     if worst is None and verdicts:
@@ -291,9 +289,7 @@ def _limit_row(
 def alerts(state: State, now_ms: int) -> list[dict[str, Any]]:
     """Return the document of `/v1/alerts`: what fires, worst first."""
     del now_ms
-    firing = sorted(
-        state.alerts.firing.values(), key=lambda a: (-a.level.rank, a.since_ms)
-    )
+    firing = sorted(state.alerts.firing.values(), key=lambda a: (-a.level.rank, a.since_ms))
     return [alert(a) for a in firing]
 
 

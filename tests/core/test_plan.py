@@ -221,9 +221,12 @@ def test_reduce_when_the_rest_would_be_dust_closes_it_all() -> None:
 
 def test_reduce_when_nothing_is_closable_returns_nothing() -> None:
     stuck = leg("BTC", 1, 40_000, is_closable=False, kept_reason="spot: hold")
-    assert plan.reduce_targets(
-        book(stuck), holdings(stuck), [plan.Breach("portfolio", GROSS, "", 4.0)]
-    ) == ()
+    assert (
+        plan.reduce_targets(
+            book(stuck), holdings(stuck), [plan.Breach("portfolio", GROSS, "", 4.0)]
+        )
+        == ()
+    )
 
 
 HEDGE = HedgeSettings(account="main", instrument="BTC/USDT:USDT", max_usd=50_000)

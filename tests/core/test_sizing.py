@@ -58,9 +58,7 @@ def test_shape_order_when_closing_a_long_sells_reduce_only_at_market() -> None:
 
 
 def test_shape_order_when_spot_sells_no_more_than_is_free_and_is_not_reduce_only() -> None:
-    order = shape(
-        Target(KEY, Decimal(0)), "2", "0.75", instrument=instrument(InstrumentKind.SPOT)
-    )
+    order = shape(Target(KEY, Decimal(0)), "2", "0.75", instrument=instrument(InstrumentKind.SPOT))
     assert order is not None
     assert (order.quantity, order.reduce_only) == (Decimal("0.75"), False)
 
@@ -118,9 +116,7 @@ def test_shape_order_when_ioc_reaches_behind_the_mark_by_its_collar(
 
 
 @pytest.mark.parametrize(("quantity", "price"), [("1", "39999.9"), ("-1", "40000.1")])
-def test_shape_order_when_chasing_rests_at_the_touch_that_fills(
-    quantity: str, price: str
-) -> None:
+def test_shape_order_when_chasing_rests_at_the_touch_that_fills(quantity: str, price: str) -> None:
     order = shape(Target(KEY, Decimal(0), rung=Rung.CHASE), quantity)
     assert order is not None
     assert (order.time_in_force, order.price) == (TimeInForce.GTC, Decimal(price))

@@ -26,7 +26,5 @@ class ReadCommand(Command):
         document = self.document(turn)
         if self.account and isinstance(document, list):
             wanted = {self.account, f"account:{self.account}"}
-            document = [
-                row for row in document if wanted & {row.get("account"), row.get("scope")}
-            ]
+            document = [row for row in document if wanted & {row.get("account"), row.get("scope")}]
         return Reply(ok=True, message="", document=document)

@@ -26,9 +26,11 @@ class Ack(Command):
         """Mark the alert as taken by the actor."""
         del request_id
         firing = list(turn.state.alerts.firing.values())
-        found = firing if self.id.lower() == "all" else [
-            a for a in firing if a.alert_id == self.id.upper()
-        ]
+        found = (
+            firing
+            if self.id.lower() == "all"
+            else [a for a in firing if a.alert_id == self.id.upper()]
+        )
         if not found:
             names = ", ".join(a.alert_id for a in firing) or "none"
             return Reply(ok=False, message=f"no alert {self.id!r} fires; firing: {names}")

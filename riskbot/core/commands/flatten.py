@@ -75,9 +75,7 @@ class Flatten(Command):
         if fault := unknown_account(turn, self.account):
             return Reply(ok=False, message=fault)
         if self.instrument is None:
-            place_operator_hold(
-                turn, scope_of(self.account), actor.name, self.reason or "flatten"
-            )
+            place_operator_hold(turn, scope_of(self.account), actor.name, self.reason or "flatten")
         targets = self._targets(turn)
         for account in accounts_named(turn, self.account):
             mine = tuple(t for t in targets if t.key.account == account)

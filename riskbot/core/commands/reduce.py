@@ -40,9 +40,7 @@ class Reduce(Command):
                     continue
                 for verdict in limit.check(book):
                     if verdict.level is Level.RED and verdict.measured is not None:
-                        breaches.append(
-                            plans.Breach(scope, limit, verdict.key, verdict.measured)
-                        )
+                        breaches.append(plans.Breach(scope, limit, verdict.key, verdict.measured))
                         names.append(f"{scope} {limit.name}")
             for target in plans.reduce_targets(book, turn.state.holdings(), breaches):
                 known = merged.get(target.key)

@@ -1,0 +1,196 @@
+"""The meter: prices, Book and cash flows as one thing that is fed records and read as scopes.
+
+Only wiring lives here; each formula is in its own module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from riskbot.core import actions, events, measures, sizing
+from riskbot.core.accounts import Accounts, Change
+from riskbot.core.book import Book
+from riskbot.core.booking import Booking
+from riskbot.core.cashflows import Cashflows
+from riskbot.core.exposure import Leg, ScopeBook
+from riskbot.core.guards import guards
+from riskbot.core.limits._base import Limit, Verdict
+from riskbot.core.marks import Marks
+from riskbot.core.model import PORTFOLIO
+from riskbot.core.prices import SecondView, View
+from riskbot.core.settings import CoreSettings
+
+DISAGREEMENT = 0.01
+"""Fresh independent sources this far apart disagree."""
+
+RESYNC_MS = 10_000
+
+Checked = tuple[Limit, list[Verdict], ScopeBook]
+"""A limit, what it said, and of which Book."""
+
+
+class Meter:
+    """Everything that turns accounts and prices into figures.
+
+    Args:
+        settings: what the operator configured.
+        accounts: the accounts that are measured; their state folds elsewhere, before this.
+    """
+
+    def __init__(self, settings: CoreSettings, accounts: Accounts) -> None:
+        self.settings = settings
+        self.accounts = accounts
+        self.marks = Marks(
+            venues={name: account.exchange for name, account in settings.accounts.items()},
+            stale_ms=int(settings.monitor.price_stale_s * 1000),
+        )
+        self.book = Book(settings, accounts, View(self.marks, 0))
+        self.cashflows = _cashflows(settings)
+        self.booking = Booking(self.cashflows, self.book)
+        self.drift = 0.0
+        self._resynced_ms = 0
+        self._legs: list[Leg] | None = None
+
+    # ------------------------------------------------------------ feeding
+
+    def take_price(self, frame: events.PricesUpdated, now_ms: int) -> float | None:
+        """Take a price frame; return the instrument's best price now, None = none usable."""
+        self.marks.take(frame, now_ms)
+        self.book.view.now_ms = now_ms
+        best = self.marks.best(frame.account, frame.symbol, now_ms)
+        if best is None:
+            return None
+        self.book.on_price(frame.account, frame.symbol, best.value)
+        return best.value
+
+    def apply(
+        self, record: events.Event | actions.Action, change: Change | None, now_ms: int
+    ) -> None:
+        """Take a record that the accounts have folded already.
+
+        Args:
+            record: event or action.
+            change: what it changed of an account, None = nothing.
+            now_ms: UTC ms.
+        """
+        self.marks.apply(record, now_ms)
+        self.book.view.now_ms = now_ms
+        if change is not None and change:
+            self.book.on_change(change)
+            self._legs = None
+            self.cashflows.take(change, now_ms)
+        self.cashflows.apply(record, now_ms)
+
+    def on_timer(self, now_ms: int) -> None:
+        """Take prices anew (what became stale), and set the running sums straight."""
+        self.book.refresh(View(self.marks, now_ms))
+        if now_ms - self._resynced_ms >= RESYNC_MS:
+            self._resynced_ms = now_ms
+            self.drift = max(self.drift, self.book.resync())
+
+    # ------------------------------------------------------------ reading
+
+    def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
+        """Measure every scope."""
+        self.book.view.now_ms = now_ms
+        scopes = measures.evaluate(
+            self.book, now_ms, lambda scope, *_: self.booking.losses(scope, now_ms)
+        )
+        self._legs = scopes[PORTFOLIO].legs
+        return scopes
+
+    def second(
+        self, now_ms: int, read_since_ms: int
+    ) -> tuple[dict[str, ScopeBook], list[tuple[str, str]], list[tuple[str, str]]]:
+        """Measure every scope under the second source of each price.
+
+        Returns:
+            The scopes; the held (account, symbol) with one source only; those whose fresh
+            sources disagree.
+        """
+        view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
+        blind = frozenset(
+            name
+            for name in self.settings.accounts
+            if self.accounts.get(name).blind_reason(now_ms, self._account_stale_ms()) is not None
+        )
+        # The kind case: what a blind account holds by now is not held against the others.
+        book = Book(self.settings, self.accounts, view, without=blind)
+        booking = Booking(self.cashflows, book)
+        scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
+        held = {(leg.key.account, leg.key.symbol) for leg in self.legs()}
+        apart = [
+            key
+            for key in sorted(held)
+            if (self.marks.disagreement(*key, now_ms) or 0.0) >= DISAGREEMENT
+        ]
+        return scopes, sorted(view.lone & held), apart
+
+    def _account_stale_ms(self) -> int:
+        return int(self.settings.monitor.account_stale_s * 1000)
+
+    def legs(self) -> list[Leg]:
+        """Return what is held, as measured last."""
+        if self._legs is None:
+            self.scopes(self.book.view.now_ms)
+        return self._legs or []
+
+    def tripped(self) -> bool:
+        """Whether some limit may have reached another level since the last evaluation."""
+        return self.book.tripped()
+
+    def set_guards(self, checked: Iterable[Checked]) -> None:
+        """Take the room that a full evaluation left."""
+        self.book.set_guards(
+            guard for limit, verdicts, book in checked for guard in guards(limit, verdicts, book)
+        )
+
+    def order_quote(self, account: str, symbol: str) -> sizing.Quote:
+        """Return prices an order may be made from, fresh ones only."""
+        now_ms = self.book.view.now_ms
+        best = self.marks.best(account, symbol, now_ms)
+        quote = self.marks.quote(account, symbol)
+        has_book = (
+            quote is not None
+            and quote.book is not None
+            and quote.book.is_fresh(now_ms, self.marks.stale_ms)
+        )
+        return sizing.Quote(
+            mark=best.value if best is not None and not best.is_stale else None,
+            bid=quote.bid if quote is not None and has_book else None,
+            ask=quote.ask if quote is not None and has_book else None,
+        )
+
+    def mark_usd(self, account: str, symbol: str) -> float | None:
+        """Return USD per base unit of an instrument, None = unknown."""
+        best = self.marks.best(account, symbol, self.book.view.now_ms)
+        listed = self.marks.instrument(account, symbol)
+        if best is None or listed is None:
+            return None
+        return best.value * self.book.view.cash(account, listed.quote).value
+
+    def is_price_blind(self, account: str, symbol: str, now_ms: int) -> bool:
+        """Whether the account's own venue has no fresh price of an instrument."""
+        return self.marks.is_blind(account, symbol, now_ms)
+
+    # ------------------------------------------------------------ checkpoints
+
+    def dump(self) -> dict[str, Any]:
+        """Return JSON values for a checkpoint."""
+        return {"marks": self.marks.dump(), "cashflows": self.cashflows.dump()}
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Take what `dump` returned."""
+        venues = self.marks.venues
+        self.marks = Marks.load(data["marks"])
+        self.marks.venues = venues
+        self.marks.stale_ms = int(self.settings.monitor.price_stale_s * 1000)
+        self.book = Book(self.settings, self.accounts, View(self.marks, 0))
+        self.cashflows = Cashflows.load(data["cashflows"])
+        self.booking = Booking(self.cashflows, self.book)
+        self._legs = None
+
+
+def _cashflows(settings: CoreSettings) -> Cashflows:
+    return Cashflows(seed_usd=max(settings.peak_usd or 0.0, settings.initial_capital_usd or 0.0))
