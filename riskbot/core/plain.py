@@ -46,6 +46,8 @@ def from_plain(cls: Any, data: Any) -> Any:
     """
     if cls is Any:
         return data
+    if cls is None or cls is type(None):
+        return None
     origin = get_origin(cls)
     if origin in {Union, types.UnionType}:
         return None if data is None else from_plain(_some(cls), data)

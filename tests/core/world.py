@@ -26,6 +26,7 @@ from riskbot.core.model import (
 from riskbot.core.settings import CoreSettings
 from tests import builders
 
+WORK = (actions.PlaceOrder, actions.CancelOrder, actions.QueryOrder, actions.RefreshAccount)
 ADMIN = Actor("tester", Role.ADMIN, "test")
 
 
@@ -43,6 +44,7 @@ class World:
         lose: how many of the next replies are lost after the order was carried out.
         fill_share: part of an order that fills before it is cancelled.
         deaf: accounts that answer no read.
+        die_after: so many effects more are carried out, then the process is gone; -1 = never.
     """
 
     engine: Engine
@@ -58,6 +60,7 @@ class World:
     lose: int = 0
     fill_share: Decimal = Decimal(1)
     deaf: set[str] = field(default_factory=set)
+    die_after: int = -1
     journal: list[tuple[int, Any]] = field(default_factory=list)
     _trade: int = 0
 
@@ -73,7 +76,16 @@ class World:
             self.journal.extend((self.now_ms, action) for action in decided)
             self.actions.extend(decided)
             for action in decided:
+                if self._dies(action):
+                    return
                 queue.extend(self._carry_out(action))
+
+    def _dies(self, action: actions.Action) -> bool:
+        """Count down the effects; the process ends before the one that is not carried out."""
+        if self.die_after < 0 or not isinstance(action, WORK):
+            return False
+        self.die_after -= 1
+        return self.die_after < 0
 
     def start(self) -> None:
         """Start the daemon and let it read its accounts."""
@@ -235,6 +247,7 @@ class World:
         price = Decimal(str(self.marks[order.symbol]))
         book = self.held.setdefault(account, {})
         before, entry = book.get(order.symbol, (Decimal(0), Decimal(0)))
+        quantity = quantity.quantize(Decimal("0.001"))
         if order.reduce_only:
             quantity = min(quantity, abs(before))
         change = quantity * order.side.sign
