@@ -33,6 +33,11 @@ DEFAULT_PATH = Path("/etc/riskbot/riskbot.yaml")
 
 STATE_VARIABLE = "STATE_DIRECTORY"
 
+JOURNAL_NAME = "journal.sqlite"
+SOCKET_NAME = "riskbot.sock"
+HALT_NAME = "HALT"
+"""Files of the state directory."""
+
 NOT_BUILT = ("http", "gateway", "notify", "webhooks", "strategies", "mqtt", "scenarios_dir")
 """Sections that are accepted and checked, but that nothing reads yet."""
 
@@ -75,12 +80,17 @@ class Config:
     @property
     def socket_path(self) -> Path:
         """Socket of the local door."""
-        return self.state_dir / "riskbot.sock"
+        return self.state_dir / SOCKET_NAME
 
     @property
     def halt_path(self) -> Path:
         """File that `kill` writes."""
-        return self.state_dir / "HALT"
+        return self.state_dir / HALT_NAME
+
+    @property
+    def journal_path(self) -> Path:
+        """Database of the journal."""
+        return self.state_dir / JOURNAL_NAME
 
     def core(self) -> CoreSettings:
         """Return what the core is configured by."""
