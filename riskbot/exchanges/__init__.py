@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from riskbot.exchanges._lazy import exchange_ids
 from riskbot.exchanges.binance import Binance
 from riskbot.exchanges.bybit import Bybit
+from riskbot.exchanges.okx import Okx
 from riskbot.exchanges.unified import UnifiedExchange
 
 CLASSES: Mapping[str, type[UnifiedExchange]] = {
@@ -14,6 +15,7 @@ CLASSES: Mapping[str, type[UnifiedExchange]] = {
     "binanceusdm": Binance,
     "binancecoinm": Binance,
     "bybit": Bybit,
+    "okx": Okx,
 }
 """Venues with differences of their own, by ccxt id. `paper` is built by `exchanges.paper`."""
 

@@ -22,6 +22,7 @@ from riskbot.exchanges._budget import shared_budget
 from riskbot.exchanges._tap import tapped
 
 ABSENT_MS = 600_000
+LONGEST_WAIT_MS = 5_000
 _HTTP_NOT_FOUND = frozenset({404, 405})
 
 _DEFAULTS: dict[str, Any] = {
@@ -163,13 +164,27 @@ class VenueClient:
         Raises:
             VenueError: refused or no answer; with RATE_LIMITED perhaps nothing was sent.
         """
-        self.budget.spend(cost, self.clock.now_ms(), is_urgent=is_urgent)
+        await self._take_weight(cost, is_urgent=is_urgent)
         try:
             return await getattr(self.api, method)(*arguments, **keywords)
         except self.faults as error:
             failure = _errors.classify(error, self.rules, self.clock.now_ms())
             self._heed(failure)
             raise failure from error
+
+    async def _take_weight(self, cost: float, *, is_urgent: bool) -> None:
+        # Where windows last seconds, a routine read waits for its turn instead of failing.
+        deadline_ms = self.clock.now_ms() + LONGEST_WAIT_MS
+        while True:
+            now_ms = self.clock.now_ms()
+            try:
+                self.budget.spend(cost, now_ms, is_urgent=is_urgent)
+                return
+            except VenueError as error:
+                wait_ms = error.retry_after_ms or 0
+                if is_urgent or now_ms + wait_ms > deadline_ms:
+                    raise
+            await self.clock.sleep(wait_ms / 1000)
 
     async def optional(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Call what a venue may not offer; None when it failed, whatever the reason.

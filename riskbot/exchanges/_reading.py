@@ -117,7 +117,7 @@ class Reading:
         """Load markets and clock offset, and name what is held, ordered or asked for."""
         await self._load_markets(reload=False)
         await self.clock()
-        snapshot = await self.snapshot()
+        snapshot = await self.snapshot(is_urgent=True)
         return self.instruments((*symbols, *self.symbols_of(snapshot)))
 
     async def _load_markets(self, *, reload: bool) -> None:

@@ -37,6 +37,7 @@ class Watch:
         arguments: positional ones.
         params: venue-specific ones, by keyword `params`.
         call: awaited with the ccxt instance instead, for channels ccxt has no method for.
+        is_optional: the feed is whole without it; its failure is told to nobody.
     """
 
     feed: str
@@ -44,7 +45,8 @@ class Watch:
     symbols: tuple[str, ...] = ()
     arguments: tuple[Any, ...] = ()
     params: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)
-    call: Callable[[Any], Awaitable[Any]] | None = None
+    call: Callable[[Any], Awaitable[Any]] | None = field(default=None, compare=False)
+    is_optional: bool = False
 
 
 class Dialect(Protocol):
@@ -133,6 +135,10 @@ class Streams:
         self._restart_reason = reason
         self._wake.set()
 
+    def refresh(self) -> None:
+        """Look again at which channels the account needs."""
+        self._wake.set()
+
     def reconnect_account(self) -> None:
         """Ask for a new account socket alone (its login has expired)."""
         self._is_account_expired = True
@@ -179,8 +185,9 @@ class Streams:
         self._tell_lost(ACCOUNT, "login expired")
 
     def _match_watchers(self, api: Any) -> None:
-        if not any(watcher.watch.feed == ACCOUNT for watcher in self._watchers):
-            for watch in self._dialect.account_watches():
+        running = {w.watch for w in self._watchers if w.watch.feed == ACCOUNT}
+        for watch in self._dialect.account_watches():
+            if watch not in running:
                 self._start(api, watch)
         covered = {
             symbol
@@ -243,14 +250,14 @@ class Streams:
         self._publish(self._dialect.translate(result) or [])
 
     def _went_down(self, watcher: _Watcher, reason: str) -> None:
-        if watcher.is_told:
+        if watcher.is_told or watcher.watch.is_optional:
             return
         watcher.is_down = watcher.is_told = True
         # A single channel the venue refuses is no broken socket while others share it.
         if not all(w.is_down for w in self._sharing(watcher)):
             return
         feed = watcher.watch.feed
-        siblings = [w for w in self._watchers if w.watch.feed == feed]
+        siblings = [w for w in self._watchers if w.watch.feed == feed and not w.watch.is_optional]
         if feed == ACCOUNT or all(w.is_down for w in siblings):
             self._tell_lost(feed, reason)
             return

@@ -319,7 +319,7 @@ class Bybit(UnifiedExchange):
         """Return the private channels, and that of the dead-man's switch once it is wanted."""
         found = [Watch(ACCOUNT, method) for method in _ACCOUNT_CHANNELS]
         if self._is_dead_man_wanted:
-            found.append(Watch(ACCOUNT, "dead man", call=_watch_dead_man))
+            found.append(Watch(ACCOUNT, "dead_man", call=_watch_dead_man, is_optional=True))
         return found
 
     def price_watches(self, symbols: Sequence[str]) -> Sequence[Watch]:
@@ -355,12 +355,11 @@ class Bybit(UnifiedExchange):
 
     async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
         """Arm the protection on disconnect: window set, channel subscribed, and the venue asked."""
-        is_wanted = action.timeout_ms > 0
-        if is_wanted != self._is_dead_man_wanted:
-            self._is_dead_man_wanted = is_wanted
-            self._streams.reconnect_account()
-        if not is_wanted:
-            return self._dead_man_state("off: the stream no longer subscribes to it")
+        if action.timeout_ms <= 0:
+            if self._is_dead_man_wanted:
+                self._is_dead_man_wanted = False
+                self._streams.reconnect_account()
+            return self._dead_man_state("off: the stream does not subscribe to it")
         window_s = min(DEAD_MAN_S[1], max(DEAD_MAN_S[0], -(-action.timeout_ms // 1000)))
         try:
             await self.client.call(
@@ -375,6 +374,9 @@ class Bybit(UnifiedExchange):
         is_on = any(
             row.get("product") == "DERIVATIVES" and row.get("dcpStatus") == "ON" for row in rows
         )
+        if is_on and not self._is_dead_man_wanted:
+            self._is_dead_man_wanted = True
+            self._streams.refresh()
         detail = f"on_disconnect, {window_s} s" if is_on else "not granted by the venue"
         return self._dead_man_state(detail, is_armed=is_on)
 

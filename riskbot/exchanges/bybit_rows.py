@@ -18,6 +18,7 @@ from riskbot.core.model import (
     LedgerKind,
     MarginReport,
     OrderStatus,
+    OrderType,
     Position,
     PositionSide,
     WorkingOrder,
@@ -162,16 +163,18 @@ def order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Worki
     client_id = row.get("orderLinkId")
     quantity = normal.need(row, what, "qty")
     closes = row.get("closeOnTrigger") is True
+    kind_of_price = normal.order_type(row.get("orderType"))
     return WorkingOrder(
         account=account,
         symbol=instrument.symbol,
         order_id=str(row.get("orderId")),
         client_order_id=str(client_id) if client_id else None,
         side=normal.order_side(row.get("side"), what),
-        type=normal.order_type(row.get("orderType")),
+        type=kind_of_price,
         quantity=quantity * instrument.contract_value,
         filled=(normal.number(row.get("cumExecQty")) or Decimal(0)) * instrument.contract_value,
-        price=normal.positive(row.get("price")),
+        # A market order shows the worst price it would take.
+        price=normal.positive(row.get("price")) if kind_of_price is OrderType.LIMIT else None,
         stop_price=normal.positive(row.get("triggerPrice")),
         reduce_only=row.get("reduceOnly") is True or closes,
         close_position=closes and quantity == 0,

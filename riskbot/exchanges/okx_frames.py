@@ -1,0 +1,111 @@
+"""Frames of OKX's websockets turned into events; no socket here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from riskbot.core import events
+from riskbot.core.model import Balance, Instrument, InstrumentKind
+from riskbot.exchanges import _normalize as normal
+from riskbot.exchanges import okx_rows
+
+
+class Names(Protocol):
+    """Who knows the venue's names for instruments."""
+
+    account: str
+
+    def symbol_of(self, market_id: Any, *kinds: InstrumentKind) -> str:
+        """Return the symbol; raises VenueError when the venue's list has no such name."""
+        ...
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the instrument; raises VenueError when not listed."""
+        ...
+
+    def symbols_of_index(self, index_id: str) -> Sequence[str]:
+        """Return the contracts that follow an index."""
+        ...
+
+
+def decode(names: Names, message: Any) -> list[events.Event] | None:
+    """Turn a frame into events; None for a frame that is ccxt's own business.
+
+    Raises:
+        VenueError: a field that must be there is missing, or an instrument is unknown.
+    """
+    if not isinstance(message, dict) or "data" not in message or "arg" not in message:
+        return None
+    handler = _HANDLERS.get(str(message["arg"].get("channel")))
+    if handler is None:
+        return None
+    found: list[events.Event] = []
+    for row in message["data"] or ():
+        found.extend(handler(names, row))
+    return found
+
+
+def _instrument_of(names: Names, row: Mapping[str, Any]) -> Instrument:
+    return names.instrument(names.symbol_of(row.get("instId")))
+
+
+def _prices(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    symbol = names.symbol_of(row.get("instId"))
+    price = okx_rows.prices(names.account, symbol, row, is_rest=False)
+    return [] if price is None else [price]
+
+
+def _index(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    stated = {"idxPx": row.get("idxPx"), "ts": row.get("ts")}
+    symbols = names.symbols_of_index(str(row.get("instId")))
+    found = (okx_rows.prices(names.account, symbol, stated, is_rest=False) for symbol in symbols)
+    return [price for price in found if price is not None]
+
+
+def _account(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    balances = []
+    for detail in row.get("details") or ():
+        found = okx_rows.coin(detail)
+        # A currency that is gone must be told as zero, or it would stay.
+        balances.append(found or Balance(asset=str(detail.get("ccy")), total=normal.ZERO))
+    if not balances:
+        return []
+    venue_ms = normal.stamp(row.get("uTime"))
+    return [
+        events.BalancesUpdated(account=names.account, balances=tuple(balances), venue_ms=venue_ms)
+    ]
+
+
+def _position(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    found = okx_rows.position(names.account, _instrument_of(names, row), row)
+    venue_ms = normal.stamp(row.get("uTime"))
+    return [events.PositionsUpdated(account=names.account, positions=(found,), venue_ms=venue_ms)]
+
+
+def _order(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    instrument = _instrument_of(names, row)
+    order = okx_rows.order(names.account, instrument, row)
+    filled = okx_rows.fill(names.account, instrument, row)
+    # The fill first: whoever settles the order on its final status then knows all of it.
+    found: list[events.Event] = [] if filled is None else [filled]
+    venue_ms = normal.stamp(row.get("uTime"))
+    found.append(events.OrderUpdated(account=names.account, order=order, venue_ms=venue_ms))
+    return found
+
+
+def _algo(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    order = okx_rows.algo_order(names.account, _instrument_of(names, row), row)
+    venue_ms = normal.stamp(row.get("uTime"))
+    return [events.OrderUpdated(account=names.account, order=order, venue_ms=venue_ms)]
+
+
+_HANDLERS: dict[str, Callable[[Names, Mapping[str, Any]], list[events.Event]]] = {
+    "mark-price": _prices,
+    "tickers": _prices,
+    "index-tickers": _index,
+    "account": _account,
+    "positions": _position,
+    "orders": _order,
+    "orders-algo": _algo,
+}
