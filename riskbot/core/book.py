@@ -279,11 +279,11 @@ class Book:
 
     def _feeds(self, sheet: AccountSheet, line: Line) -> tuple[Sums, ...]:
         whole = [self.portfolio]
-        if account_scope(sheet.name) in self._keyed:
+        if self.is_keyed(sheet.name):
             whole.append(sheet.sheet)
         if line.leg is None:
-            sector = self.settings.sectors.get(line.asset)
-            return tuple(sums_of(s.sectors, sector) for s in whole) if sector is not None else ()
+            sector = self._sector(line)
+            return tuple(sums_of(s.sectors, sector) for s in whole) if sector else ()
         feeds = [self.portfolio.total, sheet.sheet.total]
         for scope in whole:
             feeds.append(sums_of(scope.underlyings, line.leg.underlying))
@@ -291,12 +291,18 @@ class Book:
             feeds.extend(sums_of(scope.groups, group) for group in line.leg.groups)
         return tuple(feeds)
 
+    def _sector(self, line: Line) -> str:
+        """Return the sector a line counts in; cash counts in none unless configured."""
+        return (
+            line.leg.sector if line.leg is not None else self.settings.sectors.get(line.asset, "")
+        )
+
     def _forget_empty(self, line: Line) -> None:
         # An empty key keeps no rounding dust behind.
         for scope in (self.portfolio, line.sheet):
             for keyed, keys in (
                 (scope.underlyings, (line.leg.underlying,) if line.leg is not None else ()),
-                (scope.sectors, (line.leg.sector,) if line.leg is not None else (line.asset,)),
+                (scope.sectors, (self._sector(line),)),
                 (scope.groups, line.leg.groups if line.leg is not None else ()),
             ):
                 for key in keys:
@@ -323,6 +329,10 @@ class Book:
         if line is not None:
             self._rebuild(line)
 
+    def is_keyed(self, account: str) -> bool:
+        """Whether an account's sums by key are kept by tick: one of its limits reads them."""
+        return account_scope(account) in self._keyed
+
     def line(self, key: PositionKey) -> Line | None:
         """Return the line of a position or of the coin shown under that key."""
         sheet = self.sheet(key.account)
@@ -345,9 +355,16 @@ class Book:
         return sheet.sheet.equity
 
     def portfolio_equity(self) -> float | None:
-        """Return the real equity of all configured accounts, None while one is unknown."""
+        """Return the real equity of the accounts that were ever read, None while one is unknown.
+
+        An account that has never answered is no reason to stop guarding the others: it is BLIND,
+        and comes in as a cash flow with its first read.
+        """
+        read = [name for name in self.settings.accounts if self.accounts.get(name).was_read]
+        if not read:
+            return None
         total = 0.0
-        for name in self.settings.accounts:
+        for name in read:
             equity = self.equity(name)
             if equity is None:
                 return None

@@ -142,13 +142,23 @@ class Target:
     kept: bool = False
 
 
+def cause(kind: IntentKind, limit: str) -> str:
+    """Return what an intent calls its cause: `flatten:drawdown`."""
+    return f"{kind.value}:{limit}"
+
+
+def cause_limit(label: str) -> str:
+    """Return the limit behind a cause."""
+    return label.rpartition(":")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """One piece of enforcement on one account, journaled before its first order.
 
     Attributes:
         intent_id: counter, unique for the journal.
-        causes: (scope, limit) of the breaches it serves; (`scope`, `operator`) for a command.
+        causes: (scope, cause) of the breaches it serves; (`scope`, `operator`) for a command.
         actor: who asked; `riskbot` for its own.
         cancel_symbols: entries to cancel: None = all of the account, else these symbols.
         cancel_keys: only entries that raise one of these keys (underlying, sector, group,

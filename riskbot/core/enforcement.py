@@ -19,6 +19,7 @@ from riskbot.core.duty import (
     IntentKind,
     PendingOrder,
     PendingPlan,
+    cause_limit,
 )
 from riskbot.core.model import (
     PORTFOLIO,
@@ -148,7 +149,7 @@ class Enforcement:
 
     def breach_since(self, scope: str, cause: str) -> int:
         """Return since when the breach behind an intent's cause stands, 0 = none."""
-        episode = self.episodes.get((scope, cause.removeprefix("cancel:")))
+        episode = self.episodes.get((scope, cause_limit(cause)))
         return (episode.breach_since_ms or 0) if episode else 0
 
     @property

@@ -21,6 +21,7 @@ from riskbot.core import (
     hedging,
     history,
     ladder,
+    notices,
     outcomes,
     responses,
     wording,
@@ -76,6 +77,7 @@ class Engine:
             self.state.on_timer(turn.now_ms)
         self._book(turn, event)
         cash.ask(turn)
+        notices.on_event(turn, event)
         blind.on_event(turn, event)
         blind.decide(turn)
         outcomes.on_outcome(turn, event)

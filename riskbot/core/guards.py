@@ -59,8 +59,8 @@ def guards(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[G
 
 
 def next_share(limit: Limit, utilization: float) -> float | None:
-    """Return the utilization at which the next level begins, None past the last."""
-    return next((share for share in (*limit.levels, 1.0) if share > utilization), None)
+    """Return the utilization above which the next level begins, None past the last."""
+    return next((share for share in (*limit.levels, 1.0) if share >= utilization), None)
 
 
 def _guard(limit: Limit, verdict: Verdict, level: float, book: ScopeBook) -> Guard | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from riskbot.core import plan
-from riskbot.core.duty import Episode, IntentKind, Target
+from riskbot.core.duty import Episode, IntentKind, Target, cause
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import PORTFOLIO, InstrumentKind, PositionKey, PositionSide
@@ -100,7 +100,7 @@ def _breaks_a_limit(turn: Turn, book: ScopeBook, hedge: HedgeSettings, offset_us
 def is_under_way(turn: Turn, episode: Episode) -> bool:
     """Whether a hedge that serves this episode is being placed."""
     return any(
-        intent.kind is IntentKind.HEDGE and (episode.scope, episode.limit) in intent.causes
+        (episode.scope, cause(IntentKind.HEDGE, episode.limit)) in intent.causes
         for intent in turn.state.enforcement.intents.values()
     )
 

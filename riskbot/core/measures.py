@@ -18,7 +18,7 @@ from riskbot.core.model import (
     strategy_scope,
 )
 from riskbot.core.pairs import find_pairs
-from riskbot.core.sheets import AccountSheet, Sheet, Sums
+from riskbot.core.sheets import AccountSheet, Sheet, Sums, sums_of
 from riskbot.core.showing import shown_legs
 
 EXTERNAL = "external"
@@ -40,7 +40,7 @@ def evaluate(book: Book, now_ms: int, loss_of: LossOf | None = None) -> dict[str
         mine = shown_legs(book, sheet, now_ms) if name not in book.without else []
         legs.extend(mine)
         scope = scopes[account_scope(name)] = ScopeBook(account_scope(name), now_ms)
-        _fill(scope, sheet.sheet, mine, book)
+        _fill(scope, _keyed_sheet(book, sheet, mine), mine, book)
         scope.equity_usd = scope.capital_usd = scope.aum_usd = book.equity(name)
         _fill_account(scope, sheet, book)
     whole = ScopeBook(PORTFOLIO, now_ms)
@@ -64,13 +64,27 @@ def _fill(scope: ScopeBook, sheet: Sheet, legs: list[Leg], book: Book) -> None:
     scope.gross_usd, scope.net_usd, scope.delta_usd = total.gross, total.net, total.net
     scope.legs = legs
     scope.unpriced = [leg.key.symbol for leg in legs if leg.notional_usd is None]
-    keyed = sheet if sheet.underlyings or not legs else keyed_sums(legs)
-    scope.underlyings = _aggregates(keyed.underlyings)
-    scope.sectors = _aggregates(keyed.sectors)
-    scope.groups = _aggregates(keyed.groups)
+    scope.underlyings = _aggregates(sheet.underlyings)
+    scope.sectors = _aggregates(sheet.sectors)
+    scope.groups = _aggregates(sheet.groups)
     scope.stop_risk_usd = math.fsum(leg.risk_usd or 0.0 for leg in legs)
     scope.unprotected = [leg.key.symbol for leg in legs if leg.stop is None and not leg.is_dust]
     scope.pairs = find_pairs(legs, book.settings.pairs)
+
+
+def _keyed_sheet(book: Book, account: AccountSheet, legs: list[Leg]) -> Sheet:
+    """Return an account's sums by key: kept by tick where a limit reads them, else added up."""
+    if book.is_keyed(account.name):
+        return account.sheet
+    sheet = keyed_sums(legs)
+    for line in account.holdings.values():
+        sector = book.settings.sectors.get(line.asset)
+        if line.leg is None and sector is not None:
+            sums = sums_of(sheet.sectors, sector)
+            sums.gross += abs(line.x)
+            sums.net += line.x
+    sheet.total = account.sheet.total
+    return sheet
 
 
 def keyed_sums(legs: Iterable[Leg]) -> Sheet:
@@ -84,7 +98,7 @@ def keyed_sums(legs: Iterable[Leg]) -> Sheet:
             (sheet.sectors, leg.sector),
             *((sheet.groups, group) for group in leg.groups),
         ):
-            sums = keyed.setdefault(key, Sums())
+            sums = sums_of(keyed, key)
             sums.gross += abs(leg.notional_usd)
             sums.net += leg.notional_usd
     return sheet

@@ -17,6 +17,8 @@ from riskbot.core.duty import (
     IntentKind,
     IntentPhase,
     Target,
+    cause,
+    cause_limit,
 )
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import PORTFOLIO, BlindKind, Level, Response, scope_account
@@ -96,7 +98,7 @@ def respond(turn: Turn) -> None:
 def _collect(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> None:
     response = episode.response
     if response is Response.FLATTEN:
-        for account in _due(turn, episode, once=True, closes=True):
+        for account in _due(turn, episode, IntentKind.FLATTEN):
             work.setdefault(account, _Work()).flatten.append(episode)
         return
     _collect_cancels(turn, work, episode)
@@ -108,22 +110,26 @@ def _collect(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit)
 
 def _collect_cancels(turn: Turn, work: dict[str, _Work], episode: Episode) -> None:
     if episode.response in _CANCELS or episode.response is Response.FLATTEN:
-        for account in _due(turn, episode, once=True, closes=False):
+        for account in _due(turn, episode, IntentKind.CANCEL):
             work.setdefault(account, _Work()).cancel.append(episode)
 
 
-def _due(turn: Turn, episode: Episode, *, once: bool, closes: bool) -> Iterable[str]:
-    """Yield the accounts on which this breach has not been answered (recently)."""
+_ONCE = frozenset({IntentKind.FLATTEN, IntentKind.CANCEL})
+"""Done once for each breach; reduce and hedge are planned again while the measure stays out."""
+
+
+def _due(turn: Turn, episode: Episode, kind: IntentKind) -> Iterable[str]:
+    """Yield the accounts on which this breach has not been answered by this kind (recently)."""
     for account in accounts_of(turn, episode.scope):
-        if closes and not can_close(turn, account):
+        if kind is not IntentKind.CANCEL and not can_close(turn, account):
             continue
-        kind = "" if closes else "cancel:"
-        known = turn.state.enforcement.answered.get((episode.scope, kind + episode.limit, account))
+        label = cause(kind, episode.limit)
+        known = turn.state.enforcement.answered.get((episode.scope, label, account))
         if known is not None:
             since, at_ms = known
-            if once and since == episode.breach_since_ms:
+            if kind in _ONCE and since == episode.breach_since_ms:
                 continue
-            if not once and turn.now_ms - at_ms < AGAIN_MS:
+            if kind not in _ONCE and turn.now_ms - at_ms < AGAIN_MS:
                 continue
         yield account
 
@@ -139,7 +145,7 @@ def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) 
     book = turn.book(episode.scope)
     free = [
         a
-        for a in _due(turn, episode, once=False, closes=True)
+        for a in _due(turn, episode, IntentKind.REDUCE)
         if turn.state.enforcement.intents.get(a) is None
         or turn.state.enforcement.intents[a].kind is IntentKind.CANCEL
     ]
@@ -161,7 +167,7 @@ def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -
     targets = hedging.offsets(turn, episode, limit)
     if not targets:
         return bool(hedging.is_under_way(turn, episode))
-    due = set(_due(turn, episode, once=False, closes=True))
+    due = set(_due(turn, episode, IntentKind.HEDGE))
     for target in targets:
         account = target.key.account
         if account in due and turn.state.enforcement.intents.get(account) is None:
@@ -227,10 +233,10 @@ def _open(
     targets: tuple[Target, ...],
     cancel_keys: tuple[str, ...] = (),
 ) -> None:
-    prefix = "cancel:" if kind is IntentKind.CANCEL else ""
-    causes = tuple(dict.fromkeys((e.scope, prefix + e.limit) for e in episodes))
-    if kind is not IntentKind.CANCEL:
-        causes += tuple(dict.fromkeys((e.scope, f"cancel:{e.limit}") for e in episodes))
+    labels = [(e.scope, cause(kind, e.limit)) for e in episodes]
+    # Whatever closes cancels first: that answers the breach's cancel as well.
+    labels += [(e.scope, cause(IntentKind.CANCEL, e.limit)) for e in episodes]
+    causes = tuple(dict.fromkeys(labels))
     open_intent(turn, account, kind, causes, targets, cancel_keys=cancel_keys)
 
 
@@ -262,7 +268,7 @@ def open_intent(
         return None
     turn.audit(
         said,
-        limit.removeprefix("cancel:"),
+        cause_limit(limit),
         scope,
         "; ".join(f"{s} {n}" for s, n in causes),
         actor,

@@ -50,7 +50,7 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
         _title(episode, limit, level),
         text=text if level is not Level.RED else _red_text(episode),
         did=_did(turn, episode),
-        todo=_todo(episode, limit),
+        todo=_todo(turn, episode, limit),
         measured=episode.measured,
         allowed=episode.allowed,
     )
@@ -100,13 +100,25 @@ def _hold_words(state: TradingState, keys: tuple[str, ...], *, is_latched: bool)
     return f"entries that raise {', '.join(keys)} denied" if keys else "entries denied"
 
 
-def _todo(episode: Episode, limit: Limit) -> str:
+def _top_up(turn: Turn, episode: Episode) -> str:
+    """Return what would bring a margin ratio back inside without closing."""
+    book = turn.book(episode.scope)
+    subject = episode.keys[0] if episode.keys else ""
+    equity = book.margin_equity.get(subject) if book is not None else None
+    if episode.limit != "maintenance_margin" or equity is None or episode.measured is None:
+        return ""
+    missing = equity * (episode.measured / episode.allowed - 1)
+    return f"a top-up of {missing:,.0f} USD on {subject} would do; " if missing > 0 else ""
+
+
+def _todo(turn: Turn, episode: Episode, limit: Limit) -> str:
     if episode.stage is EpisodeStage.ASKING:
         return f"reduce {limit.name} or flatten executes the plan; ack only silences"
     if episode.stage is EpisodeStage.DISAGREEING:
         return "look at the venue: riskbot holds until the prices agree, or act by hand"
     if episode.level is Level.RED:
-        return "ack; resume when you have looked at it" if limit.latch else "ack, or reduce by hand"
+        words = "ack; resume when you have looked at it" if limit.latch else "ack, or reduce by hand"
+        return _top_up(turn, episode) + words
     return ""
 
 

@@ -1,0 +1,128 @@
+"""What people are told that is no limit: starts, stops, keys, doors, channels, faults, HALT."""
+
+from __future__ import annotations
+
+from riskbot.core import alerts, events
+from riskbot.core.duty import OPERATOR
+from riskbot.core.ladder import place_operator_hold
+from riskbot.core.model import PORTFOLIO, Level, account_scope
+from riskbot.core.turn import Turn
+
+
+def on_event(turn: Turn, event: events.Event) -> None:
+    """Tell what an event says by itself, and place the hold of a HALT file."""
+    match event:
+        case events.Started():
+            _started(turn, event)
+        case events.Stopping():
+            alerts.once(
+                turn,
+                "stopping",
+                PORTFOLIO,
+                Level.ORANGE,
+                "riskbot is stopping: protection ends",
+                did="entries are denied; work under way is finished or journaled",
+            )
+        case events.HaltFileSeen():
+            _halt(turn, event.reason)
+        case events.KeyRightsChecked():
+            _rights(turn, event)
+        case events.EngineFaulted():
+            alerts.once(
+                turn,
+                "engine_fault",
+                PORTFOLIO,
+                Level.RED,
+                f"a {event.event_kind} broke the engine",
+                text=event.error,
+                did="the event was set aside and the engine rebuilt from the journal",
+                todo="send the log to the maintainers",
+            )
+        case events.FrontendChanged():
+            _frontend(turn, event)
+        case events.AlertDelivered() | events.AlertDeliveryFailed():
+            _channel(turn, event)
+        case _:
+            pass
+
+
+def _started(turn: Turn, event: events.Started) -> None:
+    if event.halt_file:
+        _halt(turn, "the HALT file was there at the start")
+    firing = len(turn.state.alerts.firing)
+    work = len(turn.state.enforcement.intents)
+    text = f"{firing} alerts open" + (f", {work} accounts with unfinished work" if work else "")
+    alerts.once(
+        turn,
+        "started",
+        PORTFOLIO,
+        Level.YELLOW,
+        f"riskbot {event.version} started, {turn.settings.mode.value} mode",
+        text=text,
+        did="reading the accounts; nothing new is allowed until they are read",
+    )
+
+
+def _halt(turn: Turn, reason: str) -> None:
+    if (PORTFOLIO, OPERATOR) not in turn.state.enforcement.holds:
+        place_operator_hold(turn, PORTFOLIO, "kill", reason or "HALT file")
+
+
+def _rights(turn: Turn, event: events.KeyRightsChecked) -> None:
+    scope = account_scope(event.account)
+    if event.can_withdraw or event.can_transfer:
+        what = "withdraw" if event.can_withdraw else "transfer"
+        alerts.tell(
+            turn,
+            "key_rights",
+            scope,
+            Level.ORANGE,
+            f"the key of {event.account} may {what} funds",
+            todo="replace it by one that may only read and trade",
+        )
+    elif event.has_ip_list is False:
+        alerts.tell(
+            turn,
+            "key_rights",
+            scope,
+            Level.YELLOW,
+            f"the key of {event.account} is not bound to an address list",
+            todo="bind it to this host's address at the venue",
+        )
+    else:
+        alerts.resolve(turn, "key_rights", scope)
+
+
+def _frontend(turn: Turn, event: events.FrontendChanged) -> None:
+    name = "frontend_down"
+    scope = f"frontend:{event.name}"
+    if event.is_up:
+        alerts.resolve(turn, name, scope, "back")
+        return
+    alerts.tell(
+        turn,
+        name,
+        scope,
+        Level.ORANGE,
+        f"{event.name} is down",
+        text=event.detail,
+        did="the guard goes on; it is started again",
+        todo="use riskbot ctl meanwhile",
+    )
+
+
+def _channel(turn: Turn, event: events.AlertDelivered | events.AlertDeliveryFailed) -> None:
+    scope = f"channel:{event.channel}"
+    if isinstance(event, events.AlertDelivered):
+        alerts.resolve(turn, "channel_down", scope, "alerts go through again")
+        return
+    alerts.tell(
+        turn,
+        "channel_down",
+        scope,
+        Level.ORANGE,
+        f"alerts do not get through {event.channel}",
+        text=event.error,
+        did="the other channels are used",
+        todo="check the channel",
+    )
