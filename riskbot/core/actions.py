@@ -306,7 +306,8 @@ class RecordNav:
         equity_usd: real equity then.
         nav: per unit.
         units: of the scope.
-        pnl_adjust: residual not counted then, per scope (USD).
+        is_whole: every configured account is part of it: the history before installation,
+            which was about all of them, may be taken in.
     """
 
     scope: str
@@ -315,6 +316,7 @@ class RecordNav:
     units: float
     day_start_ms: int
     week_start_ms: int
+    is_whole: bool = False
     kind: Literal["RecordNav"] = "RecordNav"
 
 

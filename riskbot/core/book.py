@@ -7,7 +7,6 @@ this by `measures`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
@@ -390,16 +389,9 @@ class Book:
     def set_guards(self, found: Iterable[Guard]) -> None:
         """Take the rooms a full evaluation left, and start watching anew."""
         self._is_tripped = False
-        found_sheets = [self.portfolio, *(account.sheet for account in self.by_account.values())]
-        for sheet in found_sheets:
-            sheet.variation, sheet.max_variation, sheet.min_equity = 0.0, math.inf, -math.inf
+        for sheet in (self.portfolio, *(account.sheet for account in self.by_account.values())):
+            sheet.rearm()
         for guard in found:
             account = scope_account(guard.scope)
             sheet = self.sheet(account).sheet if account is not None else self.portfolio
-            # Room is split evenly between exposure's moves and equity's fall where both count.
-            parts = bool(guard.per_variation) + bool(guard.per_loss)
-            room = guard.headroom_usd / max(parts, 1)
-            if guard.per_variation:
-                sheet.max_variation = min(sheet.max_variation, room / guard.per_variation)
-            if guard.per_loss:
-                sheet.min_equity = max(sheet.min_equity, sheet.equity - room / guard.per_loss)
+            sheet.watch(guard)

@@ -200,13 +200,14 @@ class Booking:
         is_whole = len(self._added()) == len(self.book.settings.accounts)
         for scope in self.cashflows.scopes():
             history, nav = self.cashflows.history(scope), self.nav(scope)
-            if nav is None or (scope == PORTFOLIO and not history.recorded_ms and not is_whole):
+            if nav is None:
                 continue
             day, week = history.day_ms, history.week_ms
             if not history.recorded_ms or self._may_begin(scope, now_ms):
                 day = self.periods.day_start_ms(now_ms)
                 week = self.periods.week_start_ms(now_ms)
-            if history.is_due(nav, now_ms, day, week):
+            is_seeding = is_whole and not history.is_seeded
+            if is_seeding or history.is_due(nav, now_ms, day, week):
                 yield actions.RecordNav(
                     scope=scope,
                     equity_usd=self.nav_equity(scope) or 0.0,
@@ -214,6 +215,7 @@ class Booking:
                     units=self.units(scope),
                     day_start_ms=day,
                     week_start_ms=week,
+                    is_whole=is_whole,
                 )
 
     def _may_begin(self, scope: str, now_ms: int) -> bool:

@@ -58,6 +58,7 @@ class NavHistory:
     enforced: Basis = field(default_factory=Basis)
     samples: list[tuple[int, float]] = field(default_factory=list)
     recorded_ms: int = 0
+    is_seeded: bool = False
     day_ms: int = 0
     week_ms: int = 0
     day_equity_usd: float = 0.0
@@ -66,13 +67,15 @@ class NavHistory:
     # ------------------------------------------------------------ recording
 
     def record(self, sample: actions.RecordNav, now_ms: int, seed_nav: float = 0.0) -> None:
-        """Take a sample; the first one also takes the peak before installation.
+        """Take a sample; the first whole one also takes the peak before installation.
 
         Args:
             sample: what to record.
             now_ms: when.
             seed_nav: highest NAV per unit of the history before, 0 = none.
         """
+        is_seeding = sample.is_whole and not self.is_seeded
+        self.is_seeded = self.is_seeded or sample.is_whole
         self.units, self.nav = sample.units, sample.nav
         is_first = not self.recorded_ms
         self.recorded_ms = now_ms
@@ -85,8 +88,9 @@ class NavHistory:
             for basis in (self.true, self.enforced):
                 basis.week_nav = basis.week_peak = sample.nav
         for basis in (self.true, self.enforced):
-            if seed_nav > 0 and is_first:
-                basis.peak = basis.drawdown_peak = seed_nav
+            if seed_nav > 0 and is_seeding:
+                basis.peak = _higher(basis.peak, seed_nav)
+                basis.drawdown_peak = _higher(basis.drawdown_peak, seed_nav)
             _rise(basis, sample.nav)
         if not self.samples or now_ms - self.samples[-1][0] >= MINUTE_MS:
             self.samples.append((now_ms, sample.nav))

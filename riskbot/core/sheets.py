@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from riskbot.core.exposure import Aggregate
+from riskbot.core.guards import Guard
 from riskbot.core.model import MarginReport, PositionKey
 
 if TYPE_CHECKING:
@@ -47,6 +48,22 @@ class Sheet:
     variation: float = 0.0
     max_variation: float = 0.0
     min_equity: float = math.inf
+
+    def rearm(self) -> None:
+        """Watch nothing, and count changes from here on."""
+        self.variation, self.max_variation, self.min_equity = 0.0, math.inf, -math.inf
+
+    def watch(self, guard: Guard) -> None:
+        """Watch one more limit's room.
+
+        It is split evenly between exposure's moves and equity's fall where both count.
+        """
+        parts = bool(guard.per_variation) + bool(guard.per_loss)
+        room = guard.headroom_usd / max(parts, 1)
+        if guard.per_variation:
+            self.max_variation = min(self.max_variation, room / guard.per_variation)
+        if guard.per_loss:
+            self.min_equity = max(self.min_equity, self.equity - room / guard.per_loss)
 
 
 @dataclass(slots=True)
