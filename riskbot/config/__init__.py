@@ -142,6 +142,49 @@ def load(
     )
 
 
+def load_accounts(
+    path: Path | str, env: Mapping[str, str] | None = None
+) -> tuple[dict[str, AccountConfig], list[str]]:
+    """Return the accounts that can be used, whatever else is wrong with a file, and the faults.
+
+    For `kill`: a typo among the limits must not keep it from cancelling. An account with a fault
+    of its own, or without a readable key, is left out.
+
+    Raises:
+        ConfigError: nothing of the file can be read.
+    """
+    env = os.environ if env is None else env
+    file = Path(path).expanduser().absolute()
+    faults: list[str] = []
+    document = read_document(file, faults)
+    if document is None:
+        raise ConfigError(faults)
+    reader = SecretReader(file.parent, env)
+    data = _take_secrets(document.data, Root, "", reader)
+    faults += [f"{key}: {sentence}" for key, sentence in reader.faults]
+    root = _validate(data, faults)
+    if root is None:
+        raise ConfigError(with_lines(faults, document))
+    _check(root, faults)
+    told = [fault.partition(": ")[0] for fault in faults]
+    usable = {
+        name: account
+        for name, account in root.accounts.items()
+        if not any(_concerns_venue(key, name) for key in told)
+    }
+    # Faults elsewhere are the business of `check`.
+    faults = [f for f in faults if f.startswith("accounts") or not usable]
+    return usable, with_lines(faults, document)
+
+
+def _concerns_venue(key: str, name: str) -> bool:
+    """Whether a fault keeps an account from being used: its own, but not one of its limits."""
+    path = f"accounts.{name}"
+    if key in {"accounts", path}:
+        return True
+    return key.startswith(f"{path}.") and not key.startswith((f"{path}.limits", f"{path}.orders"))
+
+
 def find_state_dir(path: Path | str, env: Mapping[str, str] | None = None) -> Path:
     """Return the state directory a file names, whatever else is wrong with it.
 

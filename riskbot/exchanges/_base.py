@@ -77,7 +77,11 @@ class Exchange(Protocol):
     """
 
     account: str
-    capabilities: Capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the venue can do, shown by `check`."""
+        ...
 
     async def open(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
         """Load markets (and the clock offset); name what exists for held and configured symbols.
