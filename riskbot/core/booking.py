@@ -116,11 +116,12 @@ class Booking:
     def decide(self, event: events.Event, now_ms: int) -> list[actions.Action]:
         """Return the bookings that are due, in order; NAV samples wait until flows are folded."""
         found: list[Booked] = []
-        for account in self.book.settings.accounts:
-            found.extend(self._due(account, event, now_ms))
-        for account in [*self.cashflows.accounts]:
+        for account in self.cashflows.accounts:
             if account not in self.book.settings.accounts:
                 found.extend(self._removed(account))
+        # NAV per unit is of the remaining accounts once the removed ones are booked out.
+        for account in self.book.settings.accounts if not found else ():
+            found.extend(self._due(account, event, now_ms))
         self._blocked = frozenset(
             name for name, since in self._pending.items() if now_ms - since >= GRACE_MS
         )
@@ -173,7 +174,13 @@ class Booking:
     def _removed(self, account: str) -> Iterator[Booked]:
         history = self.cashflows.history(account_scope(account))
         if self.cashflows.accounts[account].is_added:
-            yield self._flow(account, -history.units * history.nav, "account_removed")
+            yield actions.BookFlow(
+                flow_id="",
+                account=account,
+                amount_usd=-history.units * history.nav,
+                source="account_removed",
+                navs={PORTFOLIO: self.cashflows.history(PORTFOLIO).nav},
+            )
 
     def _flow(self, account: str, amount_usd: float, source: str) -> actions.BookFlow:
         return actions.BookFlow(
@@ -197,10 +204,11 @@ class Booking:
         return navs
 
     def _samples(self, now_ms: int) -> Iterator[actions.Action]:
-        is_whole = len(self._added()) == len(self.book.settings.accounts)
+        added = self._added()
+        is_whole = len(added) == len(self.book.settings.accounts)
         for scope in self.cashflows.scopes():
             history, nav = self.cashflows.history(scope), self.nav(scope)
-            if nav is None:
+            if nav is None or not added:
                 continue
             day, week = history.day_ms, history.week_ms
             if not history.recorded_ms or self._may_begin(scope, now_ms):

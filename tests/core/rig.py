@@ -29,6 +29,9 @@ class Rig:
 
     def give(self, *records: events.Event | actions.Action) -> None:
         for record in records:
+            if not isinstance(record, events.PricesUpdated):
+                # A frame of the very moment a read began would be part of that read.
+                self.now_ms += 1
             self.fold(record)
             if not isinstance(record, events.PricesUpdated):
                 self.book_due(record)
