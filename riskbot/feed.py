@@ -292,7 +292,7 @@ class Feed:
             return
         is_mute = now_ms - self._seen.price_ms > stale_ms * 0.8
         if is_mute and getattr(self.exchange, "has_steady_prices", False):
-            await self._restart("prices", "no price frame came although the venue sends them steadily")
+            await self._restart("prices", "no price frame came; the venue sends them steadily")
             self._seen.price_ms = now_ms
         moved = await self._read_prices(tuple(silent))
         if moved and is_mute:
@@ -307,7 +307,7 @@ class Feed:
             return ""
         moved = ""
         for frame in found:
-            seen_ms, streamed = self._seen.prices.get(frame.symbol, (0, 0.0))
+            _, streamed = self._seen.prices.get(frame.symbol, (0, 0.0))
             price = frame.mark or frame.last or frame.bid or frame.index
             if price is not None and streamed and abs(price / streamed - 1) > AGREEMENT:
                 moved = moved or frame.symbol
