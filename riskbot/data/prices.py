@@ -30,7 +30,7 @@ MINUTE_MS = 60_000
 JANUARY_2022 = date(2022, 1, 1)
 
 _MINUTES = "minute_btc_perp_2022-01.csv.gz"
-_DAILY = "daily_ohlcv_bybit_linear.csv.gz"
+_DAILY = "daily_linear.csv.gz"
 
 
 @dataclass(frozen=True, slots=True)

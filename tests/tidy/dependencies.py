@@ -32,7 +32,9 @@ SHARED = {
 }
 
 # What everybody outside the core may use: it does nothing by itself and knows nobody.
-COMMON = frozenset({"riskbot.clock", "riskbot.errors", "riskbot.crashpoint"})
+COMMON = frozenset(
+    {"riskbot.clock", "riskbot.errors", "riskbot.crashpoint", "riskbot.data", "riskbot.data.prices"}
+)
 
 # Files beside the rooms, with what each may import of riskbot beyond core, COMMON and the
 # contracts (`_base`) of the rooms. A file not named here may import nothing more.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 from riskbot.core import actions, events
 from riskbot.core.model import InstrumentKind, RejectReason, Side
 from riskbot.errors import VenueError
@@ -15,10 +12,6 @@ from riskbot.exchanges.paper.streams import PaperStreams
 
 class PaperExchange(PaperStreams):
     """One paper account; fulfills `_base.Exchange`."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._late: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------ reads
 
@@ -123,7 +116,7 @@ class PaperExchange(PaperStreams):
         except VenueError as error:
             return self._rejected(order, Refusal(error.reason, str(error), error.retry_after_ms))
         if fault is not None and fault.mishap is Mishap.LATE:
-            self._carry_out_later(request, fault.delay_ms)
+            self.late.append((self._time.now_ms() + fault.delay_ms, request))
         if fault is not None and fault.mishap is not Mishap.LOST_AFTER:
             return self._unknown(order)
         answer = self.venue.submit(request, self._time.now_ms())
@@ -161,16 +154,6 @@ class PaperExchange(PaperStreams):
         listing = self.venue.listings.get(order.symbol)
         is_spot = listing is not None and listing.kind is InstrumentKind.SPOT
         return is_spot and order.side is Side.SELL
-
-    def _carry_out_later(self, request: Request, delay_ms: int) -> None:
-        async def later() -> None:
-            await self._time.sleep(delay_ms / 1000)
-            self.venue.submit(request, self._time.now_ms())
-            self.pump()
-
-        task = asyncio.get_running_loop().create_task(later())
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
 
     def _rejected(self, order: actions.PlaceOrder, refusal: Refusal) -> events.OrderRejected:
         return events.OrderRejected(
@@ -257,7 +240,4 @@ class PaperExchange(PaperStreams):
         )
 
     async def close(self) -> None:
-        """Forget orders that were still to be carried out late."""
-        for task in list(self._late):
-            task.cancel()
-        await asyncio.gather(*self._late, return_exceptions=True)
+        """Do nothing: there is no socket."""

@@ -17,7 +17,7 @@ from riskbot.exchanges.paper.book import Match
 from riskbot.exchanges.paper.engine import PaperVenue
 from riskbot.exchanges.paper.faults import ACCOUNT, PRICES, Faults
 from riskbot.exchanges.paper.market import Market, build
-from riskbot.exchanges.paper.order import Refusal
+from riskbot.exchanges.paper.order import Refusal, Request
 from riskbot.exchanges.paper.settings import PaperSettings, read_settings
 
 _NO_FEE = Decimal(0)
@@ -33,6 +33,7 @@ class PaperStreams:
         venue: the pure venue; what is done to it directly is told at the next `pump`.
         faults: what is to go wrong.
         market: where its prices come from; None = they are set by hand.
+        late: (when, order) that nobody was answered for and that will be taken all the same.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class PaperStreams:
         self.market: Market | None = None
         self._time = clock
         self._halt_check = halt_check
+        self.late: list[tuple[int, Request]] = []
         self._emit: Emit | None = None
         self._watched: frozenset[str] = frozenset()
         self._announced: set[str] = set()
@@ -116,6 +118,10 @@ class PaperStreams:
         for row in self.market.take(now_ms) if self.market is not None else ():
             self.venue.set_prices(row, now_ms)
         self.venue.advance(now_ms)
+        due = [request for at_ms, request in self.late if at_ms <= now_ms]
+        self.late = [(at_ms, request) for at_ms, request in self.late if at_ms > now_ms]
+        for request in due:
+            self.venue.submit(request, now_ms)
 
     # ------------------------------------------------------------ streams
 
@@ -144,17 +150,25 @@ class PaperStreams:
 
     async def stream(self, emit: Emit) -> None:
         """Play the market and tell of it until cancelled."""
-        self.begin()
-        self._emit = emit
+        self.connect(emit)
         try:
             while True:
-                self._reconnect()
-                self.play()
-                self._beat()
-                self.pump()
+                self.step()
                 await self._rest()
         finally:
             self._emit = None
+
+    def connect(self, emit: Emit) -> None:
+        """Tell the streams to someone from now on."""
+        self.begin()
+        self._emit = emit
+
+    def step(self) -> None:
+        """Play what is due and tell of it."""
+        self._reconnect()
+        self.play()
+        self._beat()
+        self.pump()
 
     def _beat(self) -> None:
         """Repeat prices nobody moved, as feeds do, and show that the account's socket lives."""

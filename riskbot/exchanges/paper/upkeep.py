@@ -126,7 +126,8 @@ class Upkeep(Matching):
         left = holding.isolated_margin + holding.unrealized(mark)
         fee = listing.settled(abs(holding.notional(mark)), mark) * listing.liquidation_fee
         if holding.is_isolated:
-            fee = max(min(fee, left), _ZERO)
+            # No more than its own margin is lost: what a gap cost beyond it, the fund pays.
+            fee = min(fee, left)
         match = Match(mark, size)
         self.trade(listing, side, holding.side, match, _ZERO)
         self.pool.wallets[listing.settle] -= fee
