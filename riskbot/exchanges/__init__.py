@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from riskbot.exchanges._lazy import exchange_ids
 from riskbot.exchanges.binance import Binance
 from riskbot.exchanges.bybit import Bybit
 from riskbot.exchanges.okx import Okx
 from riskbot.exchanges.unified import UnifiedExchange
+
+if TYPE_CHECKING:
+    from riskbot.exchanges.paper.exchange import PaperExchange
 
 CLASSES: Mapping[str, type[UnifiedExchange]] = {
     "binance": Binance,
@@ -17,11 +21,17 @@ CLASSES: Mapping[str, type[UnifiedExchange]] = {
     "bybit": Bybit,
     "okx": Okx,
 }
-"""Venues with differences of their own, by ccxt id. `paper` is built by `exchanges.paper`."""
+"""Venues with differences of their own, by ccxt id. `paper` is beside them, and imported when asked for."""
+
+PAPER = "paper"
 
 
-def exchange_class(venue_id: str) -> type[UnifiedExchange]:
-    """Return the class of a ccxt id; `is_known` tells whether ccxt has it at all."""
+def exchange_class(venue_id: str) -> type[UnifiedExchange] | type[PaperExchange]:
+    """Return the class of a ccxt id or of `paper`; `is_known` tells whether ccxt has an id."""
+    if venue_id == PAPER:
+        from riskbot.exchanges.paper.exchange import PaperExchange  # with numpy and its price data
+
+        return PaperExchange
     return CLASSES.get(venue_id, UnifiedExchange)
 
 

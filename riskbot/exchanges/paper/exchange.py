@@ -36,14 +36,8 @@ class PaperExchange(PaperStreams):
         """Name what is listed of these symbols and of what is held."""
         self.begin()
         await self._read("open")
-        held = [symbol for symbol, _ in self.venue.pool.holdings]
-        ordered = [order.request.symbol for order in self.venue.working()]
-        coins = [
-            name
-            for name, row in self.venue.listings.items()
-            if not row.is_derivative and self.venue.pool.wallets.get(row.base)
-        ]
-        return self._instruments(tuple(dict.fromkeys([*symbols, *held, *ordered, *coins])))
+        held = self.symbols_of(self.venue.snapshot(self._time.now_ms()))
+        return self.instruments(tuple(dict.fromkeys([*symbols, *held])))
 
     async def snapshot(
         self, request_id: int | None = None, *, is_urgent: bool = False

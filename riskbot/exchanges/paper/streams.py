@@ -34,7 +34,10 @@ class PaperStreams:
         faults: what is to go wrong.
         market: where its prices come from; None = they are set by hand.
         late: (when, order) that nobody was answered for and that will be taken all the same.
+        has_steady_prices: prices are told each heartbeat, moved or not: silence is a fault.
     """
+
+    has_steady_prices = True
 
     def __init__(
         self,
@@ -142,11 +145,24 @@ class PaperStreams:
         new = tuple(s for s in _symbols_in(event) if s not in self._announced)
         if new and self._emit is not None:
             self._announced.update(new)
-            self._emit(self._instruments(new))
+            self._emit(self.instruments(new))
 
-    def _instruments(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
+    def instruments(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
+        """Describe those of these symbols that are listed."""
         listed = self.venue.instruments(symbols) if symbols else ()
         return events.InstrumentsLoaded(account=self.account, instruments=listed)
+
+    def symbols_of(self, snapshot: events.AccountSnapshotReceived) -> tuple[str, ...]:
+        """Return the instruments a snapshot names, and those that price its coins."""
+        named = [position.symbol for position in snapshot.positions]
+        named += [order.symbol for order in snapshot.orders or ()]
+        coins = {balance.asset for balance in snapshot.balances}
+        named += [
+            name
+            for name, row in self.venue.listings.items()
+            if not row.is_derivative and row.base in coins
+        ]
+        return tuple(dict.fromkeys(named))
 
     async def stream(self, emit: Emit) -> None:
         """Play the market and tell of it until cancelled."""
