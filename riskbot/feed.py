@@ -189,7 +189,9 @@ class Feed:
                 self._failed(VenueError(RejectReason.UNREACHABLE, "no answer while opening"))
             else:
                 self.pass_on(loaded)
-                await self.read()
+                if await self.read():
+                    # The first price comes over REST: the streams are only being dialed.
+                    await self._read_prices(tuple(sorted(self._watched)))
                 return
             self._progress(self._step("reconcile"))
             await self._pause(tries)

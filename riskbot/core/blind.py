@@ -10,7 +10,7 @@ from riskbot.core.turn import Turn
 CLOCK_BLIND_MS = 1_000
 CLOCK_WARN_MS = 250
 GRACE_MS = 15_000
-"""After a start, accounts are BLIND until their first read without an alarm for this long."""
+"""After a start, what was not seen yet is BLIND without an alarm for this long."""
 
 RED_AFTER_MS = 60_000
 
@@ -102,6 +102,8 @@ def _prices(turn: Turn, account: str) -> None:
     if not blind or turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account):
         # A blind account says so itself: one alert, not one for each of its prices.
         alerts.resolve(turn, "blind_price", scope, "prices are fresh again")
+        return
+    if turn.now_ms - turn.state.feeds.started_ms < GRACE_MS:
         return
     since = min(_since_ms(turn, BlindKind.PRICE, f"{account}|{s}") for s in blind)
     red = turn.now_ms - since >= RED_AFTER_MS
