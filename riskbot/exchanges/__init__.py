@@ -21,7 +21,7 @@ CLASSES: Mapping[str, type[UnifiedExchange]] = {
     "bybit": Bybit,
     "okx": Okx,
 }
-"""Venues with differences of their own, by ccxt id. `paper` is beside them, and imported when asked for."""
+"""Venues with differences of their own, by ccxt id; `paper` is imported when asked for."""
 
 PAPER = "paper"
 
