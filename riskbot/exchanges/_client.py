@@ -140,7 +140,8 @@ class VenueClient:
             str(getattr(api, name, None) or "")
             for name in ("httpProxy", "httpsProxy", "socksProxy", "proxyUrl", "aiohttp_proxy")
         )
-        return f"{type(api).__name__}|{_host(api.urls.get('api'), api)}|{way_out}"
+        hosts = ",".join(sorted(_hosts(api.urls.get("api"), api)))
+        return f"{type(api).__name__}|{hosts}|{way_out}"
 
     # ------------------------------------------------------------ calls
 
@@ -244,14 +245,10 @@ async def together(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
     return list(results)
 
 
-def _host(urls: Any, api: Any) -> str:
-    # The first REST address in what may be nested tables of addresses.
+def _hosts(urls: Any, api: Any) -> set[str]:
+    # All REST hosts in what may be nested tables of addresses.
     if isinstance(urls, str):
-        host = urlsplit(api.implode_hostname(urls)).netloc
-        return host if urls.startswith("http") else ""
+        return {urlsplit(api.implode_hostname(urls)).netloc} if urls.startswith("http") else set()
     if isinstance(urls, Mapping):
-        names = sorted(urls, key=lambda name: "private" not in str(name).lower())
-        for name in names:
-            if host := _host(urls[name], api):
-                return host
-    return ""
+        return {host for part in urls.values() for host in _hosts(part, api)}
+    return set()

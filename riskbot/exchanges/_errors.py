@@ -91,7 +91,7 @@ def classify(error: BaseException, rules: ErrorRules, now_ms: int) -> VenueError
 def _judge(
     error: BaseException, status: int | None, rules: ErrorRules
 ) -> tuple[RejectReason, bool]:
-    by_code = _by_code(str(error), rules)
+    by_code = _by_code(f"{getattr(error, 'http_body', '')} {error}", rules)
     if by_code is not None:
         return by_code
     by_status = None if status is None else _by_status(status, rules)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
@@ -44,7 +44,7 @@ STATUSES: Mapping[str, OrderStatus] = {
 
 def unusable(where: str, problem: str) -> VenueError:
     """Return the error for a reply that cannot be believed; what was known stays."""
-    return VenueError(RejectReason.OTHER, f"{where}: {problem}")
+    return VenueError(RejectReason.OTHER, f"{where}: {problem}", is_ambiguous=True)
 
 
 def number(value: Any) -> Decimal | None:
@@ -114,6 +114,12 @@ def rows(value: Any, what: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or any(not isinstance(row, dict) for row in value):
         raise unusable(what, "not a list of rows")
     return value
+
+
+def by_name(rows: Iterable[Mapping[str, Any]], name: str, value: str) -> dict[str, Decimal]:
+    """Return the numbers of one field by the text of another; what is no number is left out."""
+    read = ((str(row.get(name)), number(row.get(value))) for row in rows)
+    return {key: found for key, found in read if found is not None}
 
 
 def table(value: Any, what: str) -> dict[str, Any]:
@@ -233,7 +239,9 @@ def instrument_of(account: str, market: Mapping[str, Any], precision_mode: int) 
     if kind is not InstrumentKind.SPOT:
         value = Decimal(plain(positive(market.get("contractSize")) or Decimal(0)))
         if value <= 0:
-            raise unusable(symbol, "the venue states no contract size")
+            raise VenueError(
+                RejectReason.UNKNOWN_INSTRUMENT, f"{symbol}: the venue states no contract size"
+            )
     precision = market.get("precision") or {}
     limits = market.get("limits") or {}
     underlying, per_base = underlying_of(str(market["base"]))

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from riskbot.clock import Clock
 from riskbot.core import events
 from riskbot.core.model import (
-    Balance,
     Instrument,
     InstrumentKind,
     LedgerKind,
-    MarginReport,
     Position,
-    PositionSide,
     RejectReason,
     WorkingOrder,
 )
@@ -30,28 +25,10 @@ from riskbot.exchanges import _errors, _generic
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Capabilities, Credentials
 from riskbot.exchanges._client import VenueClient, is_absent, together
+from riskbot.exchanges._wallet import Wallet
 
 RELOAD_MARKETS_MS = 60_000
 _CASH_QUOTES = ("USDT", "USDC", "USD", "EUR")
-
-
-@dataclass(frozen=True, slots=True)
-class Wallet:
-    """What a venue says of an account's money.
-
-    Attributes:
-        balances: wallet balances without unrealized PnL.
-        margin: of the cross pool.
-        open_keys: positions this reply says are open, None = it does not say.
-        margin_in_use: initial margin of positions in it, None = it does not say.
-        venue_ms: the venue's time of it.
-    """
-
-    balances: tuple[Balance, ...]
-    margin: MarginReport = field(default_factory=MarginReport)
-    open_keys: frozenset[tuple[str, PositionSide]] | None = None
-    margin_in_use: Decimal | None = None
-    venue_ms: int | None = None
 
 
 class Reading:
@@ -126,13 +103,6 @@ class Reading:
         if not self.client.api.markets:
             raise normal.unusable(self.account, "the venue lists no instruments")
         self._instruments.clear()
-
-    async def _reload_for(self, symbol: str) -> None:
-        # A listing younger than our start; asked at most once a minute.
-        if self._time.now_ms() - self._reloaded_ms >= RELOAD_MARKETS_MS:
-            await self._load_markets(reload=True)
-        if symbol not in self.client.api.markets:
-            raise normal.unusable(self.account, f"the venue names an unknown instrument {symbol}")
 
     def symbols_of(self, snapshot: events.AccountSnapshotReceived) -> tuple[str, ...]:
         """Return the instruments a snapshot names, and those that price its coins."""
@@ -211,8 +181,10 @@ class Reading:
         try:
             parts = await self._read_parts(is_urgent=is_urgent)
         except VenueError as error:
-            if error.reason is not RejectReason.UNKNOWN_INSTRUMENT:
+            is_old = began_ms - self._reloaded_ms >= RELOAD_MARKETS_MS
+            if error.reason is not RejectReason.UNKNOWN_INSTRUMENT or not is_old:
                 raise
+            # A listing younger than our list.
             await self._load_markets(reload=True)
             parts = await self._read_parts(is_urgent=is_urgent)
         wallet, positions, orders, is_hedge_mode = parts
@@ -239,12 +211,12 @@ class Reading:
             self._known_orders(is_urgent=is_urgent),
             self._read_hedge_mode(is_urgent=is_urgent),
         )
-        if self._is_short(wallet, positions):
+        if wallet.misses(positions, self._settle_of):
             # The reads ran side by side: a position opened in between looks like a cut-off list.
             wallet, positions = await together(
                 self._read_wallet(is_urgent=is_urgent), self._read_positions(is_urgent=is_urgent)
             )
-            if self._is_short(wallet, positions):
+            if wallet.misses(positions, self._settle_of):
                 raise normal.unusable(
                     self.account,
                     "the list of positions is shorter than what the venue says is open; "
@@ -252,10 +224,8 @@ class Reading:
                 )
         return wallet, tuple(positions), orders, is_hedge_mode
 
-    def _is_short(self, wallet: Wallet, positions: Sequence[Position]) -> bool:
-        if wallet.open_keys is not None:
-            return not wallet.open_keys <= {(p.symbol, p.side) for p in positions}
-        return not positions and wallet.margin_in_use is not None and wallet.margin_in_use > 0
+    def _settle_of(self, symbol: str) -> str:
+        return self.instrument(symbol).settle
 
     async def _known_orders(self, *, is_urgent: bool) -> tuple[WorkingOrder, ...] | None:
         # Orders that could not be read keep what was known of them; positions still count.

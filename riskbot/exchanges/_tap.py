@@ -51,9 +51,9 @@ class Ear(Protocol):
 
 
 def tapped(base: type[Any]) -> type[Any]:
-    """Return a subclass of a ccxt.pro class that reports to `tap` and `ear` when they are set.
+    """Return a subclass of a ccxt.pro class that reports to `tap` and `ear` where they are set.
 
-    Errors it raises carry `http_status` and `http_headers` of the reply they came from.
+    Errors it raises carry `http_status`, `http_headers` and `http_body` of their reply.
     """
     return type(base.__name__, (_Heard, base), {"__module__": base.__module__})
 
@@ -84,14 +84,16 @@ class _Heard:
         return super().on_rest_response(code, reason, url, method, headers, *rest)  # type: ignore[misc]
 
     def handle_errors(
-        self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
+        self, code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any
     ) -> Any:
         # The next call is told no headers, and follows without an await in between.
         self.reply_headers = headers
         try:
-            return super().handle_errors(code, reason, url, method, headers, *rest)  # type: ignore[misc]
+            return super().handle_errors(  # type: ignore[misc]
+                code, reason, url, method, headers, body, *rest
+            )
         except Exception as error:
-            _label(error, code, headers)
+            _label(error, code, headers, body)
             raise
 
     def handle_http_status_code(
@@ -100,13 +102,15 @@ class _Heard:
         try:
             return super().handle_http_status_code(code, reason, url, method, body)  # type: ignore[misc]
         except Exception as error:
-            _label(error, code, self.reply_headers)
+            _label(error, code, self.reply_headers, body)
             raise
 
 
-def _label(error: Exception, status: int, headers: Mapping[str, str]) -> None:
+def _label(error: Exception, status: int, headers: Mapping[str, str], body: str) -> None:
     error.http_status = status  # type: ignore[attr-defined]
     error.http_headers = dict(headers)  # type: ignore[attr-defined]
+    # ccxt words some errors anew and leaves out the code that the body states.
+    error.http_body = body  # type: ignore[attr-defined]
 
 
 def _install(client: Any, tap: Tap) -> None:

@@ -14,6 +14,7 @@ RULES = ErrorRules(
     success=frozenset({"0", "200"}),
     ambiguous=frozenset({"-1000", "-1001", "-1006", "-1007"}),
     wordings={
+        "1": (("maintenance", _R.MAINTENANCE),),
         "-1013": (
             ("MIN_NOTIONAL", _R.MIN_NOTIONAL),
             ("NOTIONAL", _R.MIN_NOTIONAL),

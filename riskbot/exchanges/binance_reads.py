@@ -22,7 +22,7 @@ from riskbot.exchanges import binance_errors, binance_rows
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._errors import ErrorRules
-from riskbot.exchanges._reading import Wallet
+from riskbot.exchanges._wallet import Wallet
 from riskbot.exchanges.unified import UnifiedExchange
 
 MODE_EVERY_MS = 60_000

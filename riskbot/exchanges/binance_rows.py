@@ -18,7 +18,7 @@ from riskbot.core.model import (
     WorkingOrder,
 )
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges._reading import Wallet
+from riskbot.exchanges._wallet import Wallet
 
 _STATUSES = {
     "NEW": OrderStatus.OPEN,
@@ -92,6 +92,8 @@ def futures_wallet(
         margin=_margin(reply),
         open_keys=_open_keys(reply.get("positions"), symbol_of),
         margin_in_use=normal.first(reply, "totalPositionInitialMargin"),
+        maintenance=normal.by_name(reply["assets"], "asset", "maintMargin"),
+        initial=normal.by_name(reply["assets"], "asset", "positionInitialMargin"),
         venue_ms=normal.stamp(reply.get("updateTime")),
     )
 

@@ -27,8 +27,8 @@ from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._errors import ErrorRules
-from riskbot.exchanges._reading import Wallet
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
+from riskbot.exchanges._wallet import Wallet
 from riskbot.exchanges.unified import UnifiedExchange
 
 POSITIONS_PAGE, ORDERS_PAGE, LOG_PAGE, PAGES = 200, 50, 50, 100
@@ -52,7 +52,6 @@ class Bybit(UnifiedExchange):
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = tuple(name for name in self.markets if name in KINDS)
         self._tickers: dict[str, dict[str, Any]] = {}
-        self._margins: dict[str, Decimal] = {}
         self._is_dead_man_wanted = False
         # Asking whether the account is unified needs rights a key may lack; all accounts are.
         return {
@@ -121,7 +120,6 @@ class Bybit(UnifiedExchange):
     async def _read_wallet(self, *, is_urgent: bool) -> Wallet:
         params = {"accountType": "UNIFIED"}
         reply = await self._ask("privateGetV5AccountWalletBalance", params, is_urgent=is_urgent)
-        self._margins = bybit_rows.margin_by_coin(reply)
         return bybit_rows.wallet(reply, f"{self.account} wallet")
 
     async def _read_positions(self, *, is_urgent: bool) -> Sequence[Position]:
@@ -137,20 +135,6 @@ class Bybit(UnifiedExchange):
                     instrument = self._instrument_of(row, scope["category"])
                     found.append(bybit_rows.position(self.account, instrument, row))
         return found
-
-    def _is_short(self, wallet: Wallet, positions: Sequence[Position]) -> bool:
-        if super()._is_short(wallet, positions):
-            return True
-        for coin, stated in self._margins.items():
-            held = [
-                position.maintenance_margin
-                for position in positions
-                if self.instrument(position.symbol).settle == coin
-            ]
-            # A row that does not state its margin makes the sum say nothing.
-            if stated > 0 and all(held) and 2 * sum(filter(None, held), Decimal(0)) < stated:
-                return True
-        return False
 
     async def _read_hedge_mode(self, *, is_urgent: bool) -> bool | None:
         # A matter of each instrument here; positions and orders carry their leg.
@@ -265,14 +249,15 @@ class Bybit(UnifiedExchange):
             leg = order.position_side if order.is_hedge_mode else PositionSide.NET
             params["positionIdx"] = bybit_rows.LEGS.get(leg, 0)
             params["reduceOnly"] = order.reduce_only
-        return await self._ask("privatePostV5OrderCreate", params, is_urgent=True)
+        return await self.client.call("privatePostV5OrderCreate", params, is_urgent=True)
 
     def _accepted(
         self, order: actions.PlaceOrder, instrument: Instrument, reply: Any
     ) -> events.OrderAccepted:
-        if not reply.get("orderId"):
+        result = normal.table(normal.table(reply, order.symbol).get("result"), order.symbol)
+        if not result.get("orderId"):
             raise normal.unusable(order.symbol, "created order without an id")
-        return self._taken(order, reply["orderId"])
+        return self._taken(order, result["orderId"])
 
     async def _send_cancel(self, order: actions.CancelOrder) -> None:
         params = self._place(order.symbol)

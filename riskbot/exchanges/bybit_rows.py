@@ -24,7 +24,7 @@ from riskbot.core.model import (
     WorkingOrder,
 )
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges._reading import Wallet
+from riskbot.exchanges._wallet import Wallet
 
 _STATUSES = {
     "Filled": OrderStatus.FILLED,
@@ -88,7 +88,6 @@ def wallet(reply: Mapping[str, Any], what: str) -> Wallet:
         raise normal.unusable(what, "no account in the reply")
     account = accounts[0]
     found = [coin(row) for row in normal.rows(account.get("coin"), what)]
-    in_use = [normal.number(row.get("totalPositionMM")) for row in account["coin"]]
     equity = normal.real(account.get("totalMarginBalance"))
     return Wallet(
         balances=tuple(balance for balance in found if balance is not None),
@@ -98,19 +97,9 @@ def wallet(reply: Mapping[str, Any], what: str) -> Wallet:
             initial_usd=normal.real(account.get("totalInitialMargin")),
             available_usd=normal.real(account.get("totalAvailableBalance")),
         ),
-        margin_in_use=sum((value for value in in_use if value is not None), Decimal(0)),
+        maintenance=normal.by_name(account["coin"], "coin", "totalPositionMM"),
+        initial=normal.by_name(account["coin"], "coin", "totalPositionIM"),
     )
-
-
-def margin_by_coin(reply: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Return the maintenance margin of positions per settle coin, as the wallet states it."""
-    accounts = reply.get("list") or [{}]
-    found = {}
-    for row in accounts[0].get("coin") or ():
-        margin = normal.number(row.get("totalPositionMM"))
-        if margin is not None:
-            found[str(row.get("coin"))] = margin
-    return found
 
 
 # ---------------------------------------------------------------- positions, orders, fills
@@ -179,7 +168,7 @@ def order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Worki
         reduce_only=row.get("reduceOnly") is True or closes,
         close_position=closes and quantity == 0,
         position_side=leg_of(row),
-        is_conditional=kind not in {"", "UNKNOWN"},
+        is_conditional=kind not in {"", "UNKNOWN"} or row.get("orderStatus") == "Untriggered",
         status=_STATUSES.get(str(row.get("orderStatus")), OrderStatus.OPEN),
         created_ms=normal.stamp(row.get("createdTime")) or 0,
         average=normal.positive(row.get("avgPrice")),

@@ -26,8 +26,8 @@ from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._errors import ErrorRules
-from riskbot.exchanges._reading import Wallet
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
+from riskbot.exchanges._wallet import Wallet
 from riskbot.exchanges.unified import UnifiedExchange
 
 PAGE, PAGES = 100, 50
@@ -228,15 +228,15 @@ class Okx(UnifiedExchange):
                 params["posSide"] = leg.value
             elif order.reduce_only:
                 params["reduceOnly"] = True
-        rows = await self._ask("privatePostTradeOrder", params, is_urgent=True)
-        return rows[0] if rows else {}
+        return await self.client.call("privatePostTradeOrder", params, is_urgent=True)
 
     def _accepted(
         self, order: actions.PlaceOrder, instrument: Instrument, reply: Any
     ) -> events.OrderAccepted:
-        if not reply.get("ordId"):
+        rows = normal.rows(normal.table(reply, order.symbol).get("data"), order.symbol)
+        if not rows or not rows[0].get("ordId"):
             raise normal.unusable(order.symbol, "created order without an id")
-        return self._taken(order, reply["ordId"])
+        return self._taken(order, rows[0]["ordId"])
 
     async def _send_cancel(self, order: actions.CancelOrder) -> None:
         params = {"instId": self.market_id(order.symbol)}

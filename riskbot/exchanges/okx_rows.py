@@ -23,7 +23,7 @@ from riskbot.core.model import (
     WorkingOrder,
 )
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges._reading import Wallet
+from riskbot.exchanges._wallet import Wallet
 
 _STATUSES = {
     "filled": OrderStatus.FILLED,
@@ -82,6 +82,7 @@ def wallet(row: Mapping[str, Any], what: str) -> Wallet:
             initial_usd=_total(details, "imr") if stated["imr"] is None else stated["imr"],
             available_usd=normal.real(row.get("availEq")),
         ),
+        maintenance=normal.by_name(details, "ccy", "mmr"),
         venue_ms=normal.stamp(row.get("uTime")),
     )
 
@@ -106,7 +107,7 @@ def position(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Po
     what = f"{account} {instrument.symbol}"
     if instrument.kind is InstrumentKind.SPOT:
         raise normal.unusable(what, "positions in spot margin are not supported")
-    contracts = normal.number(row.get("pos")) or Decimal(0)
+    contracts = normal.need(row, what, "pos")
     side = normal.leg(row.get("posSide"))
     is_leg = side is not PositionSide.NET
     named = side.value if is_leg else ""
