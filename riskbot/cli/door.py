@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbot.errors import RiskbotError
-from riskbot.frontends.local import reachable
+from riskbot.frontends._socket import short_path
 
 CONNECT_TIMEOUT_S = 5.0
 # The door answers within what was asked for; beyond this it hangs.
@@ -59,10 +58,9 @@ def ask(path: Path, name: str, args: dict[str, Any], *, wait_s: float) -> Iterat
 def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(CONNECT_TIMEOUT_S)
-    directory = None
     try:
-        address, directory = reachable(path)
-        connection.connect(address)
+        with short_path(path) as address:
+            connection.connect(address)
     except PermissionError:
         connection.close()
         message = f"not allowed to use {path}: run as the user of the daemon, or as root"
@@ -71,7 +69,4 @@ def _connect(path: Path) -> socket.socket:
         connection.close()
         message = f"no daemon listens at {path} ({error.strerror or error})"
         raise DoorError(message) from None
-    finally:
-        if directory is not None:
-            os.close(directory)
     return connection

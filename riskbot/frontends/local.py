@@ -1,6 +1,6 @@
 """The local door: `riskbot ctl`, and the second process, over a unix socket of mode 0600.
 
-One request per connection: a line of JSON `{name, args, wait_s, actor}`, answered by lines of JSON
+One request per connection: a line of JSON `{name, args, wait_s}`, answered by lines of JSON
 `{ok, message, document, plan_id, plan, expires_at_ms, final}` until `final`. Whoever may open the
 socket is an admin; who that is comes from the kernel (SO_PEERCRED). What a command does is core's.
 """
@@ -11,64 +11,28 @@ import asyncio
 import itertools
 import json
 import os
-import socket
-import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.model import Actor, Role
-from riskbot.errors import RiskbotError, UsageError
+from riskbot.errors import UsageError
+from riskbot.frontends._socket import bind, finite, peer_uid
 
 REQUEST_MAX_BYTES = 65_536
 CONNECTIONS_MAX = 64
 REPLIES_MAX = 256
-READ_TIMEOUT_S = 10.0
+PEER_TIMEOUT_S = 10.0
 WAIT_DEFAULT_S = 30.0
 WAIT_MAX_S = 3_600.0
-MODE = 0o600
-
-# A unix socket's path fits 108 bytes; longer ones are reached through the open directory.
-_PATH_MAX = 100
 
 SubmitCommand = Callable[[events.CommandReceived], None]
 """Hands a command to the runner; synchronous, never blocks, never raises."""
 
 LatestView = Callable[[str], Any]
 """Returns the newest document of a name (`status`, `limits`), None = there is none."""
-
-
-class Link:
-    """One connection that stays open: for a peer that subscribes rather than asks."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, actor: Actor
-    ) -> None:
-        self.actor = actor
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, document: Mapping[str, Any]) -> None:
-        """Send one document.
-
-        Raises:
-            OSError: the peer is gone.
-        """
-        self._writer.write(_line(document))
-        await self._writer.drain()
-
-    async def receive(self) -> dict[str, Any] | None:
-        """Return the peer's next document, None when it is gone or talks nonsense."""
-        try:
-            return _parsed(await self._reader.readuntil(b"\n"))
-        except (UsageError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return None
-
-
-Subscription = Callable[[dict[str, Any], Link], Awaitable[None]]
-"""Serves a connection from its first request until it returns or the peer goes."""
 
 
 class LocalDoor:
@@ -78,7 +42,6 @@ class LocalDoor:
         path: of the socket.
         submit_command: hands a command to the runner.
         latest_view: answers `{"name": "view", "args": {"of": "status"}}` without the engine.
-        subscriptions: who serves a connection whose request has that name.
     """
 
     name = "local"
@@ -88,24 +51,18 @@ class LocalDoor:
         path: Path,
         submit_command: SubmitCommand,
         latest_view: LatestView,
-        subscriptions: Mapping[str, Subscription] | None = None,
     ) -> None:
         self._path = path
         self._submit = submit_command
         self._latest_view = latest_view
-        self._subscriptions = dict(subscriptions or {})
         self._waiting: dict[str, asyncio.Queue[actions.SendReply]] = {}
         self._ids = itertools.count(1)
         self._open = 0
         self.is_listening = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen until cancelled; the socket is removed on the way out.
-
-        Raises:
-            RiskbotError: another riskbot listens there already.
-        """
-        listener = _bind(self._path)
+        """Listen until cancelled; the socket is removed on the way out."""
+        listener = bind(self._path)
         inode = self._path.stat().st_ino
         server = await asyncio.start_unix_server(
             self._serve, sock=listener, limit=REQUEST_MAX_BYTES
@@ -139,8 +96,9 @@ class LocalDoor:
                 await _say(writer, _refusal("too many connections: try again"))
                 return
             await self._converse(reader, writer)
-        except (ConnectionError, BrokenPipeError):
-            return  # the peer went away: nobody is left to tell
+        except (ConnectionError, TimeoutError):
+            # The peer went away, or does not read: nobody is left to tell.
+            writer.transport.abort()
         finally:
             self._open -= 1
             writer.close()
@@ -149,12 +107,11 @@ class LocalDoor:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with asyncio.timeout(PEER_TIMEOUT_S):
                 line = await reader.readuntil(b"\n")
             request = _parsed(line)
-            actor = _actor(_peer_uid(writer), request.get("actor"))
         except TimeoutError:
-            await _say(writer, _refusal(f"no request within {READ_TIMEOUT_S:g} s"))
+            await _say(writer, _refusal(f"no request within {PEER_TIMEOUT_S:g} s"))
         except asyncio.IncompleteReadError:
             return
         except asyncio.LimitOverrunError:
@@ -162,34 +119,26 @@ class LocalDoor:
         except UsageError as error:
             await _say(writer, _refusal(str(error)))
         else:
-            await self._answer(request, actor, reader, writer)
+            await self._answer(request, writer)
 
-    async def _answer(
-        self,
-        request: dict[str, Any],
-        actor: Actor,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         name, args = request["name"], request["args"]
-        if name in self._subscriptions:
-            await self._subscriptions[name](request, Link(reader, writer, actor))
-        elif name == "view":
+        if name == "view":
             document = self._latest_view(str(args.get("of")))
             found = document is not None
             message = "" if found else f"no view {args.get('of')!r}"
             await _say(writer, {"ok": found, "message": message, "document": document})
         else:
-            await self._command(name, args, actor, request["wait_s"], writer)
+            await self._command(name, args, request["wait_s"], writer)
 
     async def _command(
         self,
         name: str,
         args: dict[str, Any],
-        actor: Actor,
         wait_s: float,
         writer: asyncio.StreamWriter,
     ) -> None:
+        actor = Actor(f"ctl:{peer_uid(writer)}", Role.ADMIN, "ctl")
         request_id = f"{self.name}-{os.getpid()}-{next(self._ids)}"
         queue: asyncio.Queue[actions.SendReply] = asyncio.Queue(REPLIES_MAX)
         self._waiting[request_id] = queue
@@ -237,31 +186,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return {**request, "args": args or {}, "wait_s": min(float(wait_s), WAIT_MAX_S)}
 
 
-def _actor(uid: int, claimed: object) -> Actor:
-    """Return who asks: the socket's peer, or the person a peer speaks for.
-
-    The second process speaks for people of its own doors; it could be admin itself, so what it
-    says of them is taken.
-    """
-    if claimed is None:
-        return Actor(f"ctl:{uid}", Role.ADMIN, "ctl")
-    if not isinstance(claimed, dict):
-        message = "actor: must be a mapping {name, role}"
-        raise UsageError(message)
-    name, role = claimed.get("name"), claimed.get("role")
-    if not isinstance(name, str) or not name or role not in tuple(Role):
-        message = "actor: must be a mapping {name, role}"
-        raise UsageError(message)
-    return Actor(name, Role(role), name.partition(":")[0])
-
-
-def _peer_uid(writer: asyncio.StreamWriter) -> int:
-    peer: socket.socket = writer.get_extra_info("socket")
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return int(uid)
-
-
 def _document(reply: actions.SendReply) -> dict[str, Any]:
     document = {"ok": reply.ok, "message": reply.message, "document": reply.document}
     if reply.plan_id is not None:
@@ -277,68 +201,10 @@ def _refusal(message: str) -> dict[str, Any]:
     return {"ok": False, "message": message, "document": None}
 
 
-def _line(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(_finite(document), default=str, allow_nan=False).encode() + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for: an infinite ratio (equity <= 0) is not known."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
 async def _say(
     writer: asyncio.StreamWriter, document: Mapping[str, Any], *, is_final: bool = True
 ) -> None:
-    writer.write(_line({**document, "final": is_final}))
-    await writer.drain()
-
-
-def reachable(path: Path) -> tuple[str, int | None]:
-    """Return an address for `path` that fits a socket, and a directory to close afterwards."""
-    if len(os.fsencode(path)) <= _PATH_MAX:
-        return str(path), None
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"/proc/self/fd/{directory}/{path.name}", directory
-
-
-def _bind(path: Path) -> socket.socket:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    address, directory = reachable(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.exists():
-            _remove_stale(path, address)
-        # Nobody else may connect in the moment before a chmod.
-        before = os.umask(0o777 & ~MODE)
-        try:
-            listener.bind(address)
-        finally:
-            os.umask(before)
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        if directory is not None:
-            os.close(directory)
-    return listener
-
-
-def _remove_stale(path: Path, address: str) -> None:
-    """Remove what a killed process left behind; a living one is not pushed aside."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(address)
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except OSError:
-            pass  # alive but busy
-    message = f"another riskbot listens at {path}"
-    raise RiskbotError(message)
+    told = finite({**document, "final": is_final})
+    writer.write(json.dumps(told, default=str, allow_nan=False).encode() + b"\n")
+    async with asyncio.timeout(PEER_TIMEOUT_S):
+        await writer.drain()
