@@ -25,6 +25,7 @@ MAX_PENDING = 20_000
 """Rows that may wait for the disk; beyond it the oldest unwritten ones are given up, counted."""
 
 _MINUTE_MS = 60_000
+_RETENTION = rows.Retention()
 
 
 class Journal(Reader):
@@ -45,6 +46,7 @@ class Journal(Reader):
         writer: Connection,
         reader: Connection,
         *,
+        retention: rows.Retention,
         conflate_ms: int,
         commit_deadline_s: float,
         birth: str,
@@ -55,6 +57,7 @@ class Journal(Reader):
         self.last_seq = last_seq
         self.lost_rows = 0
         self.writer = writer
+        self._retention = retention
         self._conflate_ms = conflate_ms
         self._deadline_s = commit_deadline_s
         self._pending: deque[rows.Batch] = deque()
@@ -74,6 +77,7 @@ class Journal(Reader):
         path: Path,
         now_ms: int,
         *,
+        retention: rows.Retention = _RETENTION,
         conflate_ms: int = _MINUTE_MS,
         commit_deadline_s: float = 2.0,
     ) -> Journal:
@@ -82,6 +86,7 @@ class Journal(Reader):
         Args:
             path: of the database file; mode 0600 from here on.
             now_ms: UTC ms.
+            retention: what `upkeep` keeps.
             conflate_ms: observations without actions are kept once per subject and interval.
             commit_deadline_s: a commit that takes longer counts as failed storage.
 
@@ -103,6 +108,7 @@ class Journal(Reader):
             path,
             writer,
             reader,
+            retention=retention,
             conflate_ms=conflate_ms,
             commit_deadline_s=commit_deadline_s,
             birth=base36(int(birth or now_ms)),
@@ -302,6 +308,18 @@ class Journal(Reader):
             await self._reader.run(store.backup, target)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(schema.explain(target, error)) from error
+
+    async def upkeep(self, now_ms: int) -> None:
+        """Apply retention, then replace `<name>.backup` by a fresh copy.
+
+        Raises:
+            StorageError: the file or the copy cannot be written.
+        """
+        await self.prune(self._retention, now_ms)
+        fresh = self.path.with_suffix(".backup.new")
+        fresh.unlink(missing_ok=True)
+        await self.backup(fresh)
+        fresh.replace(self.path.with_suffix(".backup"))
 
     async def close(self) -> None:
         """Write what waits, then close the file."""

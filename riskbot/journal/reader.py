@@ -107,13 +107,13 @@ class Reader:
                 yield Row(seq, ts_ms, record)
             after_seq = found[-1][0]
 
-    async def load_checkpoint(self) -> Checkpoint | None:
-        """Return the newest checkpoint, None = none was ever written.
+    async def load_checkpoint(self, before_seq: int | None = None) -> Checkpoint | None:
+        """Return the newest checkpoint (of those before a number), None = there is none.
 
         Raises:
             StorageError: the file cannot be read.
         """
-        row = await self._read(store.read_checkpoint)
+        row = await self._read(store.read_checkpoint, before_seq)
         return Checkpoint(row[0], row[1], json.loads(row[2])) if row else None
 
     async def decisions(

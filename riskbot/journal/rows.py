@@ -83,7 +83,8 @@ def retention_class(record: codec.Record) -> str:
 
 def subject(record: codec.Record) -> str:
     """Return what a record is about: account, instrument or scope; empty for the whole."""
-    named, part = _naming_fields(type(record))
+    kind: Any = type(record)
+    named, part = _naming_fields(kind)
     if not named:
         return ""
     name = getattr(record, named)

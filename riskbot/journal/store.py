@@ -123,12 +123,19 @@ def read_rows(
     ).fetchall()
 
 
-def read_checkpoint(connection: sqlite3.Connection) -> tuple[int, int, str] | None:
-    """Return the newest checkpoint as (seq, ts_ms, body), None = none yet."""
+def read_checkpoint(
+    connection: sqlite3.Connection, before_seq: int | None
+) -> tuple[int, int, str] | None:
+    """Return the newest checkpoint as (seq, ts_ms, body), None = none."""
     row: tuple[int, int, str] | None = connection.execute(
-        "SELECT seq, ts_ms, body FROM checkpoint ORDER BY seq DESC LIMIT 1"
+        "SELECT seq, ts_ms, body FROM checkpoint WHERE seq < ? ORDER BY seq DESC LIMIT 1",
+        (_bound(before_seq),),
     ).fetchone()
     return row
+
+
+def _bound(before_seq: int | None) -> int:
+    return before_seq if before_seq is not None else 1 << 62
 
 
 def read_decisions(
@@ -137,7 +144,7 @@ def read_decisions(
     """Return audit rows, newest first, with their hash."""
     rows = connection.execute(
         "SELECT body, hash FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?",
-        (before_seq if before_seq is not None else 1 << 62, limit),
+        (_bound(before_seq), limit),
     )
     return [{**json.loads(body), "hash": digest} for body, digest in rows]
 

@@ -1,0 +1,54 @@
+"""Start-up is recovery: fold the newest checkpoint and the tail; decide nothing again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from riskbot import crashpoint
+from riskbot.errors import CodecError, ConfigError, FatalError
+from riskbot.runner.contract import Checkpoint, Engine, Journal
+
+_log = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Engine)
+
+
+async def recover(journal: Journal, make_engine: Callable[[], E]) -> E:
+    """Build an engine and bring it to where the journal ends.
+
+    A checkpoint that this version cannot load is passed over for the one before it, at last for
+    the beginning: a longer fold comes to the same state.
+
+    Raises:
+        ConfigError: a record was written by a newer riskbot.
+        FatalError: the fold broke on a record, named by its number.
+        StorageError: the file cannot be read.
+    """
+    engine, checkpoint = await _start(journal, make_engine)
+    try:
+        async for row in journal.read(checkpoint.seq if checkpoint else 0):
+            try:
+                engine.fold(row.record, row.ts_ms)
+            except Exception as error:
+                message = f"record {row.seq} ({row.record.kind}) breaks the fold: {error!r}"
+                raise FatalError(message) from error
+    except CodecError as error:
+        raise ConfigError([f"{error}; run the riskbot that wrote it, or a newer one"]) from error
+    crashpoint.reach("recovery.folded")
+    return engine
+
+
+async def _start(journal: Journal, make_engine: Callable[[], E]) -> tuple[E, Checkpoint | None]:
+    before: int | None = None
+    while (checkpoint := await journal.load_checkpoint(before)) is not None:
+        engine = make_engine()
+        try:
+            engine.load(checkpoint.state)
+            return engine, checkpoint
+        except Exception as error:  # noqa: BLE001 - whatever it is, the fold is the way out
+            text = "checkpoint %d cannot be loaded, folding a longer tail"
+            _log.critical(text, checkpoint.seq, exc_info=error)
+            before = checkpoint.seq
+    return make_engine(), None
