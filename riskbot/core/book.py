@@ -146,18 +146,13 @@ class Book:
             self.on_account(change.account)
             return
         sheet = self.sheet(change.account)
-        for old_balance, new_balance in change.balances:
-            balance = new_balance or old_balance
-            if balance is not None:
-                self._set_holding(sheet, balance.asset)
-        for old, new in change.positions:
-            position = new or old
-            if position is not None:
-                self._set_position(sheet, position.key)
+        for asset in {b.asset: None for pair in change.balances for b in pair if b is not None}:
+            self._set_holding(sheet, asset)
+        for key in {p.key: None for pair in change.positions for p in pair if p is not None}:
+            self._set_position(sheet, key)
         if change.margin:
             self._take_margin(sheet)
-        if change:
-            self._is_tripped = True
+        self._is_tripped = True
 
     def on_account(self, account: str) -> None:
         """Build an account's lines anew."""

@@ -12,7 +12,7 @@ from riskbot.core.measures import evaluate
 from riskbot.core.meter import Meter
 from riskbot.core.model import PORTFOLIO
 from riskbot.core.prices import View
-from riskbot.core.settings import CoreSettings
+from riskbot.core.settings import AccountSettings, CoreSettings
 from tests import builders
 from tests.builders import T0
 
@@ -110,3 +110,9 @@ def rig(*positions: Any, settings: CoreSettings | None = None, **fields: Any) ->
     if positions or fields:
         made.read(*positions, **fields)
     return made
+
+
+def spot_settings(spot: str = "trade", **fields: Any) -> CoreSettings:
+    """Settings of one spot account."""
+    account = AccountSettings(exchange="binance", spot=spot)  # type: ignore[arg-type]
+    return builders.settings(**{"accounts": {builders.ACCOUNT: account}, **fields})

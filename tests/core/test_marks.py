@@ -377,3 +377,11 @@ def test_second_view_notes_what_has_one_source() -> None:
     assert view.price(ACCOUNT, BTC_PERP) == Price(101, INDEX, ACCOUNT)
     assert view.price(ACCOUNT, BTC_INVERSE) == Price(100, MARK, ACCOUNT)
     assert view.lone == {(ACCOUNT, BTC_INVERSE)}
+
+
+def test_newest_of_several_stale_sources_counts() -> None:
+    made = marks(prices(last=104.0))
+    made.apply(prices(index=102.0), T0 + 1_000)
+    made.apply(prices(last=105.0), T0 + 2_000)
+    made.apply(prices(bid=102.0, ask=104.0), T0 + 500)
+    assert best(made, now_ms=T0 + 60_000) == (105, LAST, True)
