@@ -57,10 +57,11 @@ class Bench:
         self.each = EQUITY * GROSS / count / 100
         self.engine: Engine = Engine(settings(), "rb0")
         self._feed(builders.loaded(*self.symbols))
-        held = [self.position(number) for number in range(count)]
-        self._feed(builders.snapshot(*held, usdt=EQUITY, as_of_ms=START_MS))
+        # Prices first: each first price of something held means a full evaluation.
         for symbol in self.symbols:
             self._feed(self.frame(symbol))
+        held = [self.position(number) for number in range(count)]
+        self._feed(builders.snapshot(*held, usdt=EQUITY, as_of_ms=START_MS))
         self.tick_timer()
 
     def position(self, number: int, share: float = 1.0) -> Any:
@@ -186,7 +187,7 @@ def measure(is_quick: bool) -> list[Row]:
 def _rounds(name: str, count: int, *, is_quick: bool) -> int:
     if name == "price tick":
         return 5_000 if is_quick else 20_000
-    return max(10, min(1_000, 100_000 // count) // (4 if is_quick else 1))
+    return max(3, min(1_000, 10_000 // count) // (4 if is_quick else 1))
 
 
 def _rows(costs: dict[str, dict[int, float]], parsing: dict[str, float]) -> list[Row]:
