@@ -78,7 +78,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value <= door.WAIT_MAX_S:
-        raise argparse.ArgumentTypeError(f"from above 0 to {door.WAIT_MAX_S:g} seconds")  # noqa: EM102
+        message = f"from above 0 to {door.WAIT_MAX_S:g} seconds"
+        raise argparse.ArgumentTypeError(message)
     return value
 
 

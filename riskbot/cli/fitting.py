@@ -56,7 +56,9 @@ def _broken(preset: PresetName, scopes: dict[str, ScopeBook], account: str) -> l
     broken = []
     for where, limit in limits:
         verdicts = limit.check(scopes[where]) if where in scopes else []
-        for verdict in verdicts:
-            if verdict.level is Level.RED and verdict.measured is not None:
-                broken.append(f"{limit.name} {verdict.measured:.3g} (limit {verdict.allowed:g})")
+        broken += [
+            f"{limit.name} {verdict.measured:.3g} (limit {verdict.allowed:g})"
+            for verdict in verdicts
+            if verdict.level is Level.RED and verdict.measured is not None
+        ]
     return broken
