@@ -254,7 +254,7 @@ class Streams:
             return
         watcher.is_down = watcher.is_told = True
         # A single channel the venue refuses is no broken socket while others share it.
-        if not all(w.is_down for w in self._sharing(watcher)):
+        if not all(w.is_down for w in self._sharing(watcher) if not w.watch.is_optional):
             return
         feed = watcher.watch.feed
         siblings = [w for w in self._watchers if w.watch.feed == feed and not w.watch.is_optional]

@@ -180,10 +180,10 @@ class Binance(BinanceReads):
             for _ in range(LEDGER_PAGES):
                 rows = await self._income(market, start_ms)
                 read = [binance_rows.income(self.account, row) for row in rows]
-                booked.update((row.entry_id, row) for row in read)
+                booked.update((row.entry_id, row) for row in read if row is not None)
                 if len(rows) < LEDGER_PAGE:
                     break
-                start_ms = max(row.venue_ms for row in read)
+                start_ms = max(normal.stamp(row.get("time")) or start_ms for row in rows)
         return sorted(booked.values(), key=lambda row: row.venue_ms)
 
     async def _income(self, market: str, start_ms: int) -> list[dict[str, Any]]:

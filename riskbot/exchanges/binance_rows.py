@@ -37,15 +37,15 @@ _STATUSES = {
 }
 
 _INCOME = {
-    "REALIZED_PNL": LedgerKind.REALIZED,
     "FUNDING_FEE": LedgerKind.FUNDING,
-    "COMMISSION": LedgerKind.FEE,
     "COMMISSION_REBATE": LedgerKind.FEE,
     "API_REBATE": LedgerKind.FEE,
     "REFERRAL_KICKBACK": LedgerKind.FEE,
     "FEE_RETURN": LedgerKind.FEE,
     "INSURANCE_CLEAR": LedgerKind.LIQUIDATION,
 }
+# Rows that repeat a fill: its profit and fee are already counted.
+_REPEATS = frozenset({"REALIZED_PNL", "COMMISSION"})
 _DEPOSITS = frozenset({"DEPOSIT", "COIN_SWAP_DEPOSIT", "WELCOME_BONUS", "CONTEST_REWARD"})
 _WITHDRAWALS = frozenset({"WITHDRAW", "COIN_SWAP_WITHDRAW"})
 
@@ -353,13 +353,15 @@ def last(account: str, symbol: str, row: Mapping[str, Any]) -> events.PricesUpda
     )
 
 
-def income(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked:
-    """Turn a row of the income history into a ledger entry.
+def income(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | None:
+    """Turn a row of the income history into a ledger entry; None when it repeats a fill.
 
     Raises:
         VenueError: no amount or no time.
     """
     name = str(row.get("incomeType"))
+    if name in _REPEATS:
+        return None
     what = f"{account} income {name}"
     amount = normal.need(row, what, "income")
     kind = _INCOME.get(name, LedgerKind.OTHER)

@@ -1,0 +1,237 @@
+"""The rest of the contract at each venue: prices, ledger, clock, rights, switch, bare servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+
+from riskbot.core import actions, events
+from riskbot.core.model import LedgerKind, RejectReason
+from riskbot.errors import ConfigError, VenueError
+from tests.exchanges.venues import BTC, ETH, VENUES, Desk, Venue, make_exchange, open_desk, order
+
+D = Decimal
+BY_ID = {venue.exchange_id: venue for venue in VENUES}
+
+
+@pytest.fixture(params=VENUES, ids=str)
+def venue(request: pytest.FixtureRequest) -> Venue:
+    found: Venue = request.param
+    return found
+
+
+@pytest.fixture
+async def desk(venue: Venue) -> AsyncIterator[Desk]:
+    async with open_desk(venue) as opened:
+        yield opened
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+# ---------------------------------------------------------------- markets and prices
+
+
+async def test_open_names_what_is_held_ordered_and_asked_for(venue: Venue) -> None:
+    async with open_desk(venue) as desk:
+        desk.hold(ETH, "1", "3000")
+        loaded = await desk.exchange.open((BTC, "NOPE/USDT"))
+        symbols = {item.symbol for item in loaded.instruments}
+        assert symbols >= {BTC, ETH}
+        assert "NOPE/USDT" not in symbols
+        bitcoin = next(item for item in loaded.instruments if item.symbol == BTC)
+        venue_item = desk.server.market.instruments[venue.ids[BTC]]
+        assert bitcoin.tick == venue_item.tick
+        assert bitcoin.step == venue_item.step
+        assert (bitcoin.underlying, bitcoin.quote, bitcoin.settle) == ("BTC", "USDT", "USDT")
+
+
+async def test_prices_come_from_two_sources_with_venue_time(desk: Desk) -> None:
+    name = desk.venue.ids[BTC]
+    desk.server.market.set_price(name, D("41000"), bid=D("40999.5"), ask=D("41000.5"))
+    found = await desk.exchange.prices((BTC, ETH))
+    of_btc = [price for price in found if price.symbol == BTC]
+    assert {price.mark for price in of_btc} - {None} == {41000.0}
+    assert {price.bid for price in of_btc} - {None} == {40999.5}
+    assert {price.ask for price in of_btc} - {None} == {41000.5}
+    assert all(price.is_rest and price.venue_ms for price in found)
+    assert {price.symbol for price in found} == {BTC, ETH}
+
+
+# ---------------------------------------------------------------- ledger
+
+
+async def test_flows_and_funding_are_booked_once_and_fills_are_not(desk: Desk) -> None:
+    since = now_ms() - 1000
+    desk.ledger.deposit("USDT", D(2500))
+    desk.ledger.withdraw("USDT", D(400))
+    await desk.exchange.place(order(quantity=D("0.5")))
+    desk.ledger.apply_funding(desk.venue.ids[BTC], D("0.0001"))
+    rows = await desk.exchange.ledger(since)
+    flows = {row.amount for row in rows if row.entry_kind.is_flow}
+    assert flows == {D(2500), D(-400)}
+    funding = [row for row in rows if row.entry_kind is LedgerKind.FUNDING]
+    assert len(funding) == 1
+    assert funding[0].amount < 0
+    assert not [r for r in rows if r.entry_kind in {LedgerKind.REALIZED, LedgerKind.FEE}]
+    assert len({row.entry_id for row in rows}) == len(rows)
+    again = await desk.exchange.ledger(since)
+    assert {row.entry_id for row in again} == {row.entry_id for row in rows}
+    assert all(row.venue_ms >= since for row in rows)
+
+
+# ---------------------------------------------------------------- clock
+
+
+async def test_clock_offset_is_measured_and_signed_with(venue: Venue) -> None:
+    async with open_desk(venue) as desk:
+        desk.server.faults.add("clock_skew", None, ms=-60_000)
+        with pytest.raises(VenueError) as caught:
+            await desk.exchange.snapshot()
+        assert caught.value.reason is RejectReason.CLOCK
+        measured = await desk.exchange.clock()
+        assert abs(measured.offset_ms - 60_000) < 1000
+        assert measured.round_trip_ms >= 0
+        assert (await desk.exchange.snapshot()).balances
+
+
+# ---------------------------------------------------------------- rights and switch
+
+
+async def test_key_rights_are_told(desk: Desk) -> None:
+    rights = await desk.exchange.key_rights()
+    assert rights.can_trade is True
+    assert rights.can_withdraw is False
+    assert rights.has_ip_list in {True, False}
+
+
+async def test_dead_man_is_armed_only_by_the_venues_word(desk: Desk) -> None:
+    arm = actions.SetDeadMan(account="main", timeout_ms=500, symbols=(BTC,))
+    changed = await desk.exchange.set_dead_man(arm)
+    if desk.venue.exchange_id == "bybit":
+        # Granted by the venue's account managers alone; a plain "success" arms nothing.
+        assert changed.is_armed is False
+        return
+    assert changed.is_armed is True
+    assert changed.until_ms is not None
+    assert changed.until_ms > now_ms()
+    off = await desk.exchange.set_dead_man(
+        actions.SetDeadMan(account="main", timeout_ms=0, symbols=(BTC,))
+    )
+    assert off.is_armed is False
+
+
+async def test_dead_man_without_an_answer_is_not_armed(desk: Desk) -> None:
+    desk.server.faults.add("server_error", None)
+    arm = actions.SetDeadMan(account="main", timeout_ms=60_000, symbols=(BTC,))
+    assert (await desk.exchange.set_dead_man(arm)).is_armed is False
+
+
+# ---------------------------------------------------------------- bare servers
+
+
+BARE = {
+    "binanceusdm": (
+        "/fapi/v3/account", "/fapi/v3/positionRisk", "/fapi/v1/openAlgoOrders",
+        "/fapi/v1/positionSide/dual", "/fapi/v1/assetIndex", "/fapi/v1/income",
+        "/fapi/v1/allOrders", "/fapi/v1/userTrades", "/fapi/v1/leverageBracket", "/sapi/",
+        "/fapi/v1/countdownCancelAll",
+    ),
+    "bybit": (
+        "/v5/user/query-api", "/v5/account/info", "/v5/account/transaction-log",
+        "/v5/account/query-dcp-info", "/v5/order/disconnected-cancel-all",
+        "/v5/execution/list", "/v5/order/history",
+    ),
+    "okx": (
+        "/api/v5/account/config", "/api/v5/account/bills", "/api/v5/trade/orders-algo-pending",
+        "/api/v5/trade/orders-history", "/api/v5/trade/fills", "/api/v5/trade/cancel-all-after",
+    ),
+}  # fmt: skip
+
+
+async def test_server_with_the_core_endpoints_alone_is_enough(venue: Venue) -> None:
+    async with open_desk(venue) as desk:
+        for path in BARE[venue.exchange_id]:
+            desk.server.faults.add("error", None, {"path": path}, code=404, status=404)
+        fresh = make_exchange(venue, desk.server)
+        desk.hold(BTC, "0.5")
+        await fresh.open((BTC,))
+        snapshot = await fresh.snapshot()
+        assert snapshot.positions[0].quantity == D("0.5")
+        assert snapshot.orders == ()
+        placed = order()
+        assert isinstance(await fresh.place(placed), events.OrderAccepted)
+        query = actions.QueryOrder(
+            account="main", symbol=BTC, client_order_id=placed.client_order_id
+        )
+        assert (await fresh.find(query)).found is True
+        missing = actions.QueryOrder(account="main", symbol=BTC, client_order_id="rb0none")
+        assert (await fresh.find(missing)).found is False
+        assert await fresh.ledger(now_ms() - 1000) == []
+        rights = await fresh.key_rights()
+        assert (rights.can_trade, rights.can_withdraw) == (None, None)
+        arm = actions.SetDeadMan(account="main", timeout_ms=60_000, symbols=(BTC,))
+        assert (await fresh.set_dead_man(arm)).is_armed is False
+        await fresh.close()
+
+
+async def test_absent_endpoint_is_not_asked_again(venue: Venue) -> None:
+    async with open_desk(venue) as desk:
+        for path in BARE[venue.exchange_id]:
+            desk.server.faults.add("error", None, {"path": path}, code=404, status=404)
+        fresh = make_exchange(venue, desk.server)
+        for _ in range(3):
+            await fresh.key_rights()
+        asked = [r for r in desk.server.requests if "query-api" in r.path or "/sapi/" in r.path]
+        assert len(asked) <= 1
+        await fresh.close()
+
+
+# ---------------------------------------------------------------- configuration
+
+
+async def test_retries_inside_ccxt_are_refused(venue: Venue) -> None:
+    server = venue.server()
+    for options in ({"maxRetriesOnFailure": 3}, {"fetchOrder": {"maxRetriesOnFailure": 1}}):
+        with pytest.raises(ConfigError) as caught:
+            make_exchange(venue, server, ccxt_config={"options": options})
+        assert "maxRetriesOnFailure" in str(caught.value)
+
+
+async def test_users_values_win_but_throttle_and_verbose_stay_off(venue: Venue) -> None:
+    config = {
+        "timeout": 1234,
+        "enableRateLimit": True,
+        "verbose": True,
+        "options": {"recvWindow": 4321},
+    }
+    exchange = make_exchange(venue, venue.server(), ccxt_config=config)
+    api = exchange.client.api
+    assert (api.timeout, api.options["recvWindow"]) == (1234, 4321)
+    assert (api.enableRateLimit, api.verbose) == (False, False)
+    await exchange.close()
+
+
+async def test_unknown_venue_is_named() -> None:
+    from riskbot.exchanges import is_known
+
+    assert is_known("bybit")
+    assert not is_known("binanceusd")
+    bad = Venue("nosuchvenue", BY_ID["bybit"].server, {}, "", "", "", "")
+    with pytest.raises(ConfigError) as caught:
+        make_exchange(bad, BY_ID["bybit"].server())
+    assert "nosuchvenue" in str(caught.value)
+
+
+async def test_no_secret_in_texts(desk: Desk) -> None:
+    desk.server.faults.add("reply_html", None)
+    with pytest.raises(VenueError) as caught:
+        await desk.exchange.snapshot()
+    assert "signature" not in str(caught.value)
+    from riskbot.exchanges._base import Credentials
+
+    assert "topsecret" not in repr(Credentials(api_key="a", api_secret="topsecret"))
