@@ -119,7 +119,9 @@ class Meter:
         book = Book(self.settings, self.accounts, view, without=blind)
         booking = Booking(self.cashflows, book)
         scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
-        held = {(leg.key.account, leg.key.symbol) for leg in self.legs()}
+        # Nor does a venue that is out of sight keep the others' breach from being confirmed.
+        sighted = (leg.key for leg in self.legs() if leg.key.account not in blind)
+        held = {(key.account, key.symbol) for key in sighted}
         apart = [
             key
             for key in sorted(held)

@@ -142,6 +142,7 @@ def _breaches(episode: Episode, limit: Limit) -> list[plan.Breach]:
 
 def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> None:
     """Plan the closes of one reduce on the accounts that are free to work."""
+    _give_up_hedges(turn, episode)
     book = turn.book(episode.scope)
     free = [
         a
@@ -160,6 +161,19 @@ def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) 
     for account in free:
         entry = work.setdefault(account, _Work())
         entry.reduce.append(episode)
+
+
+def _give_up_hedges(turn: Turn, episode: Episode) -> None:
+    """End hedges that did not come about: the stronger response has taken over from them."""
+    label = (episode.scope, cause(IntentKind.HEDGE, episode.limit))
+    for account, intent in list(turn.state.enforcement.intents.items()):
+        in_flight = turn.state.enforcement.pending_of(account)
+        if intent.kind is IntentKind.HEDGE and label in intent.causes and not in_flight:
+            turn.emit(
+                actions.EndIntent(
+                    account=account, intent_id=intent.intent_id, outcome="reduced instead"
+                )
+            )
 
 
 def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> bool:
