@@ -31,7 +31,8 @@ LossOf = Callable[[str, float | None], Losses]
 def evaluate(book: Book, now_ms: int, loss_of: LossOf | None = None) -> dict[str, ScopeBook]:
     """Return every scope: the portfolio, each configured account, each strategy.
 
-    The legs are the Book's own, shared by the scopes and moved by later ticks: copy what is kept.
+    Legs and sums are the Book's own, shared by the scopes and moved by later ticks: copy what is
+    kept.
     """
     scopes: dict[str, ScopeBook] = {}
     legs: list[Leg] = []
@@ -44,7 +45,8 @@ def evaluate(book: Book, now_ms: int, loss_of: LossOf | None = None) -> dict[str
         scope.equity_usd = scope.capital_usd = scope.aum_usd = book.equity(name)
         _fill_account(scope, sheet, book)
     whole = ScopeBook(PORTFOLIO, now_ms)
-    _fill(whole, book.portfolio, legs, book)
+    only = next(iter(scopes.values())) if len(scopes) == 1 else None
+    _fill(whole, book.portfolio, legs, book, same_as=only)
     _fill_portfolio(whole, scopes.values(), book)
     scopes = {PORTFOLIO: whole, **scopes}
     for name in book.settings.strategies:
@@ -58,15 +60,26 @@ def evaluate(book: Book, now_ms: int, loss_of: LossOf | None = None) -> dict[str
 # ---------------------------------------------------------------- scopes
 
 
-def _fill(scope: ScopeBook, sheet: Sheet, legs: list[Leg], book: Book) -> None:
-    """Fill what every scope has: sums, legs, stops, pairs."""
+def _fill(
+    scope: ScopeBook,
+    sheet: Sheet,
+    legs: list[Leg],
+    book: Book,
+    *,
+    same_as: ScopeBook | None = None,
+) -> None:
+    """Fill what every scope has: sums, legs, stops, pairs. One account is the whole portfolio."""
     total = sheet.total
     scope.gross_usd, scope.net_usd, scope.delta_usd = total.gross, total.net, total.net
     scope.legs = legs
-    scope.unpriced = [leg.key.symbol for leg in legs if leg.notional_usd is None]
     scope.underlyings = _aggregates(sheet.underlyings)
     scope.sectors = _aggregates(sheet.sectors)
     scope.groups = _aggregates(sheet.groups)
+    if same_as is not None:
+        scope.unpriced, scope.unprotected = same_as.unpriced, same_as.unprotected
+        scope.stop_risk_usd, scope.pairs = same_as.stop_risk_usd, same_as.pairs
+        return
+    scope.unpriced = [leg.key.symbol for leg in legs if leg.notional_usd is None]
     scope.stop_risk_usd = math.fsum(leg.risk_usd or 0.0 for leg in legs)
     scope.unprotected = [leg.key.symbol for leg in legs if leg.stop is None and not leg.is_dust]
     scope.pairs = find_pairs(legs, book.settings.pairs)
@@ -76,6 +89,8 @@ def _keyed_sheet(book: Book, account: AccountSheet, legs: list[Leg]) -> Sheet:
     """Return an account's sums by key: kept by tick where a limit reads them, else added up."""
     if book.is_keyed(account.name):
         return account.sheet
+    if len(book.settings.accounts) == 1:
+        return book.portfolio
     sheet = keyed_sums(legs)
     for line in account.holdings.values():
         sector = book.settings.sectors.get(line.asset)
@@ -105,7 +120,9 @@ def keyed_sums(legs: Iterable[Leg]) -> Sheet:
 
 
 def _aggregates(keyed: Mapping[str, Sums]) -> dict[str, Aggregate]:
-    return {key: Aggregate(sums.gross, sums.net, sums.net) for key, sums in keyed.items()}
+    for sums in keyed.values():
+        sums.delta = sums.net
+    return {**keyed}
 
 
 def _fill_account(scope: ScopeBook, sheet: AccountSheet, book: Book) -> None:
