@@ -92,6 +92,14 @@ class Config:
         """Database of the journal."""
         return self.state_dir / JOURNAL_NAME
 
+    def symbols_of(self, account: str) -> tuple[str, ...]:
+        """Return the instruments to watch on an account whatever is held there."""
+        portfolio = self.root.portfolio
+        hedges = [h.instrument for h in portfolio.hedges.values() if h.account == account]
+        legs = [leg for pair in portfolio.pairs for leg in pair.legs if leg.account == account]
+        named = [*self.accounts[account].instruments, *hedges, *(leg.instrument for leg in legs)]
+        return tuple(dict.fromkeys(named))
+
     def core(self) -> CoreSettings:
         """Return what the core is configured by."""
         return core_settings(self.root, self.limits, self.sectors)

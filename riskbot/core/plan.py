@@ -96,8 +96,7 @@ def flatten_targets(
     A pair of which one leg cannot be closed keeps the matched quantity of both: to close one
     side of a hedge alone would open the risk it was there to cancel.
 
-    Args:
-        symbol: only this instrument (and the other leg of its pair).
+    With `symbol`, only this instrument and the other legs of its pair.
     """
     wanted = set(accounts)
     kept = _kept_by_pairs(book, wanted)
@@ -342,12 +341,8 @@ def hedge_target(
 ) -> Target | None:
     """Return the hedge position that offsets a USD delta, rounded down; None = too small.
 
-    Args:
-        present: signed quantity of the hedge instrument now.
-        offset_usd: signed delta the hedge must add (negative = sell).
-
-    Returns:
-        A target whose notional stays within `hedge.max_usd`.
+    `present` is the signed quantity of the hedge instrument now, `offset_usd` the signed delta
+    the hedge must add (negative = sell). The target's notional stays within `hedge.max_usd`.
     """
     unit_usd = 1.0 if instrument.kind is InstrumentKind.INVERSE else mark_usd
     now_usd = float(present) * unit_usd

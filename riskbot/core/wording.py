@@ -117,7 +117,7 @@ def _todo(turn: Turn, episode: Episode, limit: Limit) -> str:
     if episode.stage is EpisodeStage.DISAGREEING:
         return "look at the venue: riskbot holds until the prices agree, or act by hand"
     if episode.level is Level.RED:
-        words = "ack; resume when you have looked at it" if limit.latch else "ack, or reduce by hand"
+        words = "ack; resume once you have looked at it" if limit.latch else "ack, or act by hand"
         return _top_up(turn, episode) + words
     return ""
 

@@ -93,7 +93,7 @@ class World:
         for account in self.engine.settings.accounts:
             symbols = sorted({*self.marks, *self.held.get(account, {})})
             self.give(builders.loaded(*symbols, account=account))
-        self.price(**{})
+        self.price()
         self.read()
 
     def read(self, *accounts: str) -> None:

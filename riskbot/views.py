@@ -1,0 +1,36 @@
+"""Documents for doors, built from the engine's state when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from riskbot.core import views
+from riskbot.core.engine import Engine
+
+DOCUMENTS: Mapping[str, Callable[..., Any]] = {
+    "status": views.status,
+    "positions": views.positions,
+    "exposure": views.exposure,
+    "limits": views.limits,
+    "alerts": views.alerts,
+}
+"""Every document by the name of its route."""
+
+
+class Views:
+    """The documents of one moment; each is built once, and only if it is asked for."""
+
+    def __init__(self, engine: Engine, now_ms: int) -> None:
+        self._engine = engine
+        self._now_ms = now_ms
+        self._built: dict[str, Any] = {}
+
+    def get(self, name: str) -> Any:
+        """Return a document, None when there is none of that name."""
+        build = DOCUMENTS.get(name)
+        if build is None:
+            return None
+        if name not in self._built:
+            self._built[name] = build(self._engine.state, self._now_ms)
+        return self._built[name]
