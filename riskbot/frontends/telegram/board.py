@@ -1,0 +1,205 @@
+"""Alerts in chats: one message per alert, edited through its life; a reply where one must look.
+
+When an alert is due and how loud is the guard's; here is how it reads and where it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from riskbot.clock import Clock
+from riskbot.core.duty import AlertStatus
+from riskbot.core.model import Level, Role
+from riskbot.frontends.telegram.figures import clock, cut, duration
+from riskbot.frontends.telegram.keyboards import Keyboard, alert_keyboard
+from riskbot.frontends.telegram.link import Notice, Taken
+from riskbot.frontends.telegram.memory import Memory, Told
+from riskbot.frontends.telegram.pages import BADGES, escape
+from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
+from riskbot.frontends.telegram.settings import Settings
+
+ANSWER_S = 15.0
+"""After so long the guard is told whether a chat has it; the rest goes on."""
+
+_URGENCY = {Level.RED: Urgency.RED, Level.ORANGE: Urgency.ORANGE}
+
+
+class Board:
+    """Brings alerts to every listed user and group."""
+
+    def __init__(self, settings: Settings, memory: Memory, sender: Sender, now: Clock) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._sender = sender
+        self._clock = now
+        self._zone = ZoneInfo(settings.timezone)
+        self._newest: dict[str, Notice] = {}
+        self._unheard: set[tuple[str, int]] = set()
+        self._locks: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: dict[tuple[str, int, int], asyncio.Task[None]] = {}
+
+    async def take(self, notice: Notice) -> Taken:
+        """Tell an alert everywhere; return once every chat has it, or enough time passed."""
+        known = self._newest.get(notice.alert_id)
+        if known is None or _revision(known) <= _revision(notice):
+            self._newest[notice.alert_id] = notice
+        chats = [*self._settings.users, *self._settings.groups]
+        tasks = [self._bring(chat, notice) for chat in chats]
+        done, _ = await asyncio.wait(tasks, timeout=ANSWER_S)
+        errors = [task.exception() for task in done]
+        if None in errors:
+            return Taken(ok=True)
+        refused = [e for e in errors if isinstance(e, NotSentError) and e.is_refused]
+        words = "; ".join(dict.fromkeys(str(e) for e in errors)) or "Telegram has not taken it yet"
+        return Taken(ok=False, error=words, is_permanent=len(refused) == len(tasks))
+
+    def _bring(self, chat: int, notice: Notice) -> asyncio.Task[None]:
+        """Return the work of bringing one revision to one chat; asked twice, it is done once."""
+        key = (notice.alert_id, chat, _revision(notice))
+        task = self._tasks.get(key)
+        if task is None:
+            if notice.is_loud:
+                self._unheard.add(key[:2])
+            task = asyncio.get_running_loop().create_task(self._show(chat, notice))
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._finished(key, done))
+        return task
+
+    def _finished(self, key: tuple[str, int, int], task: asyncio.Task[None]) -> None:
+        del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # told to the guard by `take`, if it still waits
+        if not any(other[:2] == key[:2] for other in self._tasks):
+            self._locks.pop(key[:2], None)
+
+    async def _show(self, chat: int, wanted: Notice) -> None:
+        key = (wanted.alert_id, chat)
+        async with self._locks[key]:
+            told = self._memory.told(wanted.alert_id, chat)
+            if told is not None and told.revision >= _revision(wanted):
+                return
+            notice = self._newest.get(wanted.alert_id, wanted)
+            if told is None:
+                told = await self._first(chat, notice, is_loud=key in self._unheard)
+            else:
+                await self._change(chat, notice, told, is_loud=key in self._unheard)
+            self._unheard.discard(key)
+            told.revision = _revision(notice)
+            told.worst = max(told.worst, _worst(notice).rank)
+            self._memory.note(notice.alert_id, chat, told)
+            if notice.alert["status"] == AlertStatus.RESOLVED:
+                self._newest.pop(notice.alert_id, None)
+
+    async def _first(self, chat: int, notice: Notice, *, is_loud: bool) -> Told:
+        message = await self._sender.send(
+            chat,
+            self.text(notice.alert),
+            urgency=_urgency(notice),
+            keyboard=self._keyboard(chat, notice),
+            is_silent=not is_loud or self._is_quiet(notice),
+        )
+        return Told(message=message)
+
+    async def _change(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
+        text, keyboard = self.text(notice.alert), self._keyboard(chat, notice)
+        is_over = notice.alert["status"] == AlertStatus.RESOLVED
+        if is_loud or (is_over and told.worst >= Level.ORANGE.rank):
+            # The sound first: the edit makes none.
+            reply = await self._sender.send(
+                chat,
+                text,
+                urgency=_urgency(notice),
+                keyboard=keyboard,
+                is_silent=not is_loud or self._is_quiet(notice),
+                reply_to=told.message,
+            )
+            told.replies = [*told.replies[-9:], reply]
+        try:
+            await self._sender.edit(
+                chat, told.message, text, urgency=_urgency(notice), keyboard=keyboard
+            )
+        except NotSentError as error:
+            if not error.is_refused:
+                raise
+            # The message is gone: its successor is the newest one about it.
+            told.message = told.replies.pop() if is_loud and told.replies else told.message
+            if not is_loud and not is_over:
+                told.message = (await self._first(chat, notice, is_loud=False)).message
+
+    def _keyboard(self, chat: int, notice: Notice) -> Keyboard | None:
+        role = self._settings.role(chat)
+        is_over = notice.alert["status"] == AlertStatus.RESOLVED
+        if role is None or role is Role.VIEWER or is_over:
+            return None
+        return alert_keyboard(role, notice.alert_id, is_acked=bool(notice.alert.get("acked_by")))
+
+    def _is_quiet(self, notice: Notice) -> bool:
+        """Whether it is one of the hours in which only red makes a sound."""
+        if self._settings.quiet_hours is None or _worst(notice) is Level.RED:
+            return False
+        begin, _, end = self._settings.quiet_hours.partition("-")
+        now = datetime.fromtimestamp(self._clock.now_ms() / 1000, self._zone).strftime("%H:%M")
+        return begin <= now < end if begin <= end else now >= begin or now < end
+
+    # ------------------------------------------------------------ words
+
+    def text(self, alert: dict[str, Any]) -> str:
+        """Return an alert as HTML; its first 40 characters say level, what, figure and limit."""
+        since_ms, now_ms = alert["since_ms"], alert["updated_ms"]
+        if alert["status"] == AlertStatus.RESOLVED:
+            return self._ending(alert)
+        still = "STILL " if alert.get("repeats") else ""
+        head = f"{BADGES[alert['level']]} · {still}{alert['title']}"
+        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}"]
+        if alert["scope"] != "portfolio" or alert["text"]:
+            scope = "" if alert["scope"] == "portfolio" else f"{alert['scope']}: "
+            lines.append(escape(cut(scope + (alert["text"] or "the whole account"), 500)))
+        lines += _doing(alert)
+        if alert.get("acked_by"):
+            at = clock(alert["acked_ms"], self._zone) if alert.get("acked_ms") else ""
+            lines.append(escape(f"✋ ack by {alert['acked_by']} {at}".rstrip()))
+        moment = clock(now_ms, self._zone)
+        lasted = f" · for {duration((now_ms - since_ms) / 1000)}" if now_ms > since_ms else ""
+        repeats = alert["level"] == Level.RED and not alert.get("acked_by")
+        lines.append(escape(moment + lasted + (" · repeats until Ack" if repeats else "")))
+        return "\n".join(lines)
+
+    def _ending(self, alert: dict[str, Any]) -> str:
+        ended_ms = alert.get("resolved_ms") or alert["updated_ms"]
+        lasted = duration((ended_ms - alert["since_ms"]) / 1000)
+        was = f"was {str(alert['worst_level']).upper()} {lasted}"
+        head = f"✅ RESOLVED · {was} · {alert['title']}"
+        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}"]
+        if alert["scope"] != "portfolio":
+            lines.append(escape(alert["scope"]))
+        lines += _doing(alert)
+        acked = f" · ack by {alert['acked_by']}" if alert.get("acked_by") else ""
+        lines.append(escape(clock(ended_ms, self._zone) + acked))
+        return "\n".join(lines)
+
+
+def _doing(alert: dict[str, Any]) -> list[str]:
+    lines = []
+    if alert["did"]:
+        lines.append(escape(f"Done by riskbot: {cut(alert['did'], 500)}"))
+    if alert["todo"]:
+        lines.append(escape(f"You: {cut(alert['todo'], 300)}"))
+    return lines
+
+
+def _revision(notice: Notice) -> int:
+    return int(notice.alert["revision"])
+
+
+def _worst(notice: Notice) -> Level:
+    """Return how grave an alert is, or was when it is over."""
+    is_over = notice.alert["status"] == AlertStatus.RESOLVED
+    return Level(notice.alert["worst_level"]) if is_over else notice.level
+
+
+def _urgency(notice: Notice) -> Urgency:
+    return _URGENCY.get(_worst(notice), Urgency.YELLOW)

@@ -1,0 +1,399 @@
+"""What is answered to a message or a press of a listed user.
+
+Who is listed was decided at the gate; what asks before it acts is in `dangers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiogram import Bot, Router
+from aiogram.exceptions import AiogramError
+from aiogram.types import CallbackQuery, Message, User
+
+from riskbot.clock import Clock
+from riskbot.core.model import Role
+from riskbot.frontends.telegram import pages
+from riskbot.frontends.telegram.dangers import AWAY, Dangers, Spawn
+from riskbot.frontends.telegram.figures import short_clock
+from riskbot.frontends.telegram.keyboards import (
+    ACK,
+    ASK,
+    Keyboard,
+    hint_keyboard,
+    refresh_keyboard,
+    status_keyboard,
+)
+from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.prompts import Button, PressRefusedError, Prompts, PromptState
+from riskbot.frontends.telegram.requests import (
+    ASKING,
+    HINTS,
+    OTHERS,
+    READS,
+    Age,
+    Request,
+    nearest,
+    read,
+)
+from riskbot.frontends.telegram.sender import NotSentError, Sender
+from riskbot.frontends.telegram.settings import Settings
+
+LOGGER = logging.getLogger(__name__)
+
+SUMMARY_S = 2.0
+"""Commands of the past are gathered for so long, then said in one message."""
+
+READS_BURST = 50
+READS_EVERY_MS = 6_000
+"""Reading commands: ten a minute go on for ever, fifty at once after a pause."""
+
+Page = tuple[str, Keyboard | None]
+
+
+class Conversation:
+    """Answers people.
+
+    Args:
+        bot: answers presses, which have a queue of nobody.
+        offset_ms: how far this clock is ahead of Telegram's.
+        others: see the modules of their names.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        settings: Settings,
+        guard: Guard,
+        prompts: Prompts,
+        dangers: Dangers,
+        sender: Sender,
+        now: Clock,
+        spawn: Spawn,
+        offset_ms: Callable[[], int],
+    ) -> None:
+        self._bot = bot
+        self._settings = settings
+        self._guard = guard
+        self._prompts = prompts
+        self._dangers = dangers
+        self._sender = sender
+        self._clock = now
+        self._spawn = spawn
+        self._offset_ms = offset_ms
+        self._start_ms = now.now_ms()
+        self._zone = ZoneInfo(settings.timezone)
+        self._late: dict[int, list[Request]] = {}
+        self._allowed_at: dict[int, int] = {}
+        self._slowed: set[int] = set()
+
+    def router(self) -> Router:
+        """Return the handlers for the dispatcher."""
+        router = Router(name="riskbot")
+        router.message.register(self.on_message)
+        router.callback_query.register(self.on_press)
+        return router
+
+    # ------------------------------------------------------------ messages
+
+    async def on_message(self, message: Message, role: Role) -> None:
+        """Answer one message of a listed user."""
+        offset_ms = self._offset_ms()
+        me = self._bot.me if message.text and "@" in message.text else None
+        username = (await me()).username if me is not None else None
+        request = read(
+            message, username, self._clock.now_ms() - offset_ms, self._start_ms - offset_ms
+        )
+        if request is None:
+            if message.text and not message.text.startswith("/"):
+                self._say(message.chat.id, "I take commands: /help lists them.")
+            return
+        await self._handle(request, role, _name(message.from_user))
+
+    async def _handle(self, request: Request, role: Role, who: str) -> None:
+        name, age = request.name, request.age()
+        known = name in READS or name in ASKING or name in OTHERS
+        if known and age is Age.TOO_OLD:
+            self._note_late(request)
+        elif name in ASKING:
+            if await self._may(request, role):
+                is_late = age is Age.ASK_AFRESH
+                await self._dangers.ask(request, role, who, is_late=is_late)
+        elif name in HINTS:
+            await self._hint(request, role)
+        elif not known:
+            await self._unknown(request, role)
+        elif self._is_slow_enough(request):
+            await self._look(request, role)
+
+    async def _may(self, request: Request, role: Role) -> bool:
+        if request.name in pages.names(role):
+            return True
+        words = f"✖ {request.name} is not for a {role.value}."
+        self._say(request.chat, escape(words))
+        return False
+
+    def _is_slow_enough(self, request: Request) -> bool:
+        """Whether a person may read more now; said once when not."""
+        now_ms = self._clock.now_ms()
+        start_ms = now_ms - READS_BURST * READS_EVERY_MS
+        allowed_ms = max(self._allowed_at.get(request.user, 0), start_ms) + READS_EVERY_MS
+        if allowed_ms <= now_ms:
+            self._allowed_at[request.user] = allowed_ms
+            self._slowed.discard(request.user)
+            return True
+        if request.user not in self._slowed:
+            self._slowed.add(request.user)
+            self._say(request.chat, "Slow down: ten a minute. Danger commands are not limited.")
+        return False
+
+    async def _hint(self, request: Request, role: Role) -> None:
+        names = HINTS[request.name]
+        keyboard = hint_keyboard(role, *names)
+        meant = " or ".join(names)
+        text = f"{request.name} does nothing by itself here. Did you mean {meant}?"
+        self._say(request.chat, escape(text), keyboard)
+
+    async def _unknown(self, request: Request, role: Role) -> None:
+        meant = nearest(request.name, [*pages.names(role), *OTHERS])
+        did = f" Did you mean <code>/{meant}</code>?" if meant else ""
+        self._say(request.chat, f"I do not know that command.{did} /help lists all.")
+
+    def _note_late(self, request: Request) -> None:
+        """Gather what is too old to be done, and say it once."""
+        if request.chat not in self._late:
+            self._late[request.chat] = []
+            self._spawn(self._tell_late(request.chat))
+        self._late[request.chat].append(request)
+
+    async def _tell_late(self, chat: int) -> None:
+        await asyncio.sleep(SUMMARY_S)
+        late = self._late.pop(chat)
+        times = sorted(r.asked_ms or 0 for r in late)
+        first, last = (short_clock(ms, self._zone) for ms in (times[0], times[-1]))
+        counts: dict[str, int] = {}
+        for request in late:
+            counts[request.name] = counts.get(request.name, 0) + 1
+        parts = [f"{name} x{count}" if count > 1 else name for name, count in counts.items()]
+        when = first if first == last else f"{first} to {last}"
+        text = f"While I was away ({when}) I got: {', '.join(parts)}. Not executed."
+        await self._send(chat, escape(text), None)
+
+    # ------------------------------------------------------------ pages
+
+    async def _look(self, request: Request, role: Role) -> None:
+        try:
+            text, keyboard = await self.page(request, role)
+        except GuardAwayError:
+            text, keyboard = AWAY, None
+        self._say(request.chat, text, keyboard)
+
+    async def page(self, request: Request, role: Role) -> Page:
+        """Return the answer to a command that only looks, or acknowledges.
+
+        Raises:
+            GuardAwayError: nothing can be looked at.
+        """
+        builders: dict[str, Callable[[Request, Role], Awaitable[Page]]] = {
+            "start": self._start,
+            "help": self._help,
+            "whoami": self._whoami,
+            "status": self._status,
+            "positions": self._positions,
+            "exposure": self._exposure,
+            "limits": self._limits,
+            "alerts": self._alerts,
+            "ack": self._ack,
+        }
+        return await builders[request.name](request, role)
+
+    async def _ask(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Any:
+        """Return the guard's document of a command.
+
+        Raises:
+            GuardAwayError: there is none.
+        """
+        reply = await self._guard.ask(request.user, name, args)
+        if not reply.ok:
+            raise GuardAwayError(reply.message)
+        return reply.document
+
+    async def _start(self, request: Request, role: Role) -> Page:
+        status = await self._ask(request, "status")
+        level = f"{pages.level_line(status)} · {pages.mode(status)} · {status.get('instance')}"
+        text = (
+            f"<b>riskbot</b> guards your accounts. You are {role.value}.\n{escape(level)}\n"
+            f"Trading {escape(status.get('trading_state'))}. /help lists what you can do."
+        )
+        return text, status_keyboard(role, len(status.get("alerts") or []))
+
+    async def _help(self, request: Request, role: Role) -> Page:
+        word = request.argument.lstrip("/").lower()
+        if word:
+            known = word in pages.names(role)
+            text = pages.help_command(word) if known else "No such command for you: /help"
+            return text, None
+        top = "riskbot"
+        with suppress(GuardAwayError):  # help must help also then
+            top = pages.level_line(await self._ask(request, "status"))
+        return pages.help_page(role, top), None
+
+    async def _whoami(self, request: Request, role: Role) -> Page:
+        zone = self._settings.timezone
+        return escape(f"You are {request.user}, {role.value}. Times are in {zone}."), None
+
+    async def _status(self, request: Request, role: Role) -> Page:
+        status, positions = await asyncio.gather(
+            self._ask(request, "status"), self._ask(request, "positions")
+        )
+        text = pages.status(status, positions, self._zone)
+        return text, status_keyboard(role, len(status.get("alerts") or []))
+
+    async def _positions(self, request: Request, role: Role) -> Page:
+        rows, exposure = await asyncio.gather(
+            self._ask(request, "positions"), self._ask(request, "exposure")
+        )
+        word = request.argument
+        if not word:
+            return pages.positions(rows, exposure, self._zone), refresh_keyboard("positions")
+        found = [
+            row
+            for row in rows
+            if word.upper() in {str(row.get(k)).upper() for k in ("underlying", "instrument")}
+        ]
+        now_ms = self._clock.now_ms()
+        if not found:
+            return escape(f"No position in {word}."), None
+        return "\n\n".join(pages.position(row, self._zone, now_ms) for row in found[:5]), None
+
+    async def _exposure(self, request: Request, role: Role) -> Page:
+        document = await self._ask(request, "exposure")
+        return pages.exposure(document, self._zone), refresh_keyboard("exposure")
+
+    async def _limits(self, request: Request, role: Role) -> Page:
+        rows = await self._ask(request, "limits")
+        return pages.limits(rows, self._zone, self._clock.now_ms()), refresh_keyboard("limits")
+
+    async def _alerts(self, request: Request, role: Role) -> Page:
+        rows = await self._ask(request, "alerts")
+        return pages.alerts(rows, self._zone, self._clock.now_ms()), refresh_keyboard("alerts")
+
+    async def _ack(self, request: Request, role: Role) -> Page:
+        if role is Role.VIEWER:
+            return f"✖ ack is not for a {role.value}.", None
+        if not request.argument:
+            return pages.help_command("ack"), None
+        alert_id = request.argument.split()[0].lstrip("#")
+        reply = await self._guard.ask(request.user, "ack", {"id": alert_id})
+        return escape(f"{'✅' if reply.ok else '✖'} {reply.message}"), None
+
+    # ------------------------------------------------------------ presses
+
+    async def on_press(self, query: CallbackQuery, role: Role) -> None:
+        """Answer one press of a listed user, at once, and then do what it asks."""
+        button, message = Button.read(query.data), query.message
+        if button is None or message is None:
+            await self._answer(query, "This button is not mine.")
+            return
+        request = Request(
+            user=query.from_user.id,
+            chat=message.chat.id,
+            name=button.action,
+            argument=button.subject,
+        )
+        if button.action in READS:
+            self._answer_beside(query)
+            await self._refresh(request, role, message.message_id)
+        elif button.action == ACK:
+            await self._press_ack(query, request, role)
+        elif button.action == ASK and button.subject in ASKING:
+            self._answer_beside(query)
+            asked = Request(user=request.user, chat=request.chat, name=button.subject)
+            if await self._may(asked, role):
+                await self._dangers.ask(asked, role, _name(query.from_user))
+        else:
+            await self._press_prompt(query, button, message.message_id, role)
+
+    async def _press_prompt(
+        self, query: CallbackQuery, button: Button, message: int, role: Role
+    ) -> None:
+        user, chat = query.from_user.id, query.message.chat.id if query.message else 0
+        try:
+            prompt = await self._prompts.press(button, user, chat, message)
+        except PressRefusedError as refusal:
+            self._answer_beside(query, str(refusal), is_alert=True)
+            if refusal.is_dead:
+                await self._disarm(chat, message)
+            return
+        self._answer_beside(query, "Canceled" if prompt.state is PromptState.CANCELED else "Yes")
+        if prompt.state is PromptState.CANCELED or prompt.action in pages.names(role):
+            await self._dangers.confirmed(prompt, message, _name(query.from_user))
+
+    async def _press_ack(self, query: CallbackQuery, request: Request, role: Role) -> None:
+        asked = Request(user=request.user, chat=request.chat, name="ack", argument=request.argument)
+        try:
+            text, _ = await self._ack(asked, role)
+        except GuardAwayError:
+            text = "The guard does not answer."
+        await self._answer(query, text[:190])
+
+    async def _refresh(self, request: Request, role: Role, message: int) -> None:
+        """Bring a page up to date in place; from under an alert it opens as a new message."""
+        is_new = request.argument == "new" or request.name == "alerts"
+        asked = Request(user=request.user, chat=request.chat, name=request.name)
+        try:
+            text, keyboard = await self.page(asked, role)
+        except GuardAwayError:
+            text, keyboard = AWAY, None
+        if is_new:
+            self._say(request.chat, text, keyboard)
+            return
+        try:
+            await self._sender.edit(request.chat, message, text, keyboard=keyboard)
+        except NotSentError as error:
+            if error.is_refused:
+                self._say(request.chat, text, keyboard)
+
+    def _answer_beside(
+        self, query: CallbackQuery, text: str = "", *, is_alert: bool = False
+    ) -> None:
+        # Asked for first, not waited for: a slow Telegram must not delay a halt.
+        self._spawn(self._answer(query, text, is_alert=is_alert))
+
+    async def _answer(
+        self, query: CallbackQuery, text: str = "", *, is_alert: bool = False
+    ) -> None:
+        try:
+            await self._bot.answer_callback_query(query.id, text or None, show_alert=is_alert)
+        except (AiogramError, OSError, TimeoutError) as error:
+            LOGGER.info("a press could not be answered: %s", type(error).__name__)
+
+    async def _disarm(self, chat: int, message: int) -> None:
+        """Take the buttons from a prompt that is over."""
+        try:
+            await self._bot.edit_message_reply_markup(chat_id=chat, message_id=message)
+        except (AiogramError, OSError, TimeoutError) as error:
+            LOGGER.info("buttons could not be taken away: %s", type(error).__name__)
+
+    # ------------------------------------------------------------ texts to chats
+
+    def _say(self, chat: int, text: str, keyboard: Keyboard | None = None) -> None:
+        self._spawn(self._send(chat, text, keyboard))
+
+    async def _send(self, chat: int, text: str, keyboard: Keyboard | None) -> None:
+        try:
+            await self._sender.send(chat, text, keyboard=keyboard)
+        except NotSentError as error:
+            LOGGER.info("a reply could not be sent: %s", error)
+
+
+def _name(user: User | None) -> str:
+    if user is None:
+        return "?"
+    return f"@{user.username}" if user.username else f"{user.first_name} ({user.id})"

@@ -1,0 +1,172 @@
+"""The Telegram process: its parts, put together, for as long as the guard holds its input open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+from aiogram import Bot, Dispatcher
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.types import Update
+from aiogram.utils.token import TokenValidationError
+
+from riskbot.clock import SystemClock
+from riskbot.core.model import Role
+from riskbot.errors import ConfigError
+from riskbot.frontends.telegram import redaction
+from riskbot.frontends.telegram.board import Board
+from riskbot.frontends.telegram.conversation import Conversation
+from riskbot.frontends.telegram.dangers import Dangers
+from riskbot.frontends.telegram.gate import Gate
+from riskbot.frontends.telegram.link import Guard
+from riskbot.frontends.telegram.memory import Memory
+from riskbot.frontends.telegram.menus import keep_menus
+from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.polling import Poller
+from riskbot.frontends.telegram.prompts import Prompts
+from riskbot.frontends.telegram.sender import NotSentError, Sender
+from riskbot.frontends.telegram.settings import Settings
+
+LOGGER = logging.getLogger(__name__)
+
+EXIT_CONFIG = 78
+SESSION_S = 15.0
+UPDATES_MAX = 50
+"""Updates handled at the same time; the next ones wait at Telegram."""
+
+
+class Process:
+    """Everything between Telegram and the guard."""
+
+    def __init__(self, settings: Settings) -> None:
+        server = TelegramAPIServer.from_base(settings.api_base_url)
+        bot = Bot(settings.token, session=AiohttpSession(api=server, timeout=SESSION_S))
+        self._bot = bot
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._settings = settings
+        self._health = ""
+        clock, rng = SystemClock(), random.Random()
+        self._memory = Memory(Path(settings.memory), settings.token.partition(":")[0])
+        self._sender = Sender(bot, self._memory, rng, self._unauthorized)
+        board = Board(settings, self._memory, self._sender, clock)
+        self._guard = Guard(Path(settings.socket), board.take)
+        prompts = Prompts(clock)
+        dangers = Dangers(settings, self._guard, prompts, self._sender, clock, self._spawn)
+        self._poller = Poller(bot, self._memory, self._take, self._tell_health, clock, rng)
+        talk = Conversation(
+            bot,
+            settings,
+            self._guard,
+            prompts,
+            dangers,
+            self._sender,
+            clock,
+            self._spawn,
+            lambda: self._poller.clock_offset_ms,
+        )
+        self._dispatcher = Dispatcher()
+        gate = Gate(settings, clock, self._say, self._tell_admins)
+        self._dispatcher.update.outer_middleware(gate)
+        self._dispatcher.include_router(talk.router())
+        self._slots = asyncio.Semaphore(UPDATES_MAX)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._guard.run(), name="guard")
+                group.create_task(self._poller.run(), name="polling")
+                group.create_task(keep_menus(self._bot, self._settings, self._memory))
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await self._sender.close()
+            await self._bot.session.close()
+
+    async def _take(self, update: Update) -> None:
+        """Handle an update beside the next ones: one that waits must not hold up a halt."""
+        await self._slots.acquire()
+        task = self._spawn(self._dispatcher.feed_update(self._bot, update))
+        task.add_done_callback(lambda _: self._slots.release())
+
+    def _spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
+        coroutine = cast("Coroutine[Any, Any, Any]", work)
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOGGER.error("an update or a text failed", exc_info=error)
+
+    # ------------------------------------------------------------ what people and guard are told
+
+    def _tell_health(self, state: str, detail: str) -> None:
+        if state == self._health:
+            return
+        before, self._health = self._health, state
+        self._guard.tell_health(state, detail)
+        if state == "conflict":
+            self._tell_admins(f"⚠ {detail}. If it is not you, revoke the token.")
+        elif before == "conflict" and state == "ok":
+            self._tell_admins("Nobody else polls with the bot's token any more.")
+
+    def _unauthorized(self) -> None:
+        self._tell_health("unauthorized", "Telegram refuses the bot's token")
+
+    def _say(self, chat: int, text: str) -> None:
+        self._spawn(self._send(chat, text))
+
+    def _tell_admins(self, text: str) -> None:
+        for user, role in self._settings.users.items():
+            if role is Role.ADMIN:
+                self._say(user, text)
+
+    async def _send(self, chat: int, text: str) -> None:
+        try:
+            await self._sender.send(chat, escape(text), is_silent=True)
+        except NotSentError as error:
+            LOGGER.info("a notice could not be sent: %s", error)
+
+
+async def main() -> int:
+    """Read the settings from standard input, and work until it ends."""
+    reader = asyncio.StreamReader(limit=2**20)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        settings = Settings.from_line(await reader.readline())
+        redaction.set_up(settings.token, settings.log_level)
+        process = Process(settings)
+    except (ConfigError, TokenValidationError) as error:
+        LOGGER.error("telegram does not start: %s", error)  # noqa: TRY400 - the sentence says all
+        return EXIT_CONFIG
+    os.umask(0o077)
+    working = loop.create_task(process.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, working.cancel)
+    # The end of the input is the end of the guard: a process without one must not go on polling.
+    guarding = loop.create_task(_until_end(reader))
+    await asyncio.wait((working, guarding), return_when=asyncio.FIRST_COMPLETED)
+    failed = working.done() and not working.cancelled() and working.exception() is not None
+    working.cancel()
+    guarding.cancel()
+    results = await asyncio.gather(working, guarding, return_exceptions=True)
+    if failed:
+        LOGGER.error("the Telegram process ends", exc_info=cast("BaseException", results[0]))
+    return 1 if failed else 0
+
+
+async def _until_end(reader: asyncio.StreamReader) -> None:
+    while await reader.read(4096):
+        pass

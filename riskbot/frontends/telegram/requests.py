@@ -1,0 +1,109 @@
+"""What a text asks for: its command, its arguments, and whether it is still meant."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from aiogram.types import Message
+
+ARGUMENTS_MAX = 300
+
+READS = ("status", "positions", "exposure", "limits", "alerts")
+ASKING = ("halt", "cancel", "resume", "reduce", "flatten")
+"""Commands that are done only after a press."""
+
+RAISING = frozenset({"resume"})
+"""Of them, what raises risk: never carried over from the past."""
+
+OTHERS = ("start", "help", "whoami", "ack")
+ALIASES = {"s": "status", "p": "positions"}
+
+HINTS = {
+    "stop": ("halt", "flatten"),
+    "pause": ("halt",),
+    "panic": ("halt", "flatten"),
+    "close": ("flatten",),
+    "closeall": ("flatten",),
+    "kill": ("halt", "flatten"),
+}
+"""Words of other bots that do nothing here by themselves, and what was probably meant."""
+
+FRESH_S = 30.0
+READ_FRESH_S = 300.0
+
+
+class Age(Enum):
+    """What the time since a message means for it."""
+
+    FRESH = auto()
+    ASK_AFRESH = auto()
+    TOO_OLD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One command as a person wrote it.
+
+    Attributes:
+        name: lower case, aliases resolved; it need not exist.
+        argument: the rest of the text, one line.
+        age_s: since it was written, by Telegram's clock; 0 for a press.
+        is_before_start: written before this process started.
+    """
+
+    user: int
+    chat: int
+    name: str
+    argument: str = ""
+    age_s: float = 0.0
+    is_before_start: bool = False
+    asked_ms: int | None = None
+
+    def age(self) -> Age:
+        """Return what its age means: nothing that asks is done because of an old message."""
+        if self.name in RAISING:
+            is_old = self.age_s > FRESH_S or self.is_before_start
+            return Age.TOO_OLD if is_old else Age.FRESH
+        if self.name in ASKING:
+            is_old = self.age_s > FRESH_S or self.is_before_start
+            return Age.ASK_AFRESH if is_old else Age.FRESH
+        return Age.TOO_OLD if self.age_s > READ_FRESH_S else Age.FRESH
+
+
+def read(message: Message, username: str | None, now_ms: int, start_ms: int) -> Request | None:
+    """Return what a private message asks for, None when it is no command.
+
+    Args:
+        message: of a listed user.
+        username: of this bot; a command for another one is none.
+        now_ms: now, by Telegram's clock.
+        start_ms: the start of this process, by Telegram's clock.
+    """
+    user, text = message.from_user, message.text
+    if user is None or not text or not text.startswith("/"):
+        return None
+    word, _, rest = text[1:].partition(" ")
+    word, _, rest_of_line = word.partition("\n")
+    name, _, mention = word.partition("@")
+    if mention and username and mention.lower() != username.lower():
+        return None
+    argument = " ".join(f"{rest_of_line} {rest}".split())[:ARGUMENTS_MAX]
+    written_ms = round(message.date.timestamp() * 1000)
+    return Request(
+        user=user.id,
+        chat=message.chat.id,
+        name=ALIASES.get(name.lower(), name.lower())[:32],
+        argument=argument,
+        age_s=max(0.0, (now_ms - written_ms) / 1000),
+        # Telegram's dates are whole seconds.
+        is_before_start=written_ms + 1_000 <= start_ms,
+        asked_ms=written_ms,
+    )
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """Return the command that was probably meant by an unknown one."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return found[0] if found else None

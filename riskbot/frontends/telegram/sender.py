@@ -1,0 +1,310 @@
+"""Everything that is sent to chats: one queue per chat, paced as Telegram asks, red first.
+
+What a message says is decided elsewhere. A press is answered without this queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    AiogramError,
+    ClientDecodeError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramMigrateToChat,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+from aiogram.methods import EditMessageText, SendMessage, TelegramMethod
+from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
+
+from riskbot.frontends.telegram.memory import Memory
+
+LOGGER = logging.getLogger(__name__)
+
+QUEUE_MAX = 100
+"""Messages waiting for one chat; beyond it the least important is given up."""
+
+BURST = 3
+PRIVATE_EVERY_S = 1.0
+GROUP_EVERY_S = 4.0
+GLOBAL_EVERY_S = 0.05
+AFTER_429_S = 0.5
+LONGEST_WAIT_S = 30.0
+UNAUTHORIZED_WAIT_S = 60.0
+TEXT_MAX = 4096
+
+
+class Urgency(IntEnum):
+    """What goes first in a chat."""
+
+    RED = 0
+    REPLY = 1
+    ORANGE = 2
+    YELLOW = 3
+
+
+LIFE_S = {
+    Urgency.RED: 86_400.0,
+    Urgency.REPLY: 30.0,
+    Urgency.ORANGE: 3_600.0,
+    Urgency.YELLOW: 600.0,
+}
+"""For how long a message is worth sending."""
+
+
+class NotSentError(Exception):
+    """A message did not reach its chat.
+
+    Attributes:
+        is_refused: Telegram said no for good; False = it was not sent while it mattered.
+    """
+
+    def __init__(self, message: str, *, is_refused: bool) -> None:
+        super().__init__(message)
+        self.is_refused = is_refused
+
+
+@dataclass(order=True, slots=True)
+class _Job:
+    urgency: Urgency
+    number: int
+    method: SendMessage | EditMessageText = field(compare=False)
+    deadline: float = field(compare=False)
+    result: asyncio.Future[int] = field(compare=False)
+    tries: int = field(default=0, compare=False)
+
+
+class Bucket:
+    """Tokens that come back one by one: bursts are allowed, more is not."""
+
+    def __init__(self, every_s: float, burst: int) -> None:
+        self._every_s = every_s
+        self._burst = burst
+        self._full_at = 0.0
+
+    async def take(self) -> None:
+        """Return when one more may go."""
+        now = asyncio.get_running_loop().time()
+        self._full_at = max(self._full_at, now) + self._every_s
+        wait = self._full_at - now - self._burst * self._every_s
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+
+class Sender:
+    """Sends and edits messages.
+
+    Args:
+        bot: speaks to Telegram.
+        memory: knows where chats have moved.
+        rng: for jitter.
+        unauthorized: told when Telegram refuses the token.
+    """
+
+    def __init__(
+        self, bot: Bot, memory: Memory, rng: random.Random, unauthorized: Callable[[], None]
+    ) -> None:
+        self._bot = bot
+        self._memory = memory
+        self._rng = rng
+        self._unauthorized = unauthorized
+        self._numbers = itertools.count()
+        self._queues: dict[int, list[_Job]] = {}
+        self._workers: dict[int, asyncio.Task[None]] = {}
+        self._buckets: dict[int, Bucket] = {}
+        self._all = Bucket(GLOBAL_EVERY_S, 20)
+
+    async def send(
+        self,
+        chat: int,
+        text: str,
+        *,
+        urgency: Urgency = Urgency.REPLY,
+        keyboard: InlineKeyboardMarkup | None = None,
+        is_silent: bool = False,
+        reply_to: int | None = None,
+    ) -> int:
+        """Send a message and return its id.
+
+        Raises:
+            NotSentError: see there.
+        """
+        reply = None
+        if reply_to is not None:
+            reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
+        method = SendMessage(
+            chat_id=self._memory.chat(chat),
+            text=_fitting(text),
+            parse_mode="HTML",
+            reply_markup=keyboard,
+            disable_notification=is_silent or None,
+            reply_parameters=reply,
+            link_preview_options=LinkPreviewOptions(is_disabled=True),
+        )
+        return await self._queue(chat, method, urgency)
+
+    async def edit(
+        self,
+        chat: int,
+        message: int,
+        text: str,
+        *,
+        urgency: Urgency = Urgency.REPLY,
+        keyboard: InlineKeyboardMarkup | None = None,
+    ) -> None:
+        """Change a message; without a keyboard it loses the one it has.
+
+        Raises:
+            NotSentError: see there; refused also when the message is gone.
+        """
+        method = EditMessageText(
+            chat_id=self._memory.chat(chat),
+            message_id=message,
+            text=_fitting(text),
+            parse_mode="HTML",
+            reply_markup=keyboard,
+            link_preview_options=LinkPreviewOptions(is_disabled=True),
+        )
+        await self._queue(chat, method, urgency)
+
+    async def close(self) -> None:
+        """Stop; what waits is not sent."""
+        for worker in self._workers.values():
+            worker.cancel()
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+
+    # ------------------------------------------------------------ the queues
+
+    async def _queue(
+        self, chat: int, method: SendMessage | EditMessageText, urgency: Urgency
+    ) -> int:
+        loop = asyncio.get_running_loop()
+        job = _Job(
+            urgency,
+            next(self._numbers),
+            method,
+            loop.time() + LIFE_S[urgency],
+            loop.create_future(),
+        )
+        queue = self._queues.setdefault(chat, [])
+        heapq.heappush(queue, job)
+        if len(queue) > QUEUE_MAX:
+            least = max(queue)
+            queue.remove(least)
+            heapq.heapify(queue)
+            _fail(least, "too many messages wait", is_refused=False)
+        if chat not in self._workers:
+            self._workers[chat] = loop.create_task(self._work(chat, queue))
+        return await job.result
+
+    async def _work(self, chat: int, queue: list[_Job]) -> None:
+        """Send what waits for one chat; end when nothing does."""
+        loop = asyncio.get_running_loop()
+        try:
+            while queue:
+                await self._buckets.setdefault(chat, _bucket(chat)).take()
+                await self._all.take()
+                job = heapq.heappop(queue)
+                if job.result.done():
+                    continue
+                if loop.time() >= job.deadline:
+                    _fail(job, "not sent while it mattered", is_refused=False)
+                    continue
+                wait_s = await self._attempt(chat, job)
+                if wait_s is not None:
+                    heapq.heappush(queue, job)
+                    await asyncio.sleep(wait_s)
+        finally:
+            del self._workers[chat]
+            for job in queue:
+                _fail(job, "the process stops", is_refused=False)
+
+    async def _attempt(self, chat: int, job: _Job) -> float | None:
+        """Try once; return how long to wait before the next try, None = settled."""
+        job.tries += 1
+        try:
+            method: TelegramMethod[Any] = job.method
+            sent = await self._bot(method)
+        except TelegramRetryAfter as error:
+            return error.retry_after + AFTER_429_S
+        except TelegramMigrateToChat as error:
+            self._memory.note_moved(chat, error.migrate_to_chat_id)
+            job.method.chat_id = error.migrate_to_chat_id
+            return 0.0
+        except (TelegramUnauthorizedError, TelegramNotFound) as error:
+            self._unauthorized()
+            LOGGER.warning("Telegram refuses the token: %s", error.message)
+            return UNAUTHORIZED_WAIT_S
+        except TelegramForbiddenError as error:
+            _fail(job, error.message, is_refused=True)
+        except TelegramBadRequest as error:
+            return _bad_request(job, error)
+        except ClientDecodeError:
+            # The answer makes no sense, yet the message may be there: not sent again.
+            _settle(job, 0)
+        except (AiogramError, OSError, TimeoutError) as error:
+            LOGGER.info("cannot send: %s", type(error).__name__)
+            wait_s = min(2.0 ** min(job.tries - 1, 10), LONGEST_WAIT_S)
+            return wait_s * self._rng.uniform(0.75, 1.25)
+        else:
+            _settle(job, sent.message_id if isinstance(sent, Message) else 0)
+        return None
+
+
+def _bad_request(job: _Job, error: TelegramBadRequest) -> float | None:
+    words = error.message.lower()
+    if "not modified" in words:
+        _settle(job, 0)
+    elif "can't parse entities" in words and job.method.parse_mode is not None:
+        # Better plain than not at all.
+        LOGGER.warning("a text was not taken as HTML, sent plain: %s", error.message)
+        job.method.parse_mode = None
+        job.method.text = _plain(job.method.text)
+        return 0.0
+    else:
+        _fail(job, error.message, is_refused=True)
+    return None
+
+
+def _settle(job: _Job, message: int) -> None:
+    if not job.result.done():
+        job.result.set_result(message)
+
+
+def _fail(job: _Job, words: str, *, is_refused: bool) -> None:
+    if not job.result.done():
+        job.result.set_exception(NotSentError(words, is_refused=is_refused))
+
+
+def _bucket(chat: int) -> Bucket:
+    return Bucket(PRIVATE_EVERY_S if chat > 0 else GROUP_EVERY_S, BURST)
+
+
+def _plain(text: Any) -> str:
+    bare = re.sub(r"</?[a-z][^<>]*>", "", str(text))
+    return bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _fitting(text: str) -> str:
+    """Return a text within Telegram's limit; cut at a line, with its tags closed."""
+    if len(text) <= TEXT_MAX:
+        return text
+    kept = text[: TEXT_MAX - 100]
+    kept = kept[: kept.rfind("\n")] if "\n" in kept else _plain(kept)
+    for tag in ("b", "code", "pre"):
+        if kept.count(f"<{tag}>") > kept.count(f"</{tag}>"):
+            kept += f"</{tag}>"
+    return kept + "\n…"
