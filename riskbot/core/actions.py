@@ -260,7 +260,8 @@ class BookFlow:
 
     Attributes:
         flow_id: `F12`, for `reclassify`.
-        source: `ledger`, `timeout`, `account_added`, `account_removed`, `operator`.
+        source: `ledger`, `settled` (of the ledger too, taken as PnL before), `timeout`,
+            `account_added`, `account_removed`.
         navs: NAV per unit of each scope it moves units of, at that moment.
     """
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
 from riskbot.core.book import Book
-from riskbot.core.cashflows import AccountFlows, Cashflows
+from riskbot.core.cashflows import AccountFlows, Cashflows, covers
 from riskbot.core.exposure import Losses
 from riskbot.core.model import PORTFOLIO, account_scope, scope_account
 from riskbot.core.periods import Periods
@@ -141,9 +141,13 @@ class Booking:
             price = self.book.price_of(account, row.asset)
             if price is None:
                 return
-            yield self._flow(account, row.amount * price, "ledger")
-        if not flows.rows:
-            yield from self._residual(account, flows, equity, event, now_ms)
+            flow = self._flow(account, row.amount * price, "ledger")
+            if covers(flows.settled_usd, flow.amount_usd):
+                # It was taken as PnL before its row came: only the units are owed.
+                flow = replace(flow, source="settled", navs=flows.settled_navs)
+            yield flow
+            return
+        yield from self._residual(account, flows, equity, event, now_ms)
 
     def _residual(
         self,

@@ -79,7 +79,8 @@ class AccountFlows:
         residual: units that frames moved and nothing explains yet.
         turnover: units that passed through each component (scale of rounding).
         mismatch_ms: since when positions do not match the fills.
-        settled: units taken as PnL lately: a PnL row that comes late explains these first.
+        settled: units taken as PnL last: a PnL row that comes late explains these first;
+            settled_usd: what they were worth, settled_navs: NAV per unit just before.
         timed_out: units booked as a flow for want of a ledger row: a late row is the same flow.
         rows: flows of the ledger, not booked yet.
         seen: ids of ledger rows; trades: of fills.
@@ -91,6 +92,8 @@ class AccountFlows:
     turnover: Components = field(default_factory=dict)
     mismatch_ms: int | None = None
     settled: Components = field(default_factory=dict)
+    settled_usd: float = 0.0
+    settled_navs: dict[str, float] = field(default_factory=dict)
     timed_out: Components = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
@@ -288,6 +291,9 @@ class Cashflows:
         elif booked.source == "timeout":
             _add(flows.timed_out, flows.residual)
             flows.clear()
+        elif booked.source == "settled" and flows.rows:
+            del flows.rows[0]
+            flows.settled_usd -= booked.amount_usd
         elif booked.source == "ledger" and flows.rows:
             row = flows.rows.pop(0)
             flows.move({row.asset: row.amount}, -1.0, now_ms)
@@ -299,6 +305,7 @@ class Cashflows:
         flows = self.get(booked.account)
         self._count(booked.flow_id)
         flows.settled = dict(flows.residual)
+        flows.settled_usd, flows.settled_navs = booked.amount_usd, dict(booked.navs)
         flows.clear()
         if booked.flow_id:
             flow = Flow(booked.account, booked.amount_usd, dict(booked.navs), is_flow=False)
@@ -374,10 +381,14 @@ def _add(total: Components, more: Mapping[str, float]) -> None:
         total[component] = total.get(component, 0.0) + units
 
 
+def covers(booked: float, amount: float) -> bool:
+    """Whether what was booked without its row holds an amount that a row now tells."""
+    return booked * amount > 0 and abs(booked) >= abs(amount) * 0.995
+
+
 def _use_up(known: Components, asset: str, amount: float) -> bool:
     """Use up an amount that was booked without its row; False if it was not."""
-    left = known.get(asset, 0.0)
-    if left * amount <= 0 or abs(left) < abs(amount) * 0.995:
+    if not covers(known.get(asset, 0.0), amount):
         return False
-    known[asset] = left - amount
+    known[asset] -= amount
     return True

@@ -81,6 +81,13 @@ class Meter:
             self._legs = None
             self.cashflows.take(change, now_ms)
         self.cashflows.apply(record, now_ms)
+        if isinstance(record, events.OrderFilled):
+            self._attribute()
+
+    def _attribute(self) -> None:
+        """Tell the Book which part of what position the fills of strategies made."""
+        for key, quantities in self.cashflows.owned().items():
+            self.book.attribute(key, quantities)
 
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew (what became stale), and set the running sums straight."""
@@ -191,6 +198,7 @@ class Meter:
         self.book = Book(self.settings, self.accounts, View(self.marks, 0))
         self.cashflows = Cashflows.load(data["cashflows"])
         self.booking = Booking(self.cashflows, self.book)
+        self._attribute()
         self._legs = None
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from riskbot.core import actions, events
 from riskbot.core.accounts import Accounts
 from riskbot.core.book import Book
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.measures import evaluate
 from riskbot.core.meter import Meter
-from riskbot.core.model import PORTFOLIO
+from riskbot.core.model import PORTFOLIO, LedgerKind
 from riskbot.core.prices import View
 from riskbot.core.settings import AccountSettings, CoreSettings
 from tests import builders
@@ -116,3 +118,43 @@ def spot_settings(spot: str = "trade", **fields: Any) -> CoreSettings:
     """Settings of one spot account."""
     account = AccountSettings(exchange="binance", spot=spot)  # type: ignore[arg-type]
     return builders.settings(**{"accounts": {builders.ACCOUNT: account}, **fields})
+
+
+def wallet(
+    total: float, asset: str = "USDT", account: str = builders.ACCOUNT
+) -> events.BalancesUpdated:
+    return events.BalancesUpdated(account=account, balances=(builders.balance(asset, total),))
+
+
+def positions(*held: Any, account: str = builders.ACCOUNT) -> events.PositionsUpdated:
+    return events.PositionsUpdated(account=account, positions=held)
+
+
+def row(
+    amount: float,
+    kind: LedgerKind = LedgerKind.DEPOSIT,
+    *,
+    asset: str = "USDT",
+    entry_id: str = "r1",
+    account: str = builders.ACCOUNT,
+    venue_ms: int = T0 + 1_000,
+) -> events.LedgerEntryBooked:
+    return events.LedgerEntryBooked(
+        account=account,
+        entry_id=entry_id,
+        entry_kind=kind,
+        asset=asset,
+        amount=builders.dec(amount),
+        venue_ms=venue_ms,
+    )
+
+
+def started(*held: Any, **fields: Any) -> Rig:
+    made = rig(*held, **fields) if held or fields else rig(usdt=100_000)
+    made.booked.clear()
+    return made
+
+
+def sources(made: Rig) -> list[tuple[str, float]]:
+    """Booked flows as (source, USD)."""
+    return [(flow.source, pytest.approx(flow.amount_usd)) for flow in made.flows()]
