@@ -6,11 +6,11 @@ a mistake in enforcement is not repeated here. Sending is the business of `killi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from riskbot.clock import Clock
 from riskbot.core import events, exits
 from riskbot.core.accounts import AccountState
 from riskbot.core.assets import is_cash
@@ -25,6 +25,7 @@ from riskbot.core.model import (
 Kept = dict[PositionKey, tuple[Decimal, str]]
 """What stays of a thing: signed quantity and why."""
 
+_GLANCE_S = 0.1
 _SPOT_QUOTES = ("USDT", "USDC", "FDUSD", "USD", "EUR")
 
 
@@ -164,9 +165,8 @@ def targets(reads: Iterable[Read]) -> Kept:
         if held.is_coin or matched <= 0:
             continue
         unsold[held.underlying] -= matched
-        share = matched / -held.base_quantity
         why = f"hedges {matched.normalize():f} {held.underlying} that is not sold"
-        kept[held.key] = (held.quantity * share, why)
+        kept[held.key] = (held.quantity * matched / -held.base_quantity, why)
     return kept
 
 
@@ -190,21 +190,16 @@ class Meeting:
     def __init__(self, accounts: int) -> None:
         self.reads: dict[str, Read] = {}
         self._missing = accounts
-        self._complete = asyncio.Event()
 
     def bring(self, read: Read) -> None:
         """Add an account's read; the first one counts towards completeness."""
         if read.account not in self.reads:
             self._missing -= 1
         self.reads[read.account] = read
-        if self._missing <= 0:
-            self._complete.set()
 
-    async def wait(self, seconds: float) -> bool:
+    async def wait(self, clock: Clock, seconds: float) -> bool:
         """Return whether every account brought its read in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._complete.wait()
-        except TimeoutError:
-            return False
-        return True
+        deadline_ms = clock.now_ms() + round(seconds * 1000)
+        while self._missing > 0 and clock.now_ms() < deadline_ms:
+            await clock.sleep(_GLANCE_S)
+        return self._missing <= 0

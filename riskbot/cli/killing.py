@@ -115,11 +115,13 @@ class AccountKill:
         self._dust: dict[PositionKey, str] = {}
         self._refused: dict[PositionKey, str] = {}
         self._count = 0
+        self._deadline_ms = 0
         self._read: Read | None = None
         self._kept: Kept = {}
 
     async def run(self, deadline_ms: int) -> Result:
         """Do it all, or as much as can be verified until the deadline."""
+        self._deadline_ms = deadline_ms
         try:
             left_s = (deadline_ms - self._clock.now_ms()) / 1000
             async with asyncio.timeout(max(left_s, 0.001)):
@@ -145,7 +147,7 @@ class AccountKill:
 
     async def _look(self) -> Read:
         """Return a complete read; a venue that fails is asked again until the deadline."""
-        while True:
+        while self._clock.now_ms() < self._deadline_ms:
             try:
                 if not self._is_open:
                     loaded = await self._exchange.open(())
@@ -164,6 +166,7 @@ class AccountKill:
             )
             self._meeting.bring(self._read)
             return self._read
+        raise TimeoutError
 
     def _trouble(self, error: VenueError) -> None:
         text = str(error)
@@ -219,7 +222,7 @@ class AccountKill:
 
     async def _flatten(self) -> None:
         """Close until two reads in a row show nothing left to close."""
-        if not await self._meeting.wait(MEET_S):
+        if not await self._meeting.wait(self._clock, MEET_S):
             self._say(f"{self._exchange.account}: not all accounts answer, closing without them")
         # Once: while positions shrink, what hedges what must not be judged anew.
         self._kept = targets(self._meeting.reads.values())
@@ -238,7 +241,9 @@ class AccountKill:
 
     def _kept_lines(self) -> list[str]:
         mine = {k: v for k, v in self._kept.items() if k.account == self._exchange.account}
-        lines = [f"{k.symbol} {quantity:f}: {why}" for k, (quantity, why) in mine.items()]
+        lines = [
+            f"{k.symbol} {quantity.normalize():f}: {why}" for k, (quantity, why) in mine.items()
+        ]
         return lines + [f"{k.symbol}: dust, {why}" for k, why in self._dust.items()]
 
     async def _settle(self, read: Read) -> None:
@@ -281,7 +286,7 @@ class AccountKill:
                 sent.order_id = outcome.order_id
                 self.result.closed += 1
                 self._say(
-                    f"{order.account}: closing {order.side} {order.quantity:f} {order.symbol}"
+                    f"{order.account}: closing {order.side} {_plain(order.quantity)} {order.symbol}"
                 )
                 if outcome.status.is_final:
                     self._sent.pop(held.key, None)
@@ -363,13 +368,17 @@ class AccountKill:
             for held, amount in left_to_close(self._read, self._kept):
                 if held.key not in self._dust:
                     why = self._refused.get(held.key, "")
-                    line = f"position {held.key.symbol} {amount:f}"
+                    line = f"position {held.key.symbol} {_plain(amount)}"
                     self.result.left.append(f"{line}: {why}" if why else line)
+
+
+def _plain(quantity: Decimal) -> str:
+    return f"{quantity.normalize():f}"
 
 
 def _named(order: WorkingOrder) -> str:
     what = "conditional " if order.is_conditional else ""
-    return f"{what}{order.side} {order.remaining:f} {order.symbol} ({order.order_id})"
+    return f"{what}{order.side} {_plain(order.remaining)} {order.symbol} ({order.order_id})"
 
 
 def _base36(number: int) -> str:
