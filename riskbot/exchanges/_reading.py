@@ -28,6 +28,7 @@ from riskbot.exchanges._client import VenueClient, is_absent, together
 from riskbot.exchanges._wallet import Wallet
 
 RELOAD_MARKETS_MS = 60_000
+FRESH_LIST_MS = 3_600_000
 _CASH_QUOTES = ("USDT", "USDC", "USD", "EUR")
 
 
@@ -92,14 +93,15 @@ class Reading:
 
     async def open(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
         """Load markets and clock offset, and name what is held, ordered or asked for."""
-        await self._load_markets(reload=False)
+        age_ms = self._time.now_ms() - self._reloaded_ms
+        await self._load_markets(reload=bool(self.client.api.markets) and age_ms > FRESH_LIST_MS)
         await self.clock()
         snapshot = await self.snapshot(is_urgent=True)
         return self.instruments((*symbols, *self.symbols_of(snapshot)))
 
     async def _load_markets(self, *, reload: bool) -> None:
-        self._reloaded_ms = self._time.now_ms()
         await self.client.call("load_markets", reload, cost=5, is_urgent=True)
+        self._reloaded_ms = self._time.now_ms()
         if not self.client.api.markets:
             raise normal.unusable(self.account, "the venue lists no instruments")
         self._instruments.clear()

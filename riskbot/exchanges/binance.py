@@ -28,12 +28,19 @@ from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
 from riskbot.exchanges.binance_reads import CONTRACTS, BinanceReads
 
 LEDGER_PAGE, LEDGER_PAGES = 1000, 10
+KEY_EVERY_S = 60.0
+KEY_GONE = "-1125"
 
 
 class Binance(BinanceReads):
     """One Binance account: futures of either margin, spot, or several of them."""
 
     is_ready_on_connect = True
+
+    @property
+    def has_steady_prices(self) -> bool:  # type: ignore[override]
+        """Marks come each second; spot has none."""
+        return any(market in CONTRACTS for market in self.markets)
 
     # ------------------------------------------------------------ orders
 
@@ -132,12 +139,29 @@ class Binance(BinanceReads):
 
     def account_watches(self) -> Sequence[Watch]:
         """Return one call per kind of account: its socket carries every event of it."""
-        return [
+        found = [
             Watch(ACCOUNT, "watch_orders", params={"type": "spot"})
             if market == "spot"
             else Watch(ACCOUNT, "watch_orders", params={"type": "swap", "subType": market})
             for market in self.markets
         ]
+        if any(market in CONTRACTS for market in self.markets):
+            found.append(Watch(ACCOUNT, "listen_key", call=self._keep_key, is_optional=True))
+        return found
+
+    async def _keep_key(self, api: Any) -> None:
+        # A key that is gone (ended elsewhere, or expired unannounced) leaves the socket open and
+        # silent; prolonging it is the only question that finds out.
+        await self._time.sleep(KEY_EVERY_S)
+        for market in self.markets:
+            if market not in CONTRACTS or not (api.options.get(market) or {}).get("listenKey"):
+                continue
+            try:
+                method = self._api_of(market, "PrivatePutListenKey")
+                await self.client.call(method, is_urgent=True)
+            except VenueError as error:
+                if KEY_GONE in str(error):
+                    self._streams.reconnect_account()
 
     def price_watches(self, symbols: Sequence[str]) -> Sequence[Watch]:
         """Return mark and book for contracts, book and last for spot."""
@@ -157,6 +181,9 @@ class Binance(BinanceReads):
         if found is binance_frames.EXPIRED:
             self._streams.reconnect_account()
             return []
+        for event in found or ():
+            if isinstance(event, events.OrderUpdated):
+                self.note_in_play([event.order.symbol])
         return found
 
     def renew(self, api: Any, feed: str) -> None:

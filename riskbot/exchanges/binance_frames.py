@@ -42,6 +42,10 @@ class Names(Protocol):
         """Return the instrument; raises VenueError when not listed."""
         ...
 
+    def asset_price(self, asset: str) -> float | None:
+        """Return the last known price of an asset in USD."""
+        ...
+
 
 def decode(names: Names, message: Any) -> list[events.Event] | None:
     """Turn a frame into events; None for a frame that is ccxt's own business.
@@ -138,7 +142,11 @@ def _account_update(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
             events.PositionsUpdated(account=names.account, positions=positions, venue_ms=venue_ms)
         )
     balances = tuple(
-        Balance(asset=str(item.get("a")), total=normal.need(item, "balance", "wb"))
+        Balance(
+            asset=str(item.get("a")),
+            total=normal.need(item, "balance", "wb"),
+            price_usd=names.asset_price(str(item.get("a"))),
+        )
         for item in data.get("B") or ()
     )
     if balances:

@@ -6,7 +6,8 @@ Orders and streams are in `binance`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from riskbot.core import events
@@ -28,6 +29,7 @@ from riskbot.exchanges.unified import UnifiedExchange
 MODE_EVERY_MS = 60_000
 INDEX_EVERY_MS = 30_000
 FEW_SYMBOLS = 8
+LIST_EVERY_MS = 10_000
 CONTRACTS = {"linear": "fapi", "inverse": "dapi"}
 _KINDS = {
     "linear": InstrumentKind.LINEAR,
@@ -35,6 +37,9 @@ _KINDS = {
     "spot": InstrumentKind.SPOT,
 }
 _MARKETS_BY_ID = {"binanceusdm": ("linear",), "binancecoinm": ("inverse",)}
+
+_asked: ContextVar[frozenset[str] | None] = ContextVar("riskbot_asked", default=None)
+ParseOrder = Callable[[str, Instrument, Mapping[str, Any]], WorkingOrder]
 
 
 class BinanceReads(UnifiedExchange):
@@ -53,6 +58,8 @@ class BinanceReads(UnifiedExchange):
         self._modes: dict[str, bool] = {}
         self._index_ms = 0
         self._index: dict[str, float] = {}
+        self._listed_ms = -LIST_EVERY_MS
+        self._in_play: set[str] = set()
         return {"options": {"fetchMarkets": {"types": list(self.markets)}}}
 
     @property
@@ -169,41 +176,65 @@ class BinanceReads(UnifiedExchange):
 
     # ------------------------------------------------------------ orders
 
-    async def _read_orders(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
-        found = await together(
-            *(
-                self._orders_of(
-                    market, "PrivateGetOpenOrders", binance_rows.order, is_urgent=is_urgent
-                )
-                for market in self.markets
-            )
+    async def snapshot(
+        self, request_id: int | None = None, *, is_urgent: bool = False
+    ) -> events.AccountSnapshotReceived:
+        """Read everything; urgent reads ask for orders of the instruments in play alone.
+
+        The list of all orders costs 80 times as much and is read by every routine snapshot, and
+        by an urgent one when the last is too old.
+        """
+        now_ms = self._time.now_ms()
+        is_whole = (
+            not is_urgent
+            or now_ms - self._listed_ms >= LIST_EVERY_MS
+            or len(self._in_play) > FEW_SYMBOLS
         )
-        return [order for part in found for order in part]
+        known = frozenset(self._in_play)
+        token = _asked.set(None if is_whole else known)
+        try:
+            found = await super().snapshot(request_id, is_urgent=is_urgent)
+        finally:
+            _asked.reset(token)
+        if is_whole and found.orders is not None:
+            self._listed_ms = now_ms
+        self._in_play = {p.symbol for p in found.positions} | {o.symbol for o in found.orders or ()}
+        return found
+
+    async def _read_orders(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        name, parse = "PrivateGetOpenOrders", binance_rows.order
+        return await self._listed(self.markets, name, parse, is_urgent=is_urgent)
 
     async def _read_conditional(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
+        markets = [market for market in self.markets if market in CONTRACTS]
+        name, parse = "PrivateGetOpenAlgoOrders", binance_rows.algo_order
+        return await self._listed(markets, name, parse, is_urgent=is_urgent)
+
+    async def _listed(
+        self, markets: Sequence[str], name: str, parse: ParseOrder, *, is_urgent: bool
+    ) -> list[WorkingOrder]:
+        asked = _asked.get()
+        queries = [
+            (market, symbol)
+            for market in markets
+            for symbol in ([None] if asked is None else sorted(asked))
+            if symbol is None or self._market_of(symbol) == market
+        ]
         found = await together(
             *(
-                self._orders_of(
-                    market,
-                    "PrivateGetOpenAlgoOrders",
-                    binance_rows.algo_order,
-                    is_urgent=is_urgent,
-                )
-                for market in self.markets
-                if market in CONTRACTS
+                self._orders_of(market, name, parse, symbol, is_urgent=is_urgent)
+                for market, symbol in queries
             )
         )
         return [order for part in found for order in part]
 
     async def _orders_of(
-        self,
-        market: str,
-        name: str,
-        parse: Callable[[str, Instrument, Mapping[str, Any]], WorkingOrder],
-        *,
-        is_urgent: bool,
+        self, market: str, name: str, parse: ParseOrder, symbol: str | None, *, is_urgent: bool
     ) -> list[WorkingOrder]:
-        reply = await self.client.call(self._api_of(market, name), cost=40, is_urgent=is_urgent)
+        params = {} if symbol is None else {"symbol": self.market_id(symbol)}
+        cost = 40 if symbol is None else 1
+        method = self._api_of(market, name)
+        reply = await self.client.call(method, params, cost=cost, is_urgent=is_urgent)
         if isinstance(reply, dict) and isinstance(reply.get("orders"), list):
             reply = reply["orders"]
         kind = _KINDS[market]
@@ -211,6 +242,14 @@ class BinanceReads(UnifiedExchange):
             parse(self.account, self.instrument(self.symbol_of(row.get("symbol"), kind)), row)
             for row in normal.rows(reply, f"{self.account} {name}")
         ]
+
+    def note_in_play(self, symbols: Iterable[str]) -> None:
+        """Remember instruments the stream spoke of: urgent reads ask for their orders too."""
+        self._in_play.update(symbols)
+
+    def asset_price(self, asset: str) -> float | None:
+        """Return the venue's last known index price of an asset in USD."""
+        return self._index.get(asset)
 
     # ------------------------------------------------------------ prices
 

@@ -63,9 +63,6 @@ def flag(value: Any) -> bool:
     return str(value).lower() == "true"
 
 
-# ---------------------------------------------------------------- wallets
-
-
 def futures_wallet(
     reply: Mapping[str, Any], what: str, prices: Mapping[str, float], symbol_of: Symbols
 ) -> Wallet:
@@ -302,9 +299,6 @@ def fill(account: str, instrument: Instrument, row: Mapping[str, Any]) -> events
         fee_asset=row.get("commissionAsset"),
         venue_ms=normal.stamp(row.get("time")),
     )
-
-
-# ---------------------------------------------------------------- prices, income, rights
 
 
 def price_reads(market: str) -> Sequence[tuple[str, Parse]]:

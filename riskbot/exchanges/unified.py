@@ -45,6 +45,8 @@ class UnifiedExchange(Reading):
     """One account at one venue; fulfills `_base.Exchange`, `_streams.Dialect`."""
 
     is_ready_on_connect = False
+    has_steady_prices = False
+    """Whether prices come about every second also while they stand still."""
 
     def __init__(
         self,
@@ -65,7 +67,6 @@ class UnifiedExchange(Reading):
         )
         self._stream_client: Any = None
         self._announced: set[str] = set()
-        self._caches: dict[int, Any] = {}
 
     # ------------------------------------------------------------ streams
 
@@ -73,7 +74,7 @@ class UnifiedExchange(Reading):
         """Run the websockets until cancelled; a symbol's instrument is told before its first event.
 
         Raises:
-            VenueError: markets were never loaded and cannot be.
+            VenueError: markets were never loaded and cannot be now.
         """
         if not self.client.api.markets:
             await self._load_markets(reload=False)
@@ -98,7 +99,6 @@ class UnifiedExchange(Reading):
 
     def _stream_api(self, tap: Any) -> Any:
         self._stream_client = self.client.new_api(tap)
-        self._caches.clear()
         return self._stream_client
 
     def _apply_offset(self, offset_ms: int) -> None:
