@@ -34,7 +34,7 @@ _NAMES = (
 )
 _PATTERNS = (
     # Telegram bot tokens; they stand in the path of every request.
-    (re.compile(r"\b\d{6,12}:[A-Za-z0-9_-]{30,}"), REDACTED),
+    (re.compile(r"(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}"), REDACTED),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {REDACTED}"),
     # name=value of queries and forms, name: value and "name": "value" of headers and JSON.
     (re.compile(rf"(?i)(\b{_NAMES}=)[^\s&\"',;)]+"), rf"\1{REDACTED}"),
