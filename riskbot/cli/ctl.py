@@ -133,6 +133,8 @@ def _converse(
             return {**reply, "ok": False, "message": f"{told}\nnot done: confirm with --yes"}
         confirmed = {**args, "plan_id": reply["plan_id"]}
         reply = _last(path, options, confirmed, wait_s)
+    if reply["ok"] and reply.get("plan_id"):
+        return {**reply, "ok": False, "message": "not done: the plan changes each time, look first"}
     return reply
 
 

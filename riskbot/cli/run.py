@@ -1,10 +1,19 @@
-"""`riskbot run`: the daemon."""
+"""`riskbot run`: the daemon as a process: logs, locks, journal, signals, exit code."""
 
 from __future__ import annotations
 
-from riskbot.cli import exits
-from riskbot.config import load
+import asyncio
+import logging
+import signal
+from typing import TYPE_CHECKING
 
+from riskbot.cli import exits
+from riskbot.config import Config, load
+
+if TYPE_CHECKING:
+    from riskbot.clock import Clock
+
+_log = logging.getLogger(__name__)
 
 def main(name: str, argv: list[str]) -> int:
     """Load the configuration and run until told to stop."""
@@ -13,6 +22,55 @@ def main(name: str, argv: list[str]) -> int:
     config = load(options.config, for_run=True)
     exits.tell_warnings(config.warnings)
     # Imported late: a configuration with faults is told in a moment.
-    from riskbot import app
+    import uvloop
 
-    return int(app.run(config))
+    from riskbot import log
+    from riskbot.clock import SystemClock
+
+    log.configure(secret.get_secret_value() for secret in config.secrets)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(config, SystemClock()))
+
+
+async def serve(config: Config, clock: Clock) -> int:
+    """Run the daemon until SIGTERM or SIGINT and return the exit code.
+
+    Raises:
+        ConfigError: another riskbot runs on these accounts, or the journal cannot be opened.
+    """
+    from riskbot import log
+    from riskbot.app import App
+    from riskbot.errors import FatalError
+    from riskbot.journal import Journal, Retention
+    from riskbot.lock import hold_locks
+
+    loop = asyncio.get_running_loop()
+    log.watch_loop(loop)
+    config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    days = config.root.retention_days
+    retention = Retention(days.observations, days.decisions)
+    code = 0
+    with hold_locks(config.state_dir, fingerprints(config)):
+        journal = await Journal.open(config.journal_path, clock.now_ms(), retention=retention)
+        try:
+            app = App(config, clock, journal)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, app.stop.set)
+            await app.run()
+        except* FatalError as errors:
+            _log.critical("riskbot cannot go on", exc_info=errors)
+            code = FatalError.exit_code
+        finally:
+            await journal.close()
+    return code
+
+
+def fingerprints(config: Config) -> dict[str, str]:
+    """Return a fingerprint of each account's key, for the locks; accounts without one have none."""
+    from riskbot.lock import fingerprint
+
+    return {
+        name: fingerprint(account.exchange, account.api_key.get_secret_value())
+        for name, account in config.accounts.items()
+        if account.api_key is not None
+    }

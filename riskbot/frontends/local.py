@@ -25,6 +25,7 @@ REQUEST_MAX_BYTES = 65_536
 CONNECTIONS_MAX = 64
 REPLIES_MAX = 256
 PEER_TIMEOUT_S = 10.0
+FAREWELL_S = 0.5
 WAIT_DEFAULT_S = 30.0
 WAIT_MAX_S = 3_600.0
 
@@ -57,7 +58,7 @@ class LocalDoor:
         self._latest_view = latest_view
         self._waiting: dict[str, asyncio.Queue[actions.SendReply]] = {}
         self._ids = itertools.count(1)
-        self._open = 0
+        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.is_listening = asyncio.Event()
 
     async def run(self) -> None:
@@ -72,10 +73,25 @@ class LocalDoor:
             await server.serve_forever()
         finally:
             self.is_listening.clear()
+            server.close()
+            await self._hang_up()
             # Not one that a successor has bound meanwhile.
             with suppress(OSError):
                 if self._path.stat().st_ino == inode:
                     self._path.unlink()
+
+    async def _hang_up(self) -> None:
+        """End every conversation: who waits is told, who has not asked yet is dropped."""
+        for request_id in list(self._waiting):
+            message = "riskbot is stopping"
+            self.deliver(actions.SendReply(request_id=request_id, ok=False, message=message))
+        if not self._writers:
+            return
+        _, silent = await asyncio.wait(self._writers, timeout=FAREWELL_S)
+        for task in silent:
+            self._writers[task].transport.abort()
+        if silent:
+            await asyncio.wait(silent, timeout=FAREWELL_S)
 
     def deliver(self, reply: actions.SendReply) -> bool:
         """Hand over a reply; False when no connection of this door waits for it."""
@@ -90,17 +106,16 @@ class LocalDoor:
         return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the server runs this in one
+        self._writers[task] = writer
         try:
-            if self._open > CONNECTIONS_MAX:
-                await _say(writer, _refusal("too many connections: try again"))
-                return
             await self._converse(reader, writer)
         except (ConnectionError, TimeoutError):
             # The peer went away, or does not read: nobody is left to tell.
             writer.transport.abort()
         finally:
-            self._open -= 1
+            self._writers.pop(task, None)
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
@@ -123,7 +138,9 @@ class LocalDoor:
 
     async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         name, args = request["name"], request["args"]
-        if name == "view":
+        if len(self._writers) > CONNECTIONS_MAX:
+            await _say(writer, _refusal("too many connections: try again"))
+        elif name == "view":
             document = self._latest_view(str(args.get("of")))
             found = document is not None
             message = "" if found else f"no view {args.get('of')!r}"
