@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from riskbot import crashpoint
 from riskbot.clock import Clock
@@ -32,6 +32,8 @@ Work = (
     | actions.SetDeadMan
 )
 """What an executor carries out."""
+
+WORK: tuple[type[Work], ...] = get_args(Work)
 
 
 class Reaction(Protocol):

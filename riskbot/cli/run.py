@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+
 def main(name: str, argv: list[str]) -> int:
     """Load the configuration and run until told to stop."""
     parser = exits.parser(name, "The daemon: watches the accounts, enforces the limits.")
