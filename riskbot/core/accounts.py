@@ -207,10 +207,11 @@ class AccountState:
             asset, old = balance.asset, self.balances.get(balance.asset)
             if not self._admit(self.balance_stamps, asset, Stamp(now_ms, update.venue_ms)):
                 continue
-            if balance.price_usd is None and old is not None:
-                balance = Balance(asset, balance.total, balance.free, old.price_usd)  # noqa: PLW2901
             if balance.total:
-                self.balances[asset] = balance
+                price = balance.price_usd
+                if price is None and old is not None:
+                    price = old.price_usd
+                self.balances[asset] = replace(balance, price_usd=price)
             else:
                 self.balances.pop(asset, None)
             new = self.balances.get(asset)

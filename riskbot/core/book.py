@@ -189,6 +189,9 @@ class Book:
         old = sheet.positions.pop(key, None)
         if old is not None:
             self._take_out(old)
+            if old.coin is not None:
+                # A coin that was only paid into is not held any more.
+                self._set_holding(sheet, old.coin.asset)
         position = self.accounts.get(sheet.name).positions.get(key)
         quantity = self._quantities.get(key)
         if position is None and quantity:

@@ -140,6 +140,29 @@ def test_incremental_book_after_any_history_equals_one_built_from_scratch(
     assert made.meter.book.resync() < DRIFT_ALARM
 
 
+def test_coin_that_an_ended_position_was_paid_in_leaves_nothing_unknown() -> None:
+    made = Rig()
+    made.give(loaded(BTC_INVERSE))
+    made.read(position(BTC_INVERSE, 10_000), usdt=1_000)
+    assert made.portfolio.equity_usd is None
+    made.read(usdt=1_000)
+    assert made.portfolio.equity_usd == 1_000
+
+
+def test_price_moves_every_line_it_belongs_to_until_the_line_is_gone() -> None:
+    made = Rig(builders.settings(sectors={}))
+    made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))
+    made.read(position(), usdt=None, balances=(balance("BTC", 1),))
+    made.mark(BTC=60_000.0)
+    assert made.portfolio.gross_usd == 120_000
+    made.read(usdt=None, balances=(balance("BTC", 1),))
+    made.mark(BTC=70_000.0)
+    assert made.portfolio.gross_usd == 70_000
+    made.read()
+    made.mark(BTC=80_000.0)
+    assert made.portfolio.gross_usd == 0
+
+
 def test_resync_repairs_and_reports_a_drift() -> None:
     made = rig(position())
     made.meter.book.portfolio.total.gross += 5.0
