@@ -163,7 +163,8 @@ async def test_prices_without_actions_are_kept_once_a_minute_and_instrument(
         journal.note(price(mark=second), start + second * 1000)
         journal.note(price("ETH/USDT:USDT", second), start + second * 1000)
     await journal.flush()
-    kept = [(r.record.symbol, r.record.mark) for r in await everything(journal)]  # type: ignore[union-attr]
+    records: list[Any] = [row.record for row in await everything(journal)]
+    kept = [(record.symbol, record.mark) for record in records]
     assert kept == [
         (symbol, mark) for mark in (0, 60, 120) for symbol in ("BTC/USDT:USDT", "ETH/USDT:USDT")
     ]
@@ -321,7 +322,8 @@ async def test_prune_keeps_one_read_of_an_account_per_hour_after_a_day(journal: 
             journal.note(snapshot(account), start + minute * 60_000)
     await journal.save_checkpoint({}, journal.last_seq, start)
     await journal.prune(Retention(), start + 2 * DAY_MS)
-    kept = [(r.record.account, (r.ts_ms - start) // 60_000) for r in await everything(journal)]  # type: ignore[union-attr]
+    found: list[Any] = await everything(journal)
+    kept = [(row.record.account, (row.ts_ms - start) // 60_000) for row in found]
     assert kept == [(a, minute) for minute in (50, 110, 170) for a in ("main", "spare")]
 
 

@@ -209,7 +209,8 @@ async def test_effects_go_in_the_order_they_were_decided(world: World) -> None:
     for n in range(200):
         world.runner.submit(events.FrontendChanged(name=str(n), is_up=True))
     await until(lambda: len(world.effects) == 200)
-    assert [e.client_order_id for e in world.effects] == [str(n) for n in range(200)]  # type: ignore[union-attr]
+    sent: list[Any] = world.effects  # type: ignore[assignment]
+    assert [effect.client_order_id for effect in sent] == [str(n) for n in range(200)]
 
 
 async def test_fact_without_actions_is_kept_but_a_price_only_once(world: World) -> None:
@@ -274,7 +275,12 @@ async def test_timer_fires_although_events_never_cease(world: World) -> None:
     await world.start()
     await settle()
     world.engine.deadline_ms = START_MS + 10
-    world.script[events.PricesUpdated] = lambda e: world.runner.submit(e) or []  # type: ignore[func-returns-value]
+
+    def again(event: events.PricesUpdated) -> list[actions.Action]:
+        world.runner.submit(event)
+        return []
+
+    world.script[events.PricesUpdated] = again
     world.runner.submit(price(mark=1))
     await settle()
     world.clock.jump(20)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,8 +51,8 @@ class Connection(aiosqlite.Connection):
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
         """Run `work(connection, ...)` in the connection's thread."""
-        result: T = await self._execute(work, self._conn, *args, **kw)  # type: ignore[no-untyped-call]
-        return result
+        execute: Callable[..., Awaitable[T]] = self._execute
+        return await execute(work, self._conn, *args, **kw)
 
     def join(self) -> None:
         """Wait for the thread of a connection that could not be opened: it ends at once."""
