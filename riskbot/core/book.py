@@ -330,6 +330,11 @@ class Book:
         """Whether an account's sums by key are kept by tick: one of its limits reads them."""
         return account_scope(account) in self._keyed
 
+    def pricers(self) -> set[tuple[str, str]]:
+        """Return (account, symbol) of every instrument whose price what counts rests on."""
+        lines = self._lines.items()
+        return {key for key, on in lines if {line.account for line in on} - self.without}
+
     def line(self, key: PositionKey) -> Line | None:
         """Return the line of a position or of the coin shown under that key."""
         sheet = self.sheet(key.account)

@@ -1,6 +1,8 @@
-"""The Book: what riskbot holds, measured. Each formula of spec.md section 2 lives here once.
+"""The Book as it is read: what riskbot holds, measured, by scope.
 
-Limits, views and the gateway read a `ScopeBook`; nobody computes a notional elsewhere.
+Limits, views and the gateway read a `ScopeBook`; nobody computes a notional elsewhere. The sums
+are kept by `book`, tick by tick; `measures` fills in the rest, each formula of spec.md section 2
+in one place: `lines`, `margins`, `pairs`, `showing`, and `navs` for the losses.
 """
 
 from __future__ import annotations

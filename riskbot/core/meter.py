@@ -113,8 +113,8 @@ class Meter:
         """Measure every scope under the second source of each price.
 
         Returns:
-            The scopes; the held (account, symbol) with one source only; those whose fresh
-            sources disagree.
+            The scopes; the (account, symbol) that price what is held and have one source only;
+            those whose fresh sources disagree.
         """
         view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
         blind = frozenset(
@@ -127,8 +127,7 @@ class Meter:
         booking = Booking(self.cashflows, book)
         scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
         # Nor does a venue that is out of sight keep the others' breach from being confirmed.
-        sighted = (leg.key for leg in self.legs() if leg.key.account not in blind)
-        held = {(key.account, key.symbol) for key in sighted}
+        held = book.pricers()
         apart = [
             key
             for key in sorted(held)

@@ -149,6 +149,17 @@ def test_coin_that_an_ended_position_was_paid_in_leaves_nothing_unknown() -> Non
     assert made.portfolio.equity_usd == 1_000
 
 
+def test_position_paid_in_an_unpriced_coin_ends_without_a_trace() -> None:
+    made = Rig()
+    symbol = "LTC/USD:LTC-261225"
+    made.give(loaded(symbol), prices(symbol, 100.0))
+    made.read(position(symbol, 1_000, 80), usdt=1_000)
+    made.read(position(symbol, 500, 80), usdt=1_000)
+    assert made.portfolio.gross_usd == 500
+    made.read(usdt=1_000)
+    assert (made.portfolio.gross_usd, made.portfolio.equity_usd) == (0, 1_000)
+
+
 def test_price_moves_every_line_it_belongs_to_until_the_line_is_gone() -> None:
     made = Rig(builders.settings(sectors={}))
     made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))

@@ -29,7 +29,7 @@ from tests.builders import (
     position,
     prices,
 )
-from tests.core.rig import Rig, rig
+from tests.core.rig import Rig, rig, spot_settings
 
 MAIN = account_scope(ACCOUNT)
 
@@ -137,6 +137,19 @@ def test_second_source_measures_another_equity_and_names_what_has_one_source() -
     book = evaluate(Book(made.settings, made.accounts, view), made.now_ms)["portfolio"]
     assert book.equity_usd == 99_000
     assert view.lone == {(ACCOUNT, ETH_PERP)}
+
+
+def test_coin_priced_by_a_perpetual_rests_on_that_one_source() -> None:
+    made = Rig(spot_settings())
+    made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))
+    made.read(balances=(balance("BTC", 1),))
+    scopes, single, apart = made.meter.second(made.now_ms, made.now_ms)
+    assert scopes["portfolio"].gross_usd == 50_000
+    assert (single, apart) == ([(ACCOUNT, BTC_PERP)], [])
+    made.give(prices(BTC_PERP, index=49_000.0))
+    scopes, single, apart = made.meter.second(made.now_ms, made.now_ms)
+    assert scopes["portfolio"].gross_usd == 49_000
+    assert (single, apart) == ([], [(ACCOUNT, BTC_PERP)])
 
 
 def test_blind_account_keeps_its_positions_marked_estimated() -> None:
