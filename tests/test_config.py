@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.config import find_state_dir, load
+from riskbot.config import find_state_dir, load, load_accounts
 from riskbot.core.model import Mode, Response
 from riskbot.core.settings import HedgeSettings, OrderRules, PairLeg, PairSettings
 from riskbot.errors import ConfigError
@@ -349,6 +349,42 @@ def test_run_when_systemd_gives_a_state_directory_wants_it_in_the_file(tmp_path:
     file = write(tmp_path, with_(state_dir="/var/lib/riskbot"))
     assert load(file, env, for_run=True).state_dir == Path("/var/lib/riskbot")
     assert load(write(tmp_path, MINIMAL), {}, for_run=True).state_dir == tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "missing"),
+    [("okx", ["api_password"]), ("hyperliquid", ["wallet_address", "private_key"])],
+)
+def test_run_when_exchange_needs_other_credentials_names_them(
+    tmp_path: Path, exchange: str, missing: list[str]
+) -> None:
+    file = write(tmp_path, account(exchange=exchange, api_key="k", api_secret="s"))
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, for_run=True)
+    keys = [fault.partition(":")[0] for fault in caught.value.faults]
+    assert sorted(keys) == sorted(f"accounts.main.{key}" for key in missing)
+
+
+def test_load_accounts_when_other_keys_are_wrong_still_returns_the_usable(tmp_path: Path) -> None:
+    keys = {"exchange": "bybit", "api_key": "k", "api_secret": "s"}
+    content = {
+        "accounts": {
+            "good": {**keys, "limits": {"nonsense": {}}},
+            "keyless": {"exchange": "bybit", "api_key_file": "none.key", "api_secret": "s"},
+            "typo": {**keys, "exchnge": "x"},
+            "odd": 5,
+        },
+        "portfolio": {"preset": "brave"},
+    }
+    accounts, faults = load_accounts(write(tmp_path, content), {})
+    assert set(accounts) == {"good"}
+    assert {fault.partition(":")[0] for fault in faults} == {
+        "accounts.keyless.api_key_file",
+        "accounts.typo.exchnge",
+        "accounts.odd",
+    }
+    with pytest.raises(ConfigError):
+        load_accounts(write(tmp_path, "[]"), {})
 
 
 def test_find_state_dir_when_file_has_faults_still_finds_it(tmp_path: Path) -> None:

@@ -47,9 +47,7 @@ def test_reference_when_loaded_has_no_fault(tmp_path: Path) -> None:
     assert {w.partition(":")[0] for w in config.warnings} <= {
         "http",
         "gateway",
-        "notify",
         "notify.0.url",
-        "webhooks",
         "strategies",
         "mqtt",
     }

@@ -103,7 +103,6 @@ def test_urls_when_file_is_open_to_others_are_warned_of(tmp_path: Path) -> None:
     assert [w.partition(": ")[0] for w in warnings] == [
         "notify.0.url",
         "heartbeat_url",
-        "notify",
     ]
     assert CANARY not in "".join(warnings)
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from riskbot.config.check import check_limits, check_root
+from riskbot.config.check import check_credentials, check_limits, check_root
 from riskbot.config.document import Document, read_document
 from riskbot.config.faults import sentences, with_lines
 from riskbot.config.models import AccountConfig, Root
@@ -38,7 +38,7 @@ SOCKET_NAME = "riskbot.sock"
 HALT_NAME = "HALT"
 """Files of the state directory."""
 
-NOT_BUILT = ("http", "gateway", "notify", "webhooks", "strategies", "mqtt", "scenarios_dir")
+NOT_BUILT = ("http", "gateway", "strategies", "mqtt", "scenarios_dir")
 """Sections that are accepted and checked, but that nothing reads yet."""
 
 # Credentials that people hand to ccxt directly; they count as inline secrets.
@@ -113,8 +113,8 @@ def load(
     Args:
         path: of the YAML file.
         env: environment, for `*_env`, `$CREDENTIALS_DIRECTORY` and `$STATE_DIRECTORY`.
-        for_run: refuse to guess `state_dir` from `$STATE_DIRECTORY`, since `ctl` and `kill` in a
-            login shell would look elsewhere.
+        for_run: also look at what only `run` needs: each exchange's own set of credentials, and a
+            `state_dir` that `ctl` and `kill` in a login shell find too.
 
     Raises:
         ConfigError: every fault at once, each a sentence that begins with the key.
@@ -136,6 +136,8 @@ def load(
             f"state_dir: is missing: under systemd write `state_dir: {env[STATE_VARIABLE]}`, so "
             "that `riskbot ctl` and `riskbot kill` from a login shell find the same place"
         )
+    if for_run and root is not None and not faults:
+        check_credentials(root, faults)
     if root is None or faults:
         raise ConfigError(with_lines(faults, document))
     return Config(
@@ -181,8 +183,18 @@ def load_accounts(
         if not any(_concerns_venue(key, name) for key in told)
     }
     # Faults elsewhere are the business of `check`.
-    faults = [f for f in faults if f.startswith("accounts") or not usable]
+    lost = [name for name in _names_of(document.data) if name not in usable]
+    faults = [
+        fault
+        for fault, key in zip(faults, told, strict=True)
+        if not usable or any(_concerns_venue(key, name) for name in lost)
+    ]
     return usable, with_lines(faults, document)
+
+
+def _names_of(data: Mapping[Any, Any]) -> list[str]:
+    accounts = data.get("accounts")
+    return [str(name) for name in accounts] if isinstance(accounts, Mapping) else []
 
 
 def _concerns_venue(key: str, name: str) -> bool:

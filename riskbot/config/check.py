@@ -12,6 +12,7 @@ from riskbot.config.faults import nearest
 from riskbot.config.models import Root
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Response
+from riskbot.exchanges._lazy import load_class
 
 CLOSING = frozenset({Response.HEDGE, Response.REDUCE, Response.FLATTEN})
 
@@ -66,6 +67,34 @@ def _check_keys(path: str, root: Root, name: str, faults: list[str]) -> None:
                 f"{path}.{field}: is missing (give {field}, {field}_file or {field}_env; venues of "
                 "the chain take wallet_address and private_key)"
             )
+
+
+def check_credentials(root: Root, faults: list[str]) -> None:
+    """Append the credentials that an exchange needs and an account lacks.
+
+    Apart from `check_root`, since it loads the exchange's class to ask it.
+    """
+    for name, account in root.accounts.items():
+        if account.exchange == "paper":
+            continue
+        given = {**account.credentials().ccxt_config(), **account.ccxt}
+        for field, is_needed in load_class(account.exchange)().requiredCredentials.items():
+            if is_needed and field in _FIELDS and not given.get(field):
+                key = _FIELDS[field]
+                faults.append(
+                    f"accounts.{name}.{key}: is missing, {account.exchange} needs it (give {key}, "
+                    f"{key}_file or {key}_env)"
+                )
+
+
+# Our key by ccxt's name of a credential.
+_FIELDS = {
+    "apiKey": "api_key",
+    "secret": "api_secret",
+    "password": "api_password",
+    "walletAddress": "wallet_address",
+    "privateKey": "private_key",
+}
 
 
 def _check_portfolio(root: Root, faults: list[str]) -> None:
