@@ -217,6 +217,8 @@ class Book:
             return
         total = float(balance.total) if balance is not None else 0.0
         line = holding_line(self.settings, self.view, sheet.name, asset, total)
+        # What a position is paid in is worth something, whoever prices it.
+        line.is_unlisted = line.is_unlisted and not self._is_settle(sheet, asset)
         line.a = self._quantities.get(line.key, line.a)
         for payer in payers:
             payer.coin = line
@@ -237,7 +239,7 @@ class Book:
         line.sheet = sheet.sheet
         if line.pricer is not None:
             self._lines[line.pricer] = (*self._lines.get(line.pricer, ()), line)
-        if line.mark is None or not line.is_valued:
+        if not line.is_known:
             sheet.sheet.unvalued += 1
             self.portfolio.unvalued += 1
         if line.mark is None:
@@ -258,7 +260,7 @@ class Book:
                 self._lines[line.pricer] = left
             else:
                 del self._lines[line.pricer]
-        if line.mark is None or not line.is_valued:
+        if not line.is_known:
             line.sheet.unvalued -= 1
             self.portfolio.unvalued -= 1
         if line.mark is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import actions, outcomes, sizing
 from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target
-from riskbot.core.model import WorkingOrder
+from riskbot.core.model import OrderType, WorkingOrder
 from riskbot.core.turn import Turn
 
 if TYPE_CHECKING:
@@ -71,9 +71,16 @@ def _to_cancel(turn: Turn, intent: Intent) -> list[WorkingOrder]:
         order
         for order in orders
         if order.order_id not in ours
+        and _rests(order)
         and (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
         and (not intent.cancel_keys or turn.state.raises_keys(order, intent.cancel_keys))
     ]
+
+
+def _rests(order: WorkingOrder) -> bool:
+    # A plain market order is told of as new a moment before its fill: there is nothing to cancel,
+    # and waiting for the venue to say so would hold up the close.
+    return order.type is not OrderType.MARKET or order.is_conditional
 
 
 def _send_cancels(turn: Turn, intent: Intent) -> bool:

@@ -33,6 +33,9 @@ from riskbot.core.state import State
 from riskbot.core.turn import Turn
 
 TICK_MS = 1_000
+
+_QUIET = (events.PricesUpdated, events.FeedAlive, events.AlertDelivered)
+"""Decided on when a level may have been crossed, else with the second's timer."""
 BOOKINGS_MAX = 4
 """Rounds of booking in one turn: flows first, what follows from them after."""
 
@@ -63,7 +66,7 @@ class Engine:
             received_ns: monotonic stamp of the frame behind it, 0 = none.
         """
         self.state.apply(event, now_ms)
-        if isinstance(event, events.PricesUpdated) and not self.state.needs_decision(now_ms):
+        if isinstance(event, _QUIET) and not self.state.needs_decision(now_ms):
             return []
         turn = Turn(self.state, self.settings, now_ms)
         turn.received_ns = received_ns

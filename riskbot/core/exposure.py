@@ -55,6 +55,7 @@ class Leg:
     vega: float | None = None
     strategy: str | None = None
     closable_quantity: float = 0.0
+    is_unlisted: bool = False
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class ScopeBook:
         equity_usd: real equity E; None = unknown (an account never synced).
         capital_usd: denominator of exposure ratios (`portfolio.capital`).
         unpriced: instruments held without a usable price: ratios over them are unknown.
+        unlisted: coins that nobody prices: counted as nothing, and named.
         underlyings, sectors, groups, strategies, venues: sums by key.
         maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
         margin_equity: by that subject, the equity its ratio is over, USD.
@@ -134,6 +136,7 @@ class ScopeBook:
     delta_usd: float = 0.0
     legs: list[Leg] = field(default_factory=list)
     unpriced: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
     underlyings: dict[str, Aggregate] = field(default_factory=dict)
     sectors: dict[str, Aggregate] = field(default_factory=dict)
     groups: dict[str, Aggregate] = field(default_factory=dict)
@@ -183,7 +186,7 @@ class ScopeBook:
         """Return the underlyings, sectors or groups that hold something without a price."""
         keys: set[str] = set()
         for leg in self.legs:
-            if leg.notional_usd is None:
+            if leg.notional_usd is None and not leg.is_unlisted:
                 value = getattr(leg, attribute)
                 keys.update(value if attribute == "groups" else (value,))
         return keys

@@ -31,6 +31,7 @@ class Line:
         a, b, c, d: exposure and equity as above.
         x: exposure in USD as summed; value: equity in USD as summed.
         is_valued: its equity is known; without, it still counts in exposure.
+        is_unlisted: a coin that no market and no venue prices: it counts as nothing and is named.
         sheet: the running sums of its account, set by the Book.
         sums: what its exposure is added to; shares: the same for a part (strategies).
         coin: the holding an inverse position's PnL is paid into.
@@ -50,6 +51,7 @@ class Line:
         "face",
         "factor",
         "is_estimated",
+        "is_unlisted",
         "is_valued",
         "key",
         "leg",
@@ -77,6 +79,7 @@ class Line:
         self.x = 0.0
         self.value = 0.0
         self.is_valued = True
+        self.is_unlisted = False
         self.sheet = NO_SHEET
         self.sums: tuple[Sums, ...] = ()
         self.shares: tuple[tuple[Sums, float], ...] = ()
@@ -85,6 +88,11 @@ class Line:
         self.entry = 0.0
         self.pnl_coin = 0.0
         self.is_estimated = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its part of equity is known; nothing, for an unlisted coin."""
+        return self.is_unlisted or (self.mark is not None and self.is_valued)
 
 
 def sector_of(settings: CoreSettings, underlying: str) -> str:
@@ -296,6 +304,8 @@ def _coin_line(settings: CoreSettings, view: View, account: str, asset: str) -> 
     line.asset = asset
     line.pricer = view.market(account, asset)
     line.factor, line.mark, line.is_estimated = present(view, line)
+    # An airdropped coin that nobody prices must not blind every limit: it counts as nothing.
+    line.is_unlisted = line.mark is None and line.pricer is None
     return line
 
 
@@ -310,7 +320,9 @@ def unit_price(view: View, account: str, component: str) -> float | None:
     """
     if "/" not in component:
         found = view.asset(account, component)
-        return found.value if found is not None else None
+        if found is not None:
+            return found.value
+        return None if view.market(account, component) is not None else 0.0
     listed = view.marks.instrument(account, component) or unlisted(account, component)
     price = view.price(account, component)
     is_paid_in_settle = listed.kind in {InstrumentKind.INVERSE, InstrumentKind.OPTION}

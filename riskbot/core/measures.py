@@ -77,9 +77,13 @@ def _fill(
     scope.groups = _aggregates(sheet.groups)
     if same_as is not None:
         scope.unpriced, scope.unprotected = same_as.unpriced, same_as.unprotected
+        scope.unlisted = same_as.unlisted
         scope.stop_risk_usd, scope.pairs = same_as.stop_risk_usd, same_as.pairs
         return
-    scope.unpriced = [leg.key.symbol for leg in legs if leg.notional_usd is None]
+    scope.unlisted = [leg.key.symbol for leg in legs if leg.is_unlisted]
+    scope.unpriced = [
+        leg.key.symbol for leg in legs if leg.notional_usd is None and not leg.is_unlisted
+    ]
     scope.stop_risk_usd = math.fsum(leg.risk_usd or 0.0 for leg in legs)
     scope.unprotected = [leg.key.symbol for leg in legs if leg.stop is None and not leg.is_dust]
     scope.pairs = find_pairs(legs, book.settings.pairs)

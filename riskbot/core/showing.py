@@ -45,6 +45,7 @@ def native_quantity(line: Line, leg: Leg) -> float:
 
 def _show(book: Book, line: Line, leg: Leg) -> None:
     leg.mark_usd = line.mark
+    leg.is_unlisted = line.is_unlisted
     is_known = line.mark is not None
     leg.notional_usd = leg.delta_usd = line.x if is_known else None
     leg.quantity = native_quantity(line, leg)

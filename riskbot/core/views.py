@@ -228,6 +228,7 @@ def exposure(state: State, now_ms: int) -> dict[str, Any]:
             for pair in book.pairs
         ],
         "unpriced": list(book.unpriced),
+        "unlisted": list(book.unlisted),
         "as_of_ms": now_ms,
     }
 

@@ -267,6 +267,7 @@ def test_noise_below_a_cent_is_left_alone() -> None:
 
 def test_residual_without_a_price_waits() -> None:
     made = started(usdt=100_000)
+    made.give(loaded("XYZ/USDT"))
     made.give(wallet(5, "XYZ"))
     made.wait(100)
     assert made.flows() == []
@@ -275,6 +276,7 @@ def test_residual_without_a_price_waits() -> None:
 
 def test_component_that_left_without_a_price_keeps_nav_unknown() -> None:
     made = started(usdt=100_000)
+    made.give(loaded("XYZ/USDT"))
     made.give(fill("XYZ/USDT", "buy", 1, 10))
     made.wait(100)
     assert made.meter.booking.nav("portfolio") is None

@@ -14,6 +14,7 @@ from tests.builders import (
     BTC_SPOT,
     T0,
     fill,
+    loaded,
     position,
     prices,
 )
@@ -83,6 +84,7 @@ def test_coin_that_came_without_a_fill_is_a_pending_flow_at_its_mark() -> None:
 
 def test_row_of_an_asset_without_a_price_waits_for_one() -> None:
     made = started(usdt=100_000)
+    made.give(loaded("XYZ/USDT"))
     made.give(row(5, asset="XYZ"))
     assert made.flows() == []
     made.give(events.AssetPriced(account=ACCOUNT, asset="XYZ", price_usd=2.0, source="venue"))

@@ -44,6 +44,7 @@ class World:
         lose: how many of the next replies are lost after the order was carried out.
         fill_share: part of an order that fills before it is cancelled.
         deaf: accounts that answer no read.
+        airdrops: coins of every account that nobody lists.
         die_after: so many effects more are carried out, then the process is gone; -1 = never.
     """
 
@@ -61,6 +62,7 @@ class World:
     fill_share: Decimal = Decimal(1)
     deaf: set[str] = field(default_factory=set)
     die_after: int = -1
+    airdrops: tuple[builders.Balance, ...] = ()
     journal: list[tuple[int, Any]] = field(default_factory=list)
     _trade: int = 0
 
@@ -205,6 +207,7 @@ class World:
             *rows,
             account=account,
             usdt=self.wallet.get(account, Decimal(0)),
+            balances=self.airdrops,
             orders=tuple(self.orders.get(account, {}).values()),
             as_of_ms=self.now_ms,
             request_id=request_id,
