@@ -7,8 +7,10 @@ venue; orders to different instruments go out together.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, get_args
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, get_args
 
 from riskbot import crashpoint
 from riskbot.clock import Clock
@@ -17,12 +19,30 @@ from riskbot.core.model import RejectReason
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
 
-ORDER_TIMEOUT_S = 10.0
-CANCEL_TIMEOUT_S = 10.0
-QUERY_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 10.0
-LEDGER_BACK_MS = 3_600_000
-"""How far back a ledger read reaches: entries are idempotent."""
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LEDGER_FIRST_MS = 3 * 86_400_000
+LEDGER_OVERLAP_MS = 3_600_000
+"""How far the first ledger read reaches back (riskbot may have been away), and how much later ones
+overlap: entries are idempotent, and venues book some of them late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """After so many seconds a request counts as unanswered; for reads, as failed.
+
+    Attributes:
+        aside_s: what a read of prices or of the ledger may take longer than the snapshot.
+    """
+
+    order_s: float = 10.0
+    cancel_s: float = 10.0
+    query_s: float = 10.0
+    read_s: float = 10.0
+    aside_s: float = 1.0
+
 
 Work = (
     actions.PlaceOrder
@@ -52,6 +72,7 @@ class Executor:
         clock: time.
         is_halted: whether the HALT file exists, looked at before each send of new risk.
         reacted: told of reaction times.
+        deadlines: of the requests.
     """
 
     def __init__(
@@ -61,6 +82,7 @@ class Executor:
         clock: Clock,
         is_halted: Callable[[], bool] = lambda: False,
         reacted: Reaction | None = None,
+        deadlines: Deadlines = Deadlines(),
     ) -> None:
         self.account = exchange.account
         self._exchange = exchange
@@ -69,8 +91,11 @@ class Executor:
         self._is_halted = is_halted
         self._reacted = reacted
         self._tasks: set[asyncio.Task[None]] = set()
-        self._read: asyncio.Task[None] | None = None
-        self._wanted: actions.RefreshAccount | None = None
+        self._deadlines = deadlines
+        # Urgent reads do not wait behind a routine one that hangs.
+        self._reading: dict[bool, asyncio.Task[None]] = {}
+        self._wanted: dict[bool, actions.RefreshAccount] = {}
+        self._ledger_ms: int | None = None
 
     @property
     def in_flight(self) -> int:
@@ -102,6 +127,21 @@ class Executor:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=seconds)
 
+    async def _answer(
+        self, asking: Coroutine[Any, Any, T], seconds: float, unknown: Callable[[str], T]
+    ) -> T:
+        """Return the venue's answer, or `unknown(why)` when there is none that can be read."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await asking
+        except TimeoutError:
+            return unknown(f"no answer within {seconds:g} s")
+        except VenueError as error:
+            return unknown(str(error)[:500])
+        except Exception as error:  # noqa: BLE001 - a bug behind this line loses no outcome
+            _log.critical("a request to %s broke", self.account, exc_info=error)
+            return unknown(f"{type(error).__name__}: {error}"[:500])
+
     # ------------------------------------------------------------ orders
 
     async def _place(self, order: actions.PlaceOrder) -> None:
@@ -116,19 +156,19 @@ class Executor:
                 )
             )
             return
-        crashpoint.reach("order.before_send")
-        self._observe(order)
-        outcome: events.Event
-        try:
-            async with asyncio.timeout(ORDER_TIMEOUT_S):
-                outcome = await self._exchange.place(order)
-        except TimeoutError:
-            outcome = events.OrderOutcomeUnknown(
+
+        def unknown(why: str) -> events.Event:
+            return events.OrderOutcomeUnknown(
                 account=order.account,
                 symbol=order.symbol,
                 client_order_id=order.client_order_id,
-                message=f"no answer within {ORDER_TIMEOUT_S:g} s",
+                message=why,
             )
+
+        crashpoint.reach("order.before_send")
+        self._observe(order)
+        sending: Coroutine[Any, Any, events.Event] = self._exchange.place(order)
+        outcome = await self._answer(sending, self._deadlines.order_s, unknown)
         crashpoint.reach("order.after_send")
         self._submit(outcome)
         if isinstance(outcome, events.OrderAccepted):
@@ -139,36 +179,45 @@ class Executor:
             self._reacted((self._clock.monotonic_ns() - order.received_ns) / 1e9)
 
     async def _cancel(self, order: actions.CancelOrder) -> None:
-        crashpoint.reach("cancel.before_send")
-        try:
-            async with asyncio.timeout(CANCEL_TIMEOUT_S):
-                outcome = await self._exchange.cancel(order)
-        except TimeoutError:
-            outcome = events.CancelFinished(
+        def unknown(why: str) -> events.CancelFinished:
+            return events.CancelFinished(
                 account=order.account,
                 symbol=order.symbol,
                 order_id=order.order_id,
                 done=None,
-                message=f"no answer within {CANCEL_TIMEOUT_S:g} s",
+                message=why,
             )
+
+        crashpoint.reach("cancel.before_send")
+        canceling = self._exchange.cancel(order)
+        outcome = await self._answer(canceling, self._deadlines.cancel_s, unknown)
         crashpoint.reach("cancel.after_send")
         self._submit(outcome)
 
     async def _query(self, query: actions.QueryOrder) -> None:
-        crashpoint.reach("query.before_send")
-        try:
-            async with asyncio.timeout(QUERY_TIMEOUT_S):
-                outcome = await self._exchange.find(query)
-        except TimeoutError:
-            outcome = events.OrderQueried(
+        def unknown(why: str) -> events.OrderQueried:
+            return events.OrderQueried(
                 account=query.account,
                 symbol=query.symbol,
                 client_order_id=query.client_order_id,
                 found=None,
-                message=f"no answer within {QUERY_TIMEOUT_S:g} s",
+                message=why,
             )
+
+        crashpoint.reach("query.before_send")
+        finding = self._exchange.find(query)
+        outcome = await self._answer(finding, self._deadlines.query_s, unknown)
         crashpoint.reach("query.after_send")
         self._submit(outcome)
+
+    async def _set_dead_man(self, action: actions.SetDeadMan) -> None:
+        def unknown(why: str) -> events.DeadManChanged:
+            return events.DeadManChanged(
+                account=action.account, is_armed=False, detail=f"not confirmed: {why}"[:200]
+            )
+
+        setting = self._exchange.set_dead_man(action)
+        self._submit(await self._answer(setting, self._deadlines.order_s, unknown))
 
     # ------------------------------------------------------------ reads
 
@@ -177,83 +226,77 @@ class Executor:
 
         A read that began before the question may not show what the question is about.
         """
-        if self._read is not None and not self._read.done():
-            self._wanted = _merged(self._wanted, action)
+        lane = action.is_urgent
+        reading = self._reading.get(lane)
+        if reading is not None and not reading.done():
+            self._wanted[lane] = _merged(self._wanted.get(lane), action)
             return
-        self._read = self._start(self._read_on(action))
+        self._reading[lane] = self._start(self._read_on(action))
 
     async def _read_on(self, action: actions.RefreshAccount) -> None:
         wanted: actions.RefreshAccount | None = action
         while wanted is not None:
-            self._wanted = None
             await self._read_once(wanted)
-            wanted = self._wanted
+            wanted = self._wanted.pop(action.is_urgent, None)
 
     async def _read_once(self, action: actions.RefreshAccount) -> None:
         crashpoint.reach("verify.before_read")
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                found = await self._collect(action)
-            crashpoint.reach("verify.after_read")
-            for event in found:
-                self._submit(event)
-        except VenueError as error:
-            self._failed(action, error.reason, str(error), error.retry_after_ms)
-        except TimeoutError:
-            self._failed(action, RejectReason.UNREACHABLE, "no answer to a read")
-
-    async def _collect(self, action: actions.RefreshAccount) -> list[events.Event]:
-        snapshot = asyncio.ensure_future(
-            self._exchange.snapshot(action.request_id, is_urgent=action.is_urgent)
+        aside = [asyncio.create_task(reading) for reading in self._aside(action)]
+        reading: Coroutine[Any, Any, events.Event] = self._snapshot(action)
+        snapshot = await self._answer(
+            reading, self._deadlines.read_s, lambda why: _failed(action, why)
         )
-        found: list[events.Event] = []
+        if aside:
+            await asyncio.wait(aside, timeout=self._deadlines.aside_s)
+        crashpoint.reach("verify.after_read")
+        for task in aside:
+            if task.done():
+                for event in task.result():
+                    self._submit(event)
+            else:
+                task.cancel()
+        self._submit(snapshot)
+
+    async def _snapshot(self, action: actions.RefreshAccount) -> events.Event:
         try:
-            if action.symbols:
-                found.extend(await self._optional(self._exchange.prices(action.symbols)))
-            if action.with_ledger:
-                since = self._clock.now_ms() - LEDGER_BACK_MS
-                found.extend(await self._optional(self._exchange.ledger(since)))
-            found.append(await snapshot)
-        finally:
-            if not snapshot.done():
-                snapshot.cancel()
+            return await self._exchange.snapshot(action.request_id, is_urgent=action.is_urgent)
+        except VenueError as error:
+            return _failed(action, str(error), error.reason, error.retry_after_ms)
+
+    def _aside(self, action: actions.RefreshAccount) -> list[Coroutine[Any, Any, list[Any]]]:
+        """Return the readings beside the snapshot: theirs come before it, or not at all."""
+        found: list[Coroutine[Any, Any, list[Any]]] = []
+        if action.symbols:
+            prices = self._exchange.prices(action.symbols)
+            found.append(self._answer(prices, self._deadlines.read_s, lambda _: []))
+        if action.with_ledger:
+            found.append(self._answer(self._ledger(), self._deadlines.read_s, lambda _: []))
         return found
 
-    @staticmethod
-    async def _optional(reading: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-        """Return what a side reading found, nothing when it failed: the snapshot decides."""
-        try:
-            return await reading
-        except VenueError:
-            return []
+    async def _ledger(self) -> list[events.LedgerEntryBooked]:
+        now_ms = self._clock.now_ms()
+        if self._ledger_ms is None:
+            since_ms = now_ms - LEDGER_FIRST_MS
+        else:
+            since_ms = self._ledger_ms - LEDGER_OVERLAP_MS
+        rows = await self._exchange.ledger(since_ms)
+        self._ledger_ms = now_ms
+        return rows
 
-    def _failed(
-        self,
-        action: actions.RefreshAccount,
-        reason: RejectReason,
-        message: str,
-        retry_after_ms: int | None = None,
-    ) -> None:
-        self._submit(
-            events.RefreshFailed(
-                account=action.account,
-                reason=reason,
-                message=message[:500],
-                request_id=action.request_id,
-                retry_after_ms=retry_after_ms,
-            )
-        )
 
-    async def _set_dead_man(self, action: actions.SetDeadMan) -> None:
-        outcome: events.DeadManChanged
-        try:
-            async with asyncio.timeout(ORDER_TIMEOUT_S):
-                outcome = await self._exchange.set_dead_man(action)
-        except (VenueError, TimeoutError) as error:
-            outcome = events.DeadManChanged(
-                account=action.account, is_armed=False, detail=f"not confirmed: {error}"[:200]
-            )
-        self._submit(outcome)
+def _failed(
+    action: actions.RefreshAccount,
+    why: str,
+    reason: RejectReason = RejectReason.UNREACHABLE,
+    retry_after_ms: int | None = None,
+) -> events.RefreshFailed:
+    return events.RefreshFailed(
+        account=action.account,
+        reason=reason,
+        message=why[:500],
+        request_id=action.request_id,
+        retry_after_ms=retry_after_ms,
+    )
 
 
 def _merged(
