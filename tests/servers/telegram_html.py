@@ -1,4 +1,4 @@
-"""The HTML of the Bot API as its document describes it: supported tags, entities, what is refused."""
+"""The HTML of the Bot API as its document describes it: supported tags, and what is refused."""
 
 from __future__ import annotations
 

@@ -150,7 +150,8 @@ class Conversation:
             return True
         if request.user not in self._slowed:
             self._slowed.add(request.user)
-            self._say(request.chat, "Slow down: ten a minute. Danger commands are not limited.")
+            words = "Slow down: ten a minute. Danger commands are not limited."
+            self._spawn(self._dangers.say(request.chat, words))
         return False
 
     async def _hint(self, request: Request, role: Role) -> None:

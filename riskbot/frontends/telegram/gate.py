@@ -110,7 +110,7 @@ def _writer(message: Message) -> int | None:
     is_forward = (
         message.forward_origin
         or message.is_automatic_forward
-        or (message.model_extra or {}).get("forward_date")
+        or message.forward_date
     )
     return None if is_another or is_forward else user.id
 
