@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from riskbot import channels
@@ -24,6 +23,7 @@ from riskbot.frontends.local import LocalDoor
 from riskbot.frontends.telegram_parts import TelegramParts
 from riskbot.haltfile import HaltFile
 from riskbot.journal import Journal
+from riskbot.release import riskbot_version
 from riskbot.runner import Runner
 from riskbot.views import Views
 from riskbot.watchdog import Notifier, Watchdog
@@ -149,11 +149,3 @@ class App:
         while self.runner.engine.state.enforcement.intents and self.clock.now_ms() < deadline:
             await self.clock.sleep(0.1)
         await self.delivery.flush(FLUSH_S)
-
-
-def riskbot_version() -> str:
-    """Return the installed version, `dev` in a bare checkout."""
-    try:
-        return version("riskbot")
-    except PackageNotFoundError:
-        return "dev"

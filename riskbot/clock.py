@@ -50,7 +50,8 @@ class SystemClock:
 
     async def sleep_until(self, deadline_ms: int) -> None:
         """Return once `now_ms()` >= deadline."""
-        while (left := deadline_ms - self.now_ms()) > 0:
+        # Again until it is true: a sleep may end a little early.
+        while (left := deadline_ms - self.now_ms()) > 0:  # noqa: ASYNC110 - time, not a condition
             await asyncio.sleep(left / 1000)
 
     async def sleep(self, seconds: float) -> None:
