@@ -6,71 +6,29 @@ venue's own endpoints. Orders are sent in `unified`.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
-from riskbot.clock import Clock
 from riskbot.core import events
 from riskbot.core.model import (
-    Instrument,
-    InstrumentKind,
     LedgerKind,
     Position,
     RejectReason,
     WorkingOrder,
 )
 from riskbot.errors import VenueError
-from riskbot.exchanges import _errors, _generic
+from riskbot.exchanges import _generic
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges._base import Capabilities, Credentials
-from riskbot.exchanges._client import VenueClient, is_absent, together
+from riskbot.exchanges._base import Capabilities
+from riskbot.exchanges._client import is_absent, together
+from riskbot.exchanges._listing import Listing
 from riskbot.exchanges._wallet import Wallet
 
 RELOAD_MARKETS_MS = 60_000
 FRESH_LIST_MS = 3_600_000
-_CASH_QUOTES = ("USDT", "USDC", "USD", "EUR")
 
 
-class Reading:
+class Reading(Listing):
     """REST reads of one account through ccxt."""
-
-    rules: ClassVar[_errors.ErrorRules] = _errors.ErrorRules()
-    capacity: ClassVar[tuple[float, int]] = (600.0, 60_000)
-    ccxt_defaults: ClassVar[Mapping[str, Any]] = {}
-    default_markets: ClassVar[tuple[str, ...]] = ("spot", "linear", "inverse")
-
-    def __init__(
-        self,
-        account: str,
-        venue_id: str,
-        credentials: Credentials,
-        ccxt_config: Mapping[str, Any],
-        markets: tuple[str, ...],
-        clock: Clock,
-        rng: random.Random,
-        halt_check: Callable[[], bool],
-    ) -> None:
-        self.account = account
-        self.venue_id = venue_id
-        self.markets = markets or self.default_markets
-        self._time = clock
-        self._rng = rng
-        self._halt_check = halt_check
-        self._instruments: dict[str, Instrument] = {}
-        self._reloaded_ms = 0
-        self._notes: list[str] = []
-        self.is_hedge_mode: bool | None = None
-        self.client = VenueClient(
-            account,
-            venue_id,
-            credentials,
-            ccxt_config,
-            self._defaults(),
-            self.rules,
-            clock,
-            self.capacity,
-        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -86,92 +44,18 @@ class Reading:
             notes=("unverified venue: generic ccxt.pro adapter", *self._notes),
         )
 
-    def _defaults(self) -> Mapping[str, Any]:
-        return self.ccxt_defaults
-
-    # ------------------------------------------------------------ markets
-
     async def open(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
         """Load markets and clock offset, and name what is held, ordered or asked for."""
         age_ms = self._time.now_ms() - self._reloaded_ms
         await self._load_markets(reload=bool(self.client.api.markets) and age_ms > FRESH_LIST_MS)
-        await self.clock()
+        try:
+            await self.clock()
+        except VenueError as error:
+            # Without a clock to ask, requests are signed with our own time.
+            if not is_absent(error):
+                raise
         snapshot = await self.snapshot(is_urgent=True)
         return self.instruments((*symbols, *self.symbols_of(snapshot)))
-
-    async def _load_markets(self, *, reload: bool) -> None:
-        await self.client.call("load_markets", reload, cost=5, is_urgent=True)
-        self._reloaded_ms = self._time.now_ms()
-        if not self.client.api.markets:
-            raise normal.unusable(self.account, "the venue lists no instruments")
-        self._instruments.clear()
-
-    def symbols_of(self, snapshot: events.AccountSnapshotReceived) -> tuple[str, ...]:
-        """Return the instruments a snapshot names, and those that price its coins."""
-        named = {position.symbol for position in snapshot.positions}
-        named.update(order.symbol for order in snapshot.orders or ())
-        for balance in snapshot.balances:
-            named.update(self._symbols_of_asset(balance.asset))
-        return tuple(sorted(named))
-
-    def _symbols_of_asset(self, asset: str) -> tuple[str, ...]:
-        markets = self.client.api.markets or {}
-        for quote in _CASH_QUOTES:
-            for symbol in (f"{asset}/{quote}", f"{asset}/{quote}:{quote}"):
-                if symbol in markets:
-                    return (symbol,)
-        return ()
-
-    def instruments(self, symbols: Iterable[str]) -> events.InstrumentsLoaded:
-        """Describe those of these symbols that the venue lists; markets must be loaded."""
-        found = []
-        for symbol in dict.fromkeys(symbols):
-            try:
-                found.append(self.instrument(symbol))
-            except VenueError:
-                continue
-        return events.InstrumentsLoaded(account=self.account, instruments=tuple(found))
-
-    def instrument(self, symbol: str) -> Instrument:
-        """Return one instrument.
-
-        Raises:
-            VenueError: the venue does not list it, or says nothing usable of it.
-        """
-        known = self._instruments.get(symbol)
-        if known is None:
-            api = self.client.api
-            market = (api.markets or {}).get(symbol)
-            if market is None:
-                raise VenueError(
-                    RejectReason.UNKNOWN_INSTRUMENT,
-                    f"{self.account}: the venue lists no instrument {symbol}",
-                )
-            known = normal.instrument_of(self.account, market, api.precisionMode)
-            self._instruments[symbol] = known
-        return known
-
-    def symbol_of(self, market_id: Any, *kinds: InstrumentKind) -> str:
-        """Return the symbol of a venue's own name, among instruments of these kinds.
-
-        Raises:
-            VenueError: the venue's list has no such name.
-        """
-        for market in (self.client.api.markets_by_id or {}).get(str(market_id), ()):
-            if not kinds or normal.kind_of(market) in kinds:
-                return str(market["symbol"])
-        raise VenueError(
-            RejectReason.UNKNOWN_INSTRUMENT, f"{self.account}: unknown instrument {market_id}"
-        )
-
-    def market_id(self, symbol: str) -> str:
-        """Return the venue's own name of a symbol.
-
-        Raises:
-            VenueError: the venue does not list it.
-        """
-        self.instrument(symbol)
-        return str(self.client.api.markets[symbol]["id"])
 
     # ------------------------------------------------------------ snapshot
 

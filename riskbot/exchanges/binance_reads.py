@@ -271,8 +271,25 @@ class BinanceReads(UnifiedExchange):
             else:
                 found.extend(result)
         if not found and failure is not None:
-            raise failure
+            if not is_absent(failure):
+                raise failure
+            return await self._held_prices(symbols)
         return found
+
+    async def _held_prices(self, symbols: tuple[str, ...]) -> list[events.PricesUpdated]:
+        # A server without public prices still states the mark of what is held.
+        now_ms = self._time.now_ms()
+        return [
+            events.PricesUpdated(
+                account=self.account,
+                symbol=position.symbol,
+                mark=float(position.venue_mark),
+                venue_ms=now_ms,
+                is_rest=True,
+            )
+            for position in await self._read_positions(is_urgent=True)
+            if position.symbol in symbols and position.venue_mark is not None
+        ]
 
     async def _price_read(
         self,

@@ -53,6 +53,8 @@ class Bybit(UnifiedExchange):
         self.markets = tuple(name for name in self.markets if name in KINDS)
         self._tickers: dict[str, dict[str, Any]] = {}
         self._is_dead_man_wanted = False
+        self._scope_list: list[dict[str, str]] = []
+        self._scoped_ms = -1
         # Asking whether the account is unified needs rights a key may lack; all accounts are.
         return {
             "options": {
@@ -101,17 +103,23 @@ class Bybit(UnifiedExchange):
         raise normal.unusable(self.account, f"{method}: more than {PAGES} pages")
 
     def _scopes(self) -> list[dict[str, str]]:
-        # What each list of positions and orders must be asked for.
-        markets = (self.client.api.markets or {}).values()
+        # What each list of positions and orders must be asked for; where nothing is listed,
+        # nothing can be held.
+        if self._scoped_ms == self._reloaded_ms:
+            return self._scope_list
+        settled: dict[str, set[str]] = {}
+        for market in (self.client.api.markets or {}).values():
+            kind = normal.kind_of(market)
+            category = next(name for name, value in KINDS.items() if value is kind)
+            settled.setdefault(category, set()).add(str(market.get("settle") or ""))
         found: list[dict[str, str]] = []
         for category in self.markets:
+            coins = sorted(settled.get(category, ()))
             if category == "linear":
-                coins = {str(m["settle"]) for m in markets if m.get("linear") and m.get("contract")}
-                found.extend(
-                    {"category": category, "settleCoin": coin} for coin in sorted(coins or {"USDT"})
-                )
-            else:
+                found.extend({"category": category, "settleCoin": coin} for coin in coins)
+            elif coins:
                 found.append({"category": category})
+        self._scope_list, self._scoped_ms = found, self._reloaded_ms
         return found
 
     def _instrument_of(self, row: Mapping[str, Any], category: str) -> Instrument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -12,6 +13,8 @@ from riskbot.core import actions, events
 from riskbot.core.model import LedgerKind, RejectReason
 from riskbot.errors import ConfigError, VenueError
 from tests.exchanges.venues import BTC, ETH, VENUES, Desk, Venue, make_exchange, open_desk, order
+from tests.servers.base import Reply, Request
+from tests.servers.bybit import BybitServer
 
 D = Decimal
 BY_ID = {venue.exchange_id: venue for venue in VENUES}
@@ -139,7 +142,8 @@ BARE = {
         "/fapi/v3/account", "/fapi/v3/positionRisk", "/fapi/v1/openAlgoOrders",
         "/fapi/v1/positionSide/dual", "/fapi/v1/assetIndex", "/fapi/v1/income",
         "/fapi/v1/allOrders", "/fapi/v1/userTrades", "/fapi/v1/leverageBracket", "/sapi/",
-        "/fapi/v1/countdownCancelAll",
+        "/fapi/v1/countdownCancelAll", "/fapi/v1/time", "/fapi/v1/premiumIndex",
+        "/fapi/v1/ticker/bookTicker",
     ),
     "bybit": (
         "/v5/user/query-api", "/v5/account/info", "/v5/account/transaction-log",
@@ -163,6 +167,9 @@ async def test_server_with_the_core_endpoints_alone_is_enough(venue: Venue) -> N
         snapshot = await fresh.snapshot()
         assert snapshot.positions[0].quantity == D("0.5")
         assert snapshot.orders == ()
+        if venue.exchange_id == "binanceusdm":
+            (price,) = await fresh.prices((BTC,))
+            assert price.mark == 40000
         placed = order()
         assert isinstance(await fresh.place(placed), events.OrderAccepted)
         query = actions.QueryOrder(
@@ -177,6 +184,29 @@ async def test_server_with_the_core_endpoints_alone_is_enough(venue: Venue) -> N
         arm = actions.SetDeadMan(account="main", timeout_ms=60_000, symbols=(BTC,))
         assert (await fresh.set_dead_man(arm)).is_armed is False
         await fresh.close()
+
+
+class LinearOnly(BybitServer):
+    """Knows one category and refuses the others, also where it should list nothing."""
+
+    async def handle(self, request: Request) -> Reply:
+        if request.params.get("category") in {"spot", "inverse", "option"}:
+            return Reply({"retCode": 10001, "retMsg": "category invalid", "result": {}})
+        return await super().handle(request)
+
+
+async def test_category_the_server_lacks_is_left_out_unless_asked_for() -> None:
+    lacking = dataclasses.replace(BY_ID["bybit"], server=LinearOnly)
+    async with open_desk(lacking) as desk:
+        desk.hold(BTC, "0.5")
+        snapshot = await desk.exchange.snapshot()
+        assert snapshot.positions[0].quantity == D("0.5")
+        assert snapshot.orders == ()
+        assert any("linear" in note for note in desk.exchange.capabilities.notes)
+        strict = make_exchange(lacking, desk.server, markets=("linear", "inverse"))
+        with pytest.raises(VenueError):
+            await strict.open(())
+        await strict.close()
 
 
 async def test_absent_endpoint_is_not_asked_again(venue: Venue) -> None:
