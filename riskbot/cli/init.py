@@ -59,7 +59,7 @@ def main(name: str, argv: list[str]) -> int:
     answers = _ask(options, path)
     _write(path, answers)
     if answers.exchange != venues.PAPER and not options.offline:
-        proposed, is_good = asyncio.run(_look(path, answers))
+        proposed, is_good = asyncio.run(look_at(path, answers))
         if not is_good:
             return exits.NOT_DONE
         answers.preset = options.preset or _choose_preset(proposed)
@@ -207,7 +207,7 @@ def _choose_preset(proposed: str) -> str:
 # ---------------------------------------------------------------- looking
 
 
-async def _look(path: Path, answers: Answers) -> tuple[str, bool]:
+async def look_at(path: Path, answers: Answers) -> tuple[str, bool]:
     """Return the preset that fits what is held, and whether the key will do."""
     config = load(path)
     clock = SystemClock()

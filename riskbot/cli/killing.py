@@ -29,7 +29,8 @@ from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
 
 CLEAN_READS = 2
-PAUSE_S = 0.4
+# Between reads; some venues allow few reads of conditional orders.
+PAUSE_S = 0.8
 RETRY_S = 1.0
 AT_ONCE = 8
 # How long accounts wait for each other's first read before pairs are judged without them.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from riskbot.cli import init
 from riskbot.config import load
 from tests.cli.processes import KEY, SECRET, configuration, riskbot, venue
 from tests.fakes import until
@@ -178,6 +179,24 @@ async def test_init_when_an_answer_is_missing_says_which(
     config = tmp_path / "riskbot.yaml"
     code, _, told = await riskbot("init", "--config", config, *words, stdin=stdin)
     assert (code, part in told, config.exists()) == (2, True, False), told
+
+
+async def test_init_when_venue_answers_proposes_what_the_book_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with venue("bybit") as one:
+        config = configuration(tmp_path, one)
+        answers = init.Answers("main", "bybit", "cautious", tmp_path / "state", {})
+        # 20,000 of 100,000 less the fee of opening it: a hair above 20 % in one coin.
+        assert await init.look_at(config, answers) == ("directional", True)
+        (tmp_path / "bybit.secret").write_text("another")
+        assert await init.look_at(config, answers) == ("cautious", False)
+        await one.server.stop()
+        assert await init.look_at(config, answers) == ("cautious", True)
+    captured = capsys.readouterr()
+    assert "the present book fits preset directional" in captured.out
+    assert "refuses the key" in captured.err
+    assert "does not answer; the preset is a guess" in captured.err
 
 
 async def test_init_when_paper_proposes_without_asking_anyone(tmp_path: Path) -> None:
