@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import traceback
 from collections import deque
@@ -21,9 +22,13 @@ from riskbot.runner.recovery import recover
 
 _log = logging.getLogger(__name__)
 
+_SOCKET_TURNS = 4
+"""Passes of the event loop from handing an order over to its bytes being written."""
+
 E = TypeVar("E", bound=Engine)
 V = TypeVar("V")
 
+_ORDERS = (actions.PlaceOrder, actions.CancelOrder)
 _STATE_CHANGES = (actions.PlaceHold, actions.DropHold, actions.SetIntent)
 
 
@@ -39,6 +44,7 @@ class RunnerSettings:
         upkeep_ms: how often retention and the backup run.
         outbox: commits that may wait for the disk before events wait too.
         batch: events handled before the sockets get their turn.
+        head_start_ms: how long the next event waits for orders that were just decided.
     """
 
     view_ms: int = 250
@@ -49,6 +55,7 @@ class RunnerSettings:
     upkeep_ms: int = 86_400_000
     outbox: int = 1_000
     batch: int = 64
+    head_start_ms: int = 20
 
 
 @dataclass(slots=True)
@@ -231,6 +238,8 @@ class Runner(Generic[E, V]):
             self._handled += 1
             if decided:
                 self._commit(event, decided, now_ms)
+                if any(isinstance(action, _ORDERS) for action in decided):
+                    await self._let_go()
             else:
                 self._journal.note(event, now_ms)
         except Exception as error:  # noqa: BLE001 - a bug in the core: quarantine, rebuild, go on
@@ -244,6 +253,17 @@ class Runner(Generic[E, V]):
         done = self._journal.enqueue(event, decided, now_ms)
         self._outbox.append(_Commit(done, event, decided, now_ms))
         self._committed.set()
+
+    async def _let_go(self) -> None:
+        """Hold the next event until orders are on their way, but not for long for a slow disk."""
+        deadline = asyncio.get_running_loop().time() + self._settings.head_start_ms / 1000
+        while self._outbox and asyncio.get_running_loop().time() < deadline:
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._room.wait()
+        for _ in range(_SOCKET_TURNS):
+            await asyncio.sleep(0)
 
     async def _end(self) -> None:
         while self._outbox:
