@@ -26,8 +26,8 @@ from tests.bench.venue import CASH, KEY, PRICE, SECRET, Load, Venue, venue
 D = Decimal
 INSTRUMENTS = 20
 LOAD_PER_S = 1_000
-CALM = D("1.80") * CASH / PRICE
-"""Where a reduce ends: 0.9 of a gross exposure of 2."""
+CALM = D("1.80")
+"""Times equity: where a reduce ends, 0.9 of a gross exposure of 2."""
 
 STEP = D("0.25") * CASH / PRICE
 PAUSE_S = (1.5, 2.0)
@@ -75,7 +75,8 @@ async def _case(case: Case, rounds: int) -> list[Row]:
             default = await _bare(case, at, min(rounds, 8), is_throttled=True)
         plain = [1e3 * seconds for seconds in bare]
         name = "bare script, throttle off"
-        at.hold(at.names[0], CALM if case.on == "fill" else -CALM)
+        at.ledger.balances["USDT"] = CASH
+        at.hold(at.names[0], _calm(case, at))
         try:
             async with _loaded(case, at):
                 ours = await _riskbot(case, at, rounds)
@@ -178,7 +179,7 @@ async def _riskbot(case: Case, at: Venue, rounds: int) -> list[float]:
             if taken is None:
                 status = await running.status()
                 if os.environ.get("BENCH_DEBUG"):
-                    print(running.say(), json.dumps(status, indent=1), file=sys.stderr)
+                    print(running.say(), file=sys.stderr)
                 raise NotYetError(f"no order in round {number}: {_why(status)}")
             found.append(taken)
         return found[2:]
@@ -189,13 +190,19 @@ def _why(status: dict[str, Any]) -> str:
     return f"state {status.get('trading_state')}, holds {holds}, blind {status.get('blind')}"
 
 
+def _calm(case: Case, at: Venue) -> Decimal:
+    """Return the quantity to start a round with: long for fills, short where the price rises."""
+    sign = 1 if case.on == "fill" else -1
+    quantity = CALM * at.ledger.equity("USDT") / at.server.market.marks[at.names[0]]
+    return sign * quantity.quantize(D(1))
+
+
 async def _our_round(case: Case, at: Venue) -> float | None:
     """Break the limit once; None = no order came."""
     name = at.names[0]
-    held = at.ledger.positions[name, "both"].quantity
-    calm = CALM if case.on == "fill" else -CALM
-    if abs(held) < abs(calm):
-        at.trade(name, calm - held)
+    missing = _calm(case, at) - at.ledger.positions[name, "both"].quantity
+    if missing:
+        at.trade(name, missing)
     await asyncio.sleep(random.uniform(*PAUSE_S))
     seen = len(at.orders())
     started = time.monotonic()
