@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 from riskbot.clock import Clock
 from riskbot.core import actions, events
@@ -13,10 +15,50 @@ from riskbot.frontends.supervisor import Supervisor
 from riskbot.frontends.telegram.settings import Settings
 from riskbot.frontends.telegram_door import TelegramDoor
 
-if TYPE_CHECKING:
-    from riskbot.config import Config
+LOGGER = logging.getLogger(__name__)
 
 MODULE = "riskbot.frontends.telegram"
+NOBODY = "telegram.users is empty: the bot does not start, since nobody could command it"
+
+
+class _Secret(Protocol):
+    def get_secret_value(self) -> str: ...
+
+
+class _Section(Protocol):
+    @property
+    def token(self) -> _Secret | None: ...
+    @property
+    def api_base_url(self) -> str: ...
+    @property
+    def users(self) -> Mapping[int, str]: ...
+    @property
+    def groups(self) -> Sequence[int]: ...
+    @property
+    def quiet_hours(self) -> str | None: ...
+
+
+class _Root(Protocol):
+    @property
+    def instance(self) -> str: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def telegram(self) -> _Section | None: ...
+
+
+class TelegramConfig(Protocol):
+    """What of the configuration concerns Telegram."""
+
+    @property
+    def root(self) -> _Root:
+        """The sections."""
+        ...
+
+    @property
+    def state_dir(self) -> Path:
+        """Where socket and memory live."""
+        ...
 
 
 class TelegramParts:
@@ -29,7 +71,7 @@ class TelegramParts:
 
     def __init__(
         self,
-        config: Config,
+        config: TelegramConfig,
         submit_command: Callable[[events.CommandReceived], None],
         emit: Callable[[events.Event], None],
         clock: Clock,
@@ -41,6 +83,10 @@ class TelegramParts:
         if wanted is None or wanted.token is None:
             return
         users = {user: Role(role) for user, role in wanted.users.items()}
+        if not users:
+            LOGGER.error(NOBODY)
+            self.parts = (("telegram", _Refused(emit)),)
+            return
         path = config.state_dir / "telegram.sock"
         door = TelegramDoor(path, users, tuple(wanted.groups), submit_command, emit, clock)
         settings = Settings(
@@ -49,7 +95,7 @@ class TelegramParts:
             users=users,
             groups=tuple(wanted.groups),
             socket=str(path),
-            memory=str(config.state_dir / "telegram.db"),
+            memory=str(config.state_dir / "telegram.json"),
             instance=config.root.instance,
             timezone=config.root.timezone,
             quiet_hours=wanted.quiet_hours,
@@ -61,3 +107,13 @@ class TelegramParts:
     def deliver(self, reply: actions.SendReply) -> bool:
         """Hand over a reply; False when the door did not ask."""
         return any(door.deliver(reply) for door in self.channels)
+
+
+class _Refused:
+    """A frontend that does not start, and says so; the guard runs."""
+
+    def __init__(self, emit: Callable[[events.Event], None]) -> None:
+        self._emit = emit
+
+    async def run(self) -> None:
+        self._emit(events.FrontendChanged(name="telegram", is_up=False, detail=NOBODY))

@@ -191,8 +191,8 @@ class TelegramServer:
         call = Call(method, await _params(http), time.monotonic(), headers=dict(http.headers))
         self.calls.append(call)
         if token != self.token:
-            known = ":" in token
-            return _refusal(call, Refused(*((401, "Unauthorized") if known else (404, "Not Found"))))
+            words = (401, "Unauthorized") if ":" in token else (404, "Not Found")
+            return _refusal(call, Refused(*words))
         fault = self._fault(method)
         if fault is not None and fault.kind in {"refuse", "body", "hang", "drop"}:
             return await self._misbehave(http, call, fault)

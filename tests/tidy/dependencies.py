@@ -28,7 +28,7 @@ SHARED = {
     "exchanges": frozenset({"unified"}),
     "channels": frozenset({"delivery"}),
     "strategies": frozenset(),
-    "frontends": frozenset(),
+    "frontends": frozenset({"supervisor"}),
 }
 
 # What everybody outside the core may use: it does nothing by itself and knows nobody.
@@ -41,6 +41,7 @@ COMMON = frozenset(
 SHELL_EXTRA: dict[str, tuple[str, ...]] = {
     "riskbot.journal": ("riskbot.codec",),  # record <-> JSON is a vocabulary, not a part
     "riskbot.config": tuple(f"riskbot.{room}" for room in ROOMS),  # assembles the rooms' models
+    "riskbot.demo": ("riskbot.exchanges.paper",),  # plays somebody else's bot on that venue
     "riskbot.app": ("riskbot",),  # the composition root knows everyone
     "riskbot.cli": ("riskbot",),
     "riskbot.__main__": ("riskbot.cli",),
