@@ -32,8 +32,7 @@ DRAIN_S = 35.0
 """How long work under way may go on after SIGTERM (TimeoutStopSec less ten seconds)."""
 
 FLUSH_S = 5.0
-RUNNER_STEP_S = 10.0
-RECONCILE_STEP_S = 120.0
+RUNNER_STEP_S, RECONCILE_STEP_S = 10.0, 120.0
 
 
 class App:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from tests.tidy.source import Source, python
 
 LINE_MAX = 100
 FUNCTION_MAX = 60
 FILE_MAX = 400
+STORY_MAX = 700
+"""A file of tests is a row of stories, read one at a time: splitting it by length helps nobody."""
+
 COMPLEXITY_MAX = 10
 
 # A file with a cap of its own, and why.
@@ -19,6 +23,8 @@ FILE_CAPS: dict[str, int] = {
     "riskbot/app.py": 150,  # it lists the parts; what it would do beyond that belongs in one
 }
 
+_PRAGMA = re.compile(r"\s+# (?:type: ignore|noqa)\b.*$")
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -28,7 +34,8 @@ def lines_are_short(sources: list[Source]) -> list[str]:
         f"{source.path}:{number}: {len(line)} characters, at most {LINE_MAX}"
         for source in python(sources, "riskbot", "tests")
         for number, line in enumerate(source.text.splitlines(), 1)
-        if len(line) > LINE_MAX
+        # A trailing word to the type checker does not count, as in ruff.
+        if len(_PRAGMA.sub("", line)) > LINE_MAX
     ]
 
 
@@ -36,7 +43,8 @@ def files_are_short(sources: list[Source]) -> list[str]:
     """Find files beyond the cap."""
     faults = []
     for source in python(sources, "riskbot", "tests"):
-        cap = FILE_CAPS.get(source.path, FILE_MAX)
+        is_story = source.path.startswith("tests/") and "/test_" in source.path
+        cap = FILE_CAPS.get(source.path, STORY_MAX if is_story else FILE_MAX)
         count = len(source.text.splitlines())
         if count > cap:
             faults.append(f"{source.path}: {count} lines, at most {cap}")
