@@ -94,12 +94,15 @@ def _judge(
     by_code = _by_code(f"{getattr(error, 'http_body', '')} {error}", rules)
     if by_code is not None:
         return by_code
+    by_class = _by_class(error)
     by_status = None if status is None else _by_status(status, rules)
     if by_status is not None:
-        return by_status
+        reason, is_ambiguous = by_status
+        # A status says that it was refused; the class may know why.
+        is_vague = reason is RejectReason.OTHER and by_class is not None
+        return (by_class if is_vague and by_class else reason), is_ambiguous
     if was_never_sent(error):
         return RejectReason.UNREACHABLE, False
-    by_class = _by_class(error)
     if by_class is not None:
         return by_class, False
     return RejectReason.UNREACHABLE, True
