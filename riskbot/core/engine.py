@@ -104,7 +104,8 @@ class Engine:
             for action in due:
                 turn.emit(action)
                 cash.tell(turn, action)
-            if not any(isinstance(action, actions.BookFlow) for action in due):
+            booked = (actions.BookFlow, actions.BookResidual)
+            if not any(isinstance(action, booked) for action in due):
                 break
 
     def _check(self, turn: Turn) -> None:

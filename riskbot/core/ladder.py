@@ -318,9 +318,16 @@ def drop_hold(turn: Turn, hold: Hold, reason: str, actor: str = "riskbot") -> No
 
 
 def drop_calendar_holds(turn: Turn) -> None:
-    """Drop the holds whose day has ended."""
+    """Drop the holds whose day has ended.
+
+    Where the scope has a NAV its next day must have begun, too: measured against the old one, the
+    loss would set the same hold again, for another day.
+    """
     for hold in list(turn.state.enforcement.holds.values()):
-        if hold.until_ms is not None and turn.now_ms >= hold.until_ms and not hold.is_latched:
+        if hold.until_ms is None or turn.now_ms < hold.until_ms or hold.is_latched:
+            continue
+        begun_ms = turn.state.meter.day_begun_ms(hold.scope)
+        if begun_ms is None or begun_ms >= hold.until_ms:
             drop_hold(turn, hold, "a new day started")
 
 

@@ -138,6 +138,11 @@ class Meter:
     def _account_stale_ms(self) -> int:
         return int(self.settings.monitor.account_stale_s * 1000)
 
+    def day_begun_ms(self, scope: str) -> int | None:
+        """Return the start of the day a scope's losses count from, None = it has no NAV."""
+        history = self.cashflows.histories.get(scope)
+        return history.day_ms if history is not None and history.recorded_ms else None
+
     def legs(self) -> list[Leg]:
         """Return what is held, as measured last."""
         if self._legs is None:

@@ -213,7 +213,10 @@ class Daemon:
             await asyncio.sleep(0.02)
 
     async def until_status(
-        self, condition: Callable[[dict[str, Any]], Any], what: str = "", seconds: float = PATIENCE_S
+        self,
+        condition: Callable[[dict[str, Any]], Any],
+        what: str = "",
+        seconds: float = PATIENCE_S,
     ) -> dict[str, Any]:
         """Wait until the status says so; return it.
 
@@ -260,9 +263,7 @@ def alert_of(status: dict[str, Any], name: str) -> dict[str, Any] | None:
     return next((a for a in status["alerts"] if a["limit"] == name), None)
 
 
-def limit_of(
-    status: dict[str, Any], name: str, scope: str = "portfolio"
-) -> dict[str, Any]:
+def limit_of(status: dict[str, Any], name: str, scope: str = "portfolio") -> dict[str, Any]:
     """Return the row of one limit."""
     rows = (r for r in status["limits"] if (r["name"], r["scope"]) == (name, scope))
     return next(rows)

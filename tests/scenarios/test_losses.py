@@ -10,7 +10,7 @@ from riskbot.core.limits.daily_loss import DailyLoss
 from riskbot.core.limits.drawdown import Drawdown
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.model import PORTFOLIO, Level, Mode, Response, TradingState
-from tests.scenarios.stage import Stage, stage
+from tests.scenarios.stage import START_MS, Stage, stage
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 DRAWDOWN = Drawdown(max=0.15, on_breach=Response.FLATTEN, latch=True)
@@ -93,6 +93,41 @@ def test_daily_loss_halts_until_midnight_keeps_positions_and_cancels_entries() -
     made.beat()
     made.read()
     made.wait(300)
+    assert made.state() is TradingState.ACTIVE
+
+
+def halted_by_the_day(before_s: int) -> Stage:
+    """Halted by the loss of the day, seconds before midnight, the loss as large as ever."""
+    made = stage(DAILY, accounts={"main": {"positions": {BTC: 1}}})
+    made.glide(BTC=36_000)
+    made.wait(3)
+    made.clock.ms = START_MS + 9 * 3_600_000 - 60_000
+    made.beat()
+    made.read()
+    made.wait(60 - before_s)
+    assert made.state() is TradingState.HALTED
+    return made
+
+
+def test_daily_loss_when_the_day_begins_with_a_booking_ends_all_the_same() -> None:
+    """A residual is booked by the first event of the day: the loss must not be measured twice."""
+    made = halted_by_the_day(5)
+    made.exchanges["main"].venue.pool.wallets["USDT"] -= 5
+    made.clock.ms += 6_000
+    made.read()
+    made.wait(2)
+    assert made.state() is TradingState.ACTIVE
+
+
+def test_daily_loss_when_no_day_can_begin_unseen_holds_on_until_the_account_is_back() -> None:
+    made = halted_by_the_day(30)
+    made.faults().is_down = True
+    made.faults().silent |= {"account", "prices"}
+    made.wait(60)
+    assert made.state() is TradingState.HALTED
+    made.faults().is_down = False
+    made.faults().silent.clear()
+    made.wait(15)
     assert made.state() is TradingState.ACTIVE
 
 
