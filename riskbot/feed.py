@@ -7,11 +7,12 @@ events; what any of it means is the core's business.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from riskbot.clock import Clock
 from riskbot.core import events
@@ -20,10 +21,16 @@ from riskbot.core.settings import MonitorSettings
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
 
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 OPEN_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 10.0
+PRICES_TIMEOUT_S = 3.0
 CLOCK_EVERY_S = 60.0
 RIGHTS_EVERY_S = 6 * 3600.0
+RIGHTS_RETRY_S = 300.0
 LOOK_EVERY_S = 0.5
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 
@@ -31,6 +38,9 @@ SUSPICION_MS = 3_000
 """A change that a read shows must have been streamed by so long after, or the stream is dead."""
 
 RESTART_EVERY_MS = 10_000
+ASK_EVERY_MS = 1_000
+OUTAGE_READS = 2
+LONGEST_PAUSE_S = 60.0
 AGREEMENT = 0.0005
 """A REST price this near to the streamed one shows that the stream is quiet, not dead."""
 
@@ -56,17 +66,30 @@ class _Seen:
 
     Attributes:
         prices: (when, price) of the last streamed frame by symbol.
+        venue_ms: (venue's time, when it was first seen) of the last streamed frame by symbol.
+        frozen: instrument whose frames keep coming while the venue's time in them stands still.
+        has_read: the account was read since the start.
         positions: quantities as told last, by read or stream.
         frame_ms: last account frame.
         suspect_ms: when a read showed what the stream had not told.
+        opened_ms: when the streams were first begun.
+        asked_ms: when silent prices were last asked for over REST.
+        restart_ms: when the streams were last built anew.
+        lost_ms: when a feed was last told of as lost.
     """
 
     prices: dict[str, tuple[int, float]] = field(default_factory=dict)
+    venue_ms: dict[str, tuple[int, int]] = field(default_factory=dict)
+    frozen: str | None = None
     positions: dict[PositionKey, Decimal] = field(default_factory=dict)
+    has_read: bool = False
     frame_ms: int = 0
     price_ms: int = 0
     suspect_ms: int | None = None
+    opened_ms: int = 0
+    asked_ms: int = 0
     restart_ms: int = 0
+    lost_ms: dict[str, int] = field(default_factory=dict)
 
 
 class Feed:
@@ -154,6 +177,18 @@ class Feed:
         self._seen.price_ms = now_ms
         if price is not None:
             self._seen.prices[frame.symbol] = (now_ms, price)
+        if frame.venue_ms is not None:
+            self._note_venue_time(frame.symbol, frame.venue_ms, now_ms)
+
+    def _note_venue_time(self, symbol: str, venue_ms: int, now_ms: int) -> None:
+        """Keep the second clock: a venue that repeats itself for ever sends frames, not prices."""
+        known = self._seen.venue_ms.get(symbol)
+        if known is None or venue_ms > known[0]:
+            self._seen.venue_ms[symbol] = (venue_ms, now_ms)
+            if self._seen.frozen == symbol:
+                self._seen.frozen = None
+        elif now_ms - known[1] > self._monitor.price_stale_s * 1000:
+            self._seen.frozen = symbol
 
     def _note_positions(self, update: events.PositionsUpdated) -> None:
         self._seen.frame_ms = self._clock.now_ms()
@@ -170,31 +205,43 @@ class Feed:
         told = {key: quantity for key, quantity in self._seen.positions.items() if quantity}
         now_ms = self._clock.now_ms()
         recent = now_ms - self._seen.frame_ms < SUSPICION_MS
-        if self._seen.positions and read != told and not recent:
+        if self._seen.has_read and read != told and not recent:
             self._seen.suspect_ms = self._seen.suspect_ms or now_ms
         self._seen.positions = dict(read)
+        self._seen.has_read = True
 
     # ------------------------------------------------------------ opening and reading
+
+    async def _ask(self, asking: Coroutine[Any, Any, T], seconds: float) -> T | VenueError:
+        """Return the venue's answer, or why there is none; nothing it says ends the feed."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await asking
+        except VenueError as error:
+            return error
+        except TimeoutError:
+            return VenueError(RejectReason.UNREACHABLE, f"no answer within {seconds:g} s")
+        except Exception as error:  # noqa: BLE001 - an answer nobody can read: BLIND, not dead
+            _log.critical("an answer of %s cannot be read", self.account, exc_info=error)
+            return VenueError(
+                RejectReason.OTHER, f"cannot be read: {type(error).__name__}: {error}"
+            )
 
     async def _open(self) -> None:
         """Load markets, retrying while the venue is away: the account is BLIND until then."""
         tries = 0
         while True:
-            try:
-                async with asyncio.timeout(OPEN_TIMEOUT_S):
-                    loaded = await self.exchange.open(self._configured)
-            except VenueError as error:
-                self._failed(error)
-            except TimeoutError:
-                self._failed(VenueError(RejectReason.UNREACHABLE, "no answer while opening"))
-            else:
+            loaded = await self._ask(self.exchange.open(self._configured), OPEN_TIMEOUT_S)
+            if not isinstance(loaded, VenueError):
                 self.pass_on(loaded)
-                if await self.read():
+                self._seen.opened_ms = self._seen.price_ms = self._clock.now_ms()
+                if await self._read_once() is None:
                     # The first price comes over REST: the streams are only being dialed.
                     await self._read_prices(tuple(sorted(self._watched)))
                 return
+            self._failed(loaded)
             self._progress(self._step("reconcile"))
-            await self._pause(tries)
+            await self._pause(tries, loaded)
             tries += 1
 
     def _failed(self, error: VenueError) -> None:
@@ -207,76 +254,87 @@ class Feed:
             )
         )
 
-    async def _pause(self, tries: int) -> None:
-        delay = BACKOFF_S[min(tries, len(BACKOFF_S) - 1)]
-        await self._clock.sleep(delay * (0.8 + 0.4 * self._rng.random()))
+    async def _pause(self, tries: int, error: VenueError | None = None) -> None:
+        """Wait before trying again; never less than the venue asked for."""
+        delay = BACKOFF_S[min(tries, len(BACKOFF_S) - 1)] * (0.8 + 0.4 * self._rng.random())
+        asked_s = (error.retry_after_ms or 0) / 1000 if error else 0.0
+        await self._clock.sleep(min(max(delay, asked_s), LONGEST_PAUSE_S))
 
     async def read(self) -> bool:
         """Read the account once; True when it answered in full."""
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                snapshot = await self.exchange.snapshot()
-        except VenueError as error:
-            self._failed(error)
-            return False
-        except TimeoutError:
-            self._failed(VenueError(RejectReason.UNREACHABLE, "no answer to a read"))
-            return False
+        return await self._read_once() is None
+
+    async def _read_once(self) -> VenueError | None:
+        snapshot = await self._ask(self.exchange.snapshot(), READ_TIMEOUT_S)
+        if isinstance(snapshot, VenueError):
+            self._failed(snapshot)
+            return snapshot
         self.pass_on(snapshot)
-        return True
+        return None
 
     async def _reconcile(self) -> None:
-        tries = 0
+        error: VenueError | None = None
+        tries = 0 if self._seen.has_read else 1
         while True:
             if tries:
-                await self._pause(tries - 1)
+                await self._pause(tries - 1, error)
             else:
                 await self._clock.sleep(self._monitor.reconcile_s)
-            answered = await self.read()
-            tries = 0 if answered else tries + 1
+            error = await self._read_once()
             self._progress(self._step("reconcile"))
+            if error is None and tries >= OUTAGE_READS:
+                # Sockets that outlived the outage may be half open, and say nothing for minutes.
+                await self._restart("account", "the venue was away")
+            tries = tries + 1 if error else 0
 
     async def _measure_clock(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(READ_TIMEOUT_S):
-                    self._submit(await self.exchange.clock())
-            except (VenueError, TimeoutError):
-                pass  # the reads tell of an unreachable venue; a clock is measured next time
+            measured = await self._ask(self.exchange.clock(), READ_TIMEOUT_S)
+            if not isinstance(measured, VenueError):
+                self._submit(measured)
             await self._clock.sleep(CLOCK_EVERY_S)
 
     async def _check_rights(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(READ_TIMEOUT_S):
-                    self._submit(await self.exchange.key_rights())
-            except (VenueError, TimeoutError):
-                pass  # unknown rights stay unknown; asked again with the next round
-            await self._clock.sleep(RIGHTS_EVERY_S)
+            rights = await self._ask(self.exchange.key_rights(), READ_TIMEOUT_S)
+            is_known = not isinstance(rights, VenueError)
+            if not isinstance(rights, VenueError):
+                self._submit(rights)
+            await self._clock.sleep(RIGHTS_EVERY_S if is_known else RIGHTS_RETRY_S)
 
     # ------------------------------------------------------------ streams
 
     async def _stream(self) -> None:
-        """Run the streams; a dialect that gives up is started again."""
+        """Run the streams; a dialect that gives up, or breaks, is started again."""
         tries = 0
         while True:
             begun = self._clock.now_ms()
             try:
                 await self.exchange.stream(self.pass_on)
-            except VenueError as error:
-                self._lost("account", str(error))
-                self._lost("prices", str(error))
+                reason = "the stream ended"
+            except Exception as error:  # noqa: BLE001 - REST still sees what this stream does not
+                reason = f"{type(error).__name__}: {error}"
+                if not isinstance(error, VenueError):
+                    _log.critical("the stream of %s broke", self.account, exc_info=error)
+            self._lost("account", reason)
+            self._lost("prices", reason)
             tries = 0 if self._clock.now_ms() - begun > 60_000 else tries + 1
             await self._pause(tries)
 
-    def _lost(self, feed: str, reason: str) -> None:
-        self._submit(events.FeedLost(account=self.account, feed=feed, reason=reason[:200]))
+    def _lost(self, feed: str, reason: str, symbol: str | None = None) -> None:
+        self._submit(
+            events.FeedLost(account=self.account, feed=feed, reason=reason[:200], symbol=symbol)
+        )
 
     async def _watch_silence(self) -> None:
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
             now_ms = self._clock.now_ms()
             await self._check_prices(now_ms)
+            if frozen := self._seen.frozen:
+                self._seen.frozen = None
+                self._seen.venue_ms.clear()
+                await self._restart("prices", f"the venue's time of {frozen} stands still")
             suspect = self._seen.suspect_ms
             if suspect is not None and now_ms - suspect >= SUSPICION_MS:
                 self._seen.suspect_ms = None
@@ -284,43 +342,43 @@ class Feed:
 
     async def _check_prices(self, now_ms: int) -> None:
         """Ask over REST for prices that fall silent; a stream that missed a move is dead."""
+        seen = self._seen
         stale_ms = int(self._monitor.price_stale_s * 1000)
-        silent = [
-            symbol
-            for symbol in self._watched
-            if now_ms - self._seen.prices.get(symbol, (0, 0.0))[0] > stale_ms // 2
-        ]
-        if not silent or not self._seen.price_ms:
-            return
-        is_mute = now_ms - self._seen.price_ms > stale_ms * 0.8
+        is_mute = bool(self._watched) and now_ms - seen.price_ms > stale_ms * 0.8
         if is_mute and getattr(self.exchange, "has_steady_prices", False):
             await self._restart("prices", "no price frame came; the venue sends them steadily")
-            self._seen.price_ms = now_ms
-        moved = await self._read_prices(tuple(silent))
-        if moved and is_mute:
-            await self._restart("prices", f"{moved} moved and the stream did not tell")
+        ages = {s: now_ms - seen.prices.get(s, (seen.opened_ms, 0.0))[0] for s in self._watched}
+        silent = tuple(sorted(s for s, age in ages.items() if age > stale_ms // 2))
+        if not silent or now_ms - seen.asked_ms < ASK_EVERY_MS:
+            return
+        seen.asked_ms = now_ms
+        for symbol in await self._read_prices(silent):
+            if ages[symbol] > stale_ms * 0.8:
+                reason = f"{symbol} moved and the stream did not tell"
+                await self._restart("prices", reason, None if is_mute else symbol)
 
-    async def _read_prices(self, symbols: tuple[str, ...]) -> str:
-        """Read silent prices; return the first symbol that moved without a frame."""
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                found = await self.exchange.prices(symbols)
-        except (VenueError, TimeoutError):
-            return ""
-        moved = ""
+    async def _read_prices(self, symbols: tuple[str, ...]) -> list[str]:
+        """Read silent prices; return those that moved without a frame."""
+        found = await self._ask(self.exchange.prices(symbols), PRICES_TIMEOUT_S)
+        if isinstance(found, VenueError):
+            return []
+        moved = []
         for frame in found:
             _, streamed = self._seen.prices.get(frame.symbol, (0, 0.0))
             price = frame.mark or frame.last or frame.bid or frame.index
             if price is not None and streamed and abs(price / streamed - 1) > AGREEMENT:
-                moved = moved or frame.symbol
+                moved.append(frame.symbol)
             elif price is not None:
                 self._seen.prices[frame.symbol] = (self._clock.now_ms(), streamed or price)
             self._submit(frame)
         return moved
 
-    async def _restart(self, feed: str, reason: str) -> None:
-        self._lost(feed, reason)
-        now_ms = self._clock.now_ms()
-        if now_ms - self._seen.restart_ms >= RESTART_EVERY_MS:
-            self._seen.restart_ms = now_ms
+    async def _restart(self, feed: str, reason: str, symbol: str | None = None) -> None:
+        """Tell of a dead stream and have it built anew, each at most once in a while."""
+        now_ms, seen = self._clock.now_ms(), self._seen
+        if now_ms - seen.lost_ms.get(feed, 0) >= RESTART_EVERY_MS:
+            seen.lost_ms[feed] = now_ms
+            self._lost(feed, reason, symbol)
+        if now_ms - seen.restart_ms >= RESTART_EVERY_MS:
+            seen.restart_ms = now_ms
             await self.exchange.restart_stream(reason)

@@ -179,6 +179,18 @@ class FakeExchange:
 
         return await self._answer("clock", None, read)
 
+    def symbols_of(self, snapshot: events.AccountSnapshotReceived) -> tuple[str, ...]:
+        """Return the instruments a snapshot names."""
+        named = [
+            *(p.symbol for p in snapshot.positions),
+            *(o.symbol for o in snapshot.orders or ()),
+        ]
+        return tuple(dict.fromkeys(named))
+
+    def instruments(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
+        """Describe those of these symbols that the venue lists."""
+        return self._instruments(symbols)
+
     async def stream(self, emit: Emit) -> None:
         self.streams_begun += 1
         self.emit = emit
@@ -186,6 +198,11 @@ class FakeExchange:
         await self.stream_gate.wait()
         if self.stream_error:
             raise self.stream_error
+
+    def break_stream(self, error: Exception | None = None) -> None:
+        """End the running stream, as a bug in an adapter would."""
+        self.stream_error = error
+        self.stream_gate.set()
 
     def push(self, event: events.Event) -> None:
         """Emit an event as the venue's stream would."""
