@@ -202,7 +202,9 @@ def _wanted_hold(turn: Turn, limit: Limit, episode: Episode) -> Hold | None:
         state, latched = TradingState.REDUCING, False
     until = None
     if limit.is_calendar:
-        until = turn.state.next_day_start_ms(turn.now_ms)
+        # Of the day the measure counts from, which may not have ended although midnight passed.
+        begun_ms = turn.state.meter.day_begun_ms(episode.scope)
+        until = turn.state.next_day_start_ms(turn.now_ms if begun_ms is None else begun_ms)
     return Hold(
         limit=limit.name,
         scope=episode.scope,
