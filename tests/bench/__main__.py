@@ -17,6 +17,7 @@ from tests.bench.table import NotYetError, Row, rendered
 ROWS: dict[str, str] = {
     "engine": "one event through the engine at 10 to 10,000 positions; ticks/s of one core",
     "reaction": "websocket frame to first order at the server: riskbot, a bare ccxt.pro script",
+    "burst": "20 closing orders at once against one",
     "journal": "a durable decision against fdatasync, alone and 50 at once",
 }
 CHILD = "--child"

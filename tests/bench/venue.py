@@ -102,11 +102,14 @@ class Venue:
                 await asyncio.sleep(0.002)
         return self.orders()[seen : seen + count]
 
+    def hears_account(self) -> bool:
+        """Whether a private socket stands."""
+        return any(connection.kind == "user" for connection in self.server.connections)
+
     def is_streaming(self) -> bool:
         """Whether a private socket and price subscriptions stand."""
-        kinds = {connection.kind for connection in self.server.connections}
         priced = any(c.subscriptions for c in self.server.connections if c.kind != "user")
-        return "user" in kinds and priced
+        return self.hears_account() and priced
 
 
 @asynccontextmanager
