@@ -61,6 +61,7 @@ class AccountState:
         read_ms: when that read came in; frame_ms: last sign of life of the account's stream.
         is_synced: a complete read came since the process started.
         gap_ms: since when the stream may have lost something; None = a read came after it.
+        failure: what the last failed read said; empty once one succeeds.
         failed_ms: since when REST reads have failed without one succeeding.
         clock_offset_ms: local minus venue, None = not measured.
         finals: order ids that are final for certain; a late frame does not open them again.
@@ -80,6 +81,7 @@ class AccountState:
     is_synced: bool = False
     gap_ms: int | None = None
     failed_ms: int | None = None
+    failure: str = ""
     clock_offset_ms: int | None = None
     position_stamps: dict[PositionKey, Stamp] = field(default_factory=dict)
     balance_stamps: dict[str, Stamp] = field(default_factory=dict)
@@ -121,7 +123,7 @@ class AccountState:
             return Change(self.name)
         self.as_of_ms, self.read_ms = snap.as_of_ms, now_ms
         self.venue_as_of_ms = self._venue_start(snap)
-        self.is_synced, self.failed_ms = True, None
+        self.is_synced, self.failed_ms, self.failure = True, None, ""
         if self.gap_ms is not None and snap.as_of_ms >= self.gap_ms:
             self.gap_ms = None
         if snap.is_hedge_mode is not None:
@@ -352,8 +354,9 @@ class Accounts:
                 self.get(account).frame_ms = now_ms
             case events.FeedLost(account=account, feed="account"):
                 self.get(account).gap_ms = now_ms
-            case events.RefreshFailed(account=account):
+            case events.RefreshFailed(account=account, message=message):
                 state = self.get(account)
+                state.failure = message
                 state.failed_ms = state.failed_ms if state.failed_ms is not None else now_ms
             case events.ClockMeasured(account=account, offset_ms=offset_ms):
                 self.get(account).clock_offset_ms = offset_ms

@@ -78,7 +78,7 @@ def _account(turn: Turn, account: str) -> None:
         scope,
         Level.RED if red else Level.ORANGE,
         f"BLIND: account {account} is out of sight",
-        text="not read since start" if not known.is_synced else "neither stream nor REST answers",
+        text=known.failure or (reason if known.is_synced else "not read since start"),
         did="entries on it are denied, nothing is closed; its last positions stay counted",
         todo="check the venue and the key; halt by hand at the venue if in doubt",
     )

@@ -98,6 +98,7 @@ def accounts(state: State, now_ms: int) -> dict[str, Any]:
             "margin_ratio": _worst_margin(book),
             "held_by": held_by,
             "blind": not known.is_synced or state.is_account_blind(name),
+            "error": known.failure,
             "working_orders": len(known.orders),
             "hedge_mode": known.is_hedge_mode,
             "dead_man": state.feeds.dead_men.get(name),
