@@ -18,7 +18,7 @@ from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.exchanges import exchange_class
 from riskbot.executor import WORK, Executor
-from riskbot.feed import Feed
+from riskbot.feed import Feed, stable_markets
 from riskbot.frontends.local import LocalDoor
 from riskbot.frontends.telegram_parts import TelegramParts
 from riskbot.haltfile import HaltFile
@@ -77,7 +77,7 @@ class App:
                 rng,
                 self.halt_file.exists,
             )
-            watched = config.symbols_of(name)
+            watched = config.symbols_of(name) + stable_markets(account.markets)
             beat = self.watchdog.beat
             feed = Feed(exchange, submit, clock, rng, settings.monitor, watched, beat)
             self.watchdog.expect(f"reconcile:{name}", RECONCILE_STEP_S)

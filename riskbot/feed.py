@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -43,6 +43,15 @@ OUTAGE_READS = 2
 LONGEST_PAUSE_S = 60.0
 AGREEMENT = 0.0005
 """A REST price this near to the streamed one shows that the stream is quiet, not dead."""
+
+STABLE_MARKETS = ("USDT/USD", "USDC/USD", "USDC/USDT")
+"""Watched on accounts with spot, where listed: they price the stablecoins of every account."""
+
+
+def stable_markets(markets: Sequence[str] | None) -> tuple[str, ...]:
+    """Return what is watched for stablecoins on an account configured with these markets."""
+    return STABLE_MARKETS if "spot" in (markets or ()) else ()
+
 
 Submit = Callable[[events.Event], None]
 Progress = Callable[[str], None]
@@ -124,6 +133,7 @@ class Feed:
         self._configured = configured
         self._progress = progress
         self._known: set[str] = set()
+        self._listed: set[str] = set()
         self._watched: frozenset[str] = frozenset()
         self._seen = _Seen()
 
@@ -156,20 +166,28 @@ class Feed:
         elif isinstance(event, events.OrderFilled | events.OrderUpdated | events.BalancesUpdated):
             self._seen.frame_ms = self._clock.now_ms()
         elif isinstance(event, events.InstrumentsLoaded):
-            self._known.update(i.symbol for i in event.instruments)
+            self._list(event)
         self._submit(event)
 
     def _describe(self, symbols: tuple[str, ...]) -> None:
         new = tuple(symbol for symbol in symbols if symbol not in self._known)
         if new:
             self._known.update(new)
-            self._submit(self.exchange.instruments(new))
+            described = self.exchange.instruments(new)
+            self._list(described)
+            self._submit(described)
+
+    def _list(self, loaded: events.InstrumentsLoaded) -> None:
+        symbols = {instrument.symbol for instrument in loaded.instruments}
+        self._known |= symbols
+        self._listed |= symbols
 
     def _rewatch(self, snapshot: events.AccountSnapshotReceived) -> None:
-        wanted = frozenset((*self.exchange.symbols_of(snapshot), *self._configured))
+        # What the venue does not list has no price to wait for.
+        wanted = self._listed.intersection((*self.exchange.symbols_of(snapshot), *self._configured))
         if wanted != self._watched:
-            self._watched = wanted
-            self.exchange.watch(wanted)
+            self._watched = frozenset(wanted)
+            self.exchange.watch(self._watched)
 
     def _note_price(self, frame: events.PricesUpdated) -> None:
         price = frame.mark or frame.last or frame.bid or frame.index
@@ -235,7 +253,7 @@ class Feed:
             if not isinstance(loaded, VenueError):
                 self.pass_on(loaded)
                 self._seen.opened_ms = self._seen.price_ms = self._clock.now_ms()
-                if await self._read_once() is None:
+                if await self._read() is None:
                     # The first price comes over REST: the streams are only being dialed.
                     await self._read_prices(tuple(sorted(self._watched)))
                 return
@@ -260,11 +278,7 @@ class Feed:
         asked_s = (error.retry_after_ms or 0) / 1000 if error else 0.0
         await self._clock.sleep(min(max(delay, asked_s), LONGEST_PAUSE_S))
 
-    async def read(self) -> bool:
-        """Read the account once; True when it answered in full."""
-        return await self._read_once() is None
-
-    async def _read_once(self) -> VenueError | None:
+    async def _read(self) -> VenueError | None:
         snapshot = await self._ask(self.exchange.snapshot(), READ_TIMEOUT_S)
         if isinstance(snapshot, VenueError):
             self._failed(snapshot)
@@ -280,7 +294,7 @@ class Feed:
                 await self._pause(tries - 1, error)
             else:
                 await self._clock.sleep(self._monitor.reconcile_s)
-            error = await self._read_once()
+            error = await self._read()
             self._progress(self._step("reconcile"))
             if error is None and tries >= OUTAGE_READS:
                 # Sockets that outlived the outage may be half open, and say nothing for minutes.

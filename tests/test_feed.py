@@ -193,6 +193,16 @@ async def test_new_instrument_in_a_read_is_described_before_it_and_watched(scene
     assert "SOL/USDT:USDT" in scene.exchange.watched
 
 
+async def test_instrument_that_the_venue_does_not_list_is_not_waited_for(scene: Scene) -> None:
+    scene.exchange.known = {BTC}
+    scene.hold("1")
+    scene.exchange.marks[BTC] = 100.0
+    await scene.start()
+    await scene.clock.advance(10_000)
+    assert scene.exchange.watched == {BTC}
+    assert set(scene.exchange.called("prices")) == {(BTC,)}
+
+
 async def test_new_position_in_the_stream_is_watched_at_once(scene: Scene) -> None:
     await scene.start()
     position = scene.hold("2", "SOL/USDT:USDT")
