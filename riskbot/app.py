@@ -10,13 +10,14 @@ import gc
 import random
 from typing import Any
 
-from riskbot import channels
+from riskbot import channels, exchanges
 from riskbot.channels.delivery import Delivery
 from riskbot.clock import Clock
 from riskbot.config import Config
+from riskbot.config.rights import RightsGate
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
-from riskbot.exchanges import exchange_class
+from riskbot.errors import ConfigError
 from riskbot.executor import WORK, Executor
 from riskbot.feed import Feed, stable_markets
 from riskbot.frontends.local import LocalDoor
@@ -59,6 +60,7 @@ class App:
             beat=lambda: self.watchdog.beat("runner"),
         )
         submit = self.runner.submit
+        self.rights = RightsGate(config.accounts, submit, self.stop.set, clock)
         self.halt_file = HaltFile(config.halt_path, submit, clock)
         self.door = LocalDoor(config.socket_path, self._command, self._view)
         self.telegram = TelegramParts(config, self._command, submit, clock, rng)
@@ -67,19 +69,10 @@ class App:
         self.feeds: dict[str, Feed] = {}
         self.executors: dict[str, Executor] = {}
         for name, account in config.accounts.items():
-            exchange = exchange_class(account.exchange)(
-                name,
-                account.exchange,
-                account.credentials(),
-                account.ccxt,
-                tuple(account.markets or ()),
-                clock,
-                rng,
-                self.halt_file.exists,
-            )
+            exchange = exchanges.build(name, account, clock, rng, self.halt_file.exists)
             watched = config.symbols_of(name) + stable_markets(account.markets)
             beat = self.watchdog.beat
-            feed = Feed(exchange, submit, clock, rng, settings.monitor, watched, beat)
+            feed = Feed(exchange, self.rights, clock, rng, settings.monitor, watched, beat)
             self.watchdog.expect(f"reconcile:{name}", RECONCILE_STEP_S)
             self.feeds[name] = feed
             self.executors[name] = Executor(exchange, feed.pass_on, clock, self.halt_file.exists)
@@ -104,7 +97,7 @@ class App:
         return self.runner.latest_view().get(name)
 
     async def run(self) -> None:
-        """Run until `stop` is set, or raise an ExceptionGroup when a part broke for good."""
+        """Run until `stop`; raise ConfigError for a refused key, a group when a part broke."""
         await self.runner.recover()
         halted = self.halt_file.exists()
         self.runner.submit(
@@ -138,6 +131,8 @@ class App:
             await guard
         for feed in self.feeds.values():
             await feed.exchange.close()
+        if self.rights.faults:
+            raise ConfigError(self.rights.faults)
 
     async def _wind_down(self) -> None:
         """Deny, let work under way end as far as there is time, tell people."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from riskbot import exchanges
 from riskbot.clock import Clock
 from riskbot.config.models import AccountConfig
-from riskbot.exchanges import exchange_class
 from riskbot.exchanges._base import Exchange
 
 PAPER = "paper"
@@ -19,14 +19,5 @@ Build = Callable[[str, AccountConfig, Clock], Exchange]
 
 def build(name: str, account: AccountConfig, clock: Clock) -> Exchange:
     """Return the adapter of one account; nothing is connected yet."""
-    return exchange_class(account.exchange)(
-        name,
-        account.exchange,
-        account.credentials(),
-        account.ccxt,
-        tuple(account.markets or ()),
-        clock,
-        random.Random(),
-        # What these subcommands send only closes: the HALT file must not stop it.
-        lambda: False,
-    )
+    # What these subcommands send only closes: the HALT file must not stop it.
+    return exchanges.build(name, account, clock, random.Random(), lambda: False)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from riskbot.clock import Clock
+from riskbot.core import events
 from riskbot.core.events import KeyRightsChecked
 
 _DAY_MS = 86_400_000
@@ -41,3 +46,46 @@ def judge_rights(
         if days < _EXPIRY_WARNED_DAYS:
             warnings.append(f"{path}.api_key: the key expires in {max(days, 0)} days")
     return faults, warnings
+
+
+class _Account(Protocol):
+    @property
+    def allow_withdraw_keys(self) -> bool: ...
+
+
+class RightsGate:
+    """Passes events on; the first word on a key that may do too much stops the start.
+
+    Later words do not: a guard at work is not taken away, its alert tells of the key.
+
+    Args:
+        accounts: by name.
+        submit: takes every event.
+        stop: stops the daemon.
+        clock: for the key's expiry.
+
+    Attributes:
+        faults: why it was stopped, empty = it was not.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, _Account],
+        submit: Callable[[events.Event], None],
+        stop: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self.faults: list[str] = []
+        self._accounts, self._submit, self._stop, self._clock = accounts, submit, stop, clock
+        self._known: set[str] = set()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take one event."""
+        self._submit(event)
+        if isinstance(event, KeyRightsChecked) and event.account not in self._known:
+            self._known.add(event.account)
+            allows = self._accounts[event.account].allow_withdraw_keys
+            faults, _ = judge_rights(event, allow_withdraw_keys=allows, now_ms=self._clock.now_ms())
+            self.faults += faults
+            if faults:
+                self._stop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
+from riskbot.clock import Clock
+from riskbot.exchanges._base import Credentials
 from riskbot.exchanges._lazy import exchange_ids
 from riskbot.exchanges.binance import Binance
 from riskbot.exchanges.bybit import Bybit
@@ -33,6 +36,49 @@ def exchange_class(venue_id: str) -> type[UnifiedExchange] | type[PaperExchange]
 
         return PaperExchange
     return CLASSES.get(venue_id, UnifiedExchange)
+
+
+class AccountSection(Protocol):
+    """What the configuration says of an account, as far as its adapter is concerned."""
+
+    @property
+    def exchange(self) -> str:
+        """A ccxt id, or `paper`."""
+        ...
+
+    @property
+    def ccxt(self) -> Mapping[str, Any]:
+        """Handed to the ccxt constructor as it is."""
+        ...
+
+    @property
+    def markets(self) -> Sequence[str] | None:
+        """Kinds of instruments, None = what the id implies."""
+        ...
+
+    def credentials(self) -> Credentials:
+        """Keys, hidden."""
+        ...
+
+
+def build(
+    name: str,
+    account: AccountSection,
+    clock: Clock,
+    rng: random.Random,
+    halt_check: Callable[[], bool],
+) -> UnifiedExchange | PaperExchange:
+    """Return the adapter of one account; nothing is connected yet."""
+    return exchange_class(account.exchange)(
+        name,
+        account.exchange,
+        account.credentials(),
+        account.ccxt,
+        tuple(account.markets or ()),
+        clock,
+        rng,
+        halt_check,
+    )
 
 
 def is_known(venue_id: str) -> bool:
