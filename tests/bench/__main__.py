@@ -15,10 +15,14 @@ from importlib.metadata import version
 from tests.bench.table import NotYetError, Row, rendered
 
 ROWS: dict[str, str] = {
-    "engine": "one event through the engine at 10 to 10,000 positions; ticks/s of one core",
     "reaction": "websocket frame to first order at the server: riskbot, a bare ccxt.pro script",
     "burst": "20 closing orders at once against one",
+    "engine": "one event through the engine at 10 to 10,000 positions; ticks/s of one core",
+    "load": "2,000 price frames/s over 100 symbols: CPU, losses, loop gaps",
     "journal": "a durable decision against fdatasync, alone and 50 at once",
+    "startup": "exec to guarding against the import of ccxt.pro",
+    "memory": "resident memory with 3 accounts, 600 markets each",
+    "alerts": "loop gaps while an alert channel hangs",
 }
 CHILD = "--child"
 DEADLINE_S = 900

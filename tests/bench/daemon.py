@@ -102,7 +102,7 @@ class Daemon:
     async def status(self) -> dict[str, Any]:
         """Return the status document, empty while nobody answers."""
         try:
-            return (await self.ask("status")).get("document") or {}
+            return (await self.ask("view", of="status")).get("document") or {}
         except (OSError, NotYetError, ValueError):
             return {}
 

@@ -2,21 +2,29 @@
 
 `python -m tests.bench.gaps run --config F` is `python -m riskbot run --config F` with the sampler
 in its loop: SIGUSR1 begins a period anew, SIGUSR2 writes its lateness to $BENCH_GAPS. Called with
-`idle SECONDS` it samples a loop that does nothing else.
+`idle SECONDS` it samples a loop that does nothing else, until its input ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.bench.table import Row, bounded, quantile
+
 EVERY_S = 0.005
+GAP_MS = 10
+"""The largest gap that is good (performance.md)."""
+
 VARIABLE = "BENCH_GAPS"
 
 
@@ -79,18 +87,75 @@ def _sample_any_loop() -> None:
 
 
 def idle(seconds: float) -> list[float]:
-    """Return the ms by which timers of an idle loop come late."""
+    """Return the ms by which timers of an idle loop come late, until its input ends."""
 
     async def sample() -> list[float]:
         late = []
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(sys.stdin, ended.set)
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and not ended.is_set():
             due = asyncio.get_running_loop().time() + EVERY_S
             await asyncio.sleep(EVERY_S)
             late.append((asyncio.get_running_loop().time() - due) * 1e3)
         return late
 
     return asyncio.run(sample())
+
+
+def summary(late_ms: Sequence[float]) -> str:
+    """Say a sample in words."""
+    return f"p99 {quantile(late_ms, 0.99):.1f} ms, worst {max(late_ms):.1f} ms"
+
+
+def worst(what: str, late_ms: Sequence[float], idle_ms: Sequence[float]) -> Row:
+    """Build the row of the worst gap; on a machine whose idle loop is as late, nothing is shown."""
+    row = bounded(what, max(late_ms), GAP_MS, "ms", f"idle loop beside it: {summary(idle_ms)}")
+    is_busy = max(idle_ms) > GAP_MS
+    return dataclasses.replace(row, is_met=None) if is_busy and not row.is_met else row
+
+
+@asynccontextmanager
+async def beside() -> AsyncIterator[list[float]]:
+    """Sample an idle loop in a process of its own for as long as the block lasts."""
+    late: list[float] = []
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.gaps", "idle", "600"),
+        stdout=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield late
+    finally:
+        out, _ = await process.communicate(b"")
+        late += json.loads(out)
+
+
+class Probe:
+    """The sampler inside a daemon that was started as `tests.bench.gaps`, seen from outside."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the daemon must find in its environment."""
+        return {VARIABLE: str(self.path)}
+
+    def begin(self, pid: int) -> None:
+        """Begin a period."""
+        os.kill(pid, signal.SIGUSR1)
+
+    async def end(self, pid: int) -> list[float]:
+        """Return the ms by which timers came late since `begin`."""
+        os.kill(pid, signal.SIGUSR2)
+        async with asyncio.timeout(30):
+            while not self.path.exists():
+                await asyncio.sleep(0.05)
+        found: list[float] = json.loads(self.path.read_text())
+        self.path.unlink()
+        return found
 
 
 def main() -> int:

@@ -136,7 +136,6 @@ class Load:
 
     Attributes:
         sent: frames sent to each subscriber so far.
-        last: newest price by the venue's name.
         late_s: how far the sender fell behind its own schedule, at worst.
     """
 
@@ -146,7 +145,6 @@ class Load:
         self._per_s = per_s
         self.sent = 0
         self.late_s = 0.0
-        self.last: dict[str, Decimal] = {}
 
     async def run(self, seconds: float | None = None) -> None:
         """Send until cancelled, or for so long."""
@@ -168,16 +166,24 @@ class Load:
         # One tick up, one down: prices that move and stay where the row wants them.
         price = PRICE + D("0.01") * (step % 2)
         self.sent += 1
-        self.last[name] = price
         if isinstance(self._venue.server, BinanceUsdmServer):
-            self._push_book(name, price)
+            # The frame alone: the server's own bookkeeping would cost more than the client's.
+            self._push(f"{name.lower()}@bookTicker", self._book(name, price))
         else:
             self._venue.server.market.set_price(name, price)
 
-    def _push_book(self, name: str, price: Decimal) -> None:
-        """Send the frame alone: the server's own bookkeeping would cost more than the client's."""
+    def finish(self) -> dict[str, float]:
+        """Send a last mark price of its own for each instrument; return them by ccxt's symbol."""
+        found = {}
+        for number, name in enumerate(self._names, 1):
+            price = PRICE + D("0.01") * number
+            self._venue.server.market.set_price(name, price)
+            found[self._venue.symbols[self._venue.names.index(name)]] = float(price)
+        return found
+
+    def _book(self, name: str, price: Decimal) -> dict[str, Any]:
         now = time.time_ns() // 1_000_000
-        row = {
+        return {
             "e": "bookTicker",
             "u": 7_000_000_000 + self.sent,
             "s": name,
@@ -188,8 +194,9 @@ class Load:
             "T": now,
             "E": now,
         }
+
+    def _push(self, stream: str, row: dict[str, Any]) -> None:
         text = json.dumps(row)
-        stream = f"{name.lower()}@bookTicker"
         for connection in self._venue.server.connections:
             if stream in connection.subscriptions:
                 connection.push(text)
