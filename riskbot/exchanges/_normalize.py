@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 from riskbot.core.model import (
     Balance,
@@ -24,6 +24,7 @@ from riskbot.core.model import (
 )
 from riskbot.errors import VenueError
 
+T = TypeVar("T")
 ZERO = Decimal(0)
 NOTIONAL_TOLERANCE = Decimal("0.02")
 _DECIMAL_PLACES, _TICK_SIZE = 2, 4
@@ -120,6 +121,20 @@ def by_name(rows: Iterable[Mapping[str, Any]], name: str, value: str) -> dict[st
     """Return the numbers of one field by the text of another; what is no number is left out."""
     read = ((str(row.get(name)), number(row.get(value))) for row in rows)
     return {key: found for key, found in read if found is not None}
+
+
+def each(rows: Iterable[Any] | None, read: Callable[[Any], T]) -> list[T]:
+    """Read rows of a pushed frame one by one: one that makes no sense takes none with it.
+
+    What it would have told is found by the next REST read.
+    """
+    found = []
+    for row in rows or ():
+        try:
+            found.append(read(row))
+        except (VenueError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+            continue
+    return found
 
 
 def table(value: Any, what: str) -> dict[str, Any]:

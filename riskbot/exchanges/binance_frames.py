@@ -69,13 +69,10 @@ def decode(names: Names, message: Any) -> list[events.Event] | None:
 
 
 def _decode_list(names: Names, rows: list[Any]) -> list[events.Event] | None:
-    found: list[events.Event] = []
-    for row in rows:
-        part = decode(names, row) if isinstance(row, dict) else None
-        if part is None:
-            return None
-        found.extend(part)
-    return found
+    parts = normal.each(rows, lambda row: decode(names, row) if isinstance(row, dict) else None)
+    if any(part is None for part in parts):
+        return None
+    return [event for part in parts if part for event in part]
 
 
 # ---------------------------------------------------------------- prices
@@ -136,24 +133,26 @@ def _account_update(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
     data = row.get("a") or {}
     venue_ms = normal.stamp(row.get("E"))
     found: list[events.Event] = []
-    positions = tuple(_position(names, item) for item in data.get("P") or ())
+    positions = tuple(normal.each(data.get("P"), lambda item: _position(names, item)))
     if positions:
         found.append(
             events.PositionsUpdated(account=names.account, positions=positions, venue_ms=venue_ms)
         )
-    balances = tuple(
-        Balance(
-            asset=str(item.get("a")),
-            total=normal.need(item, "balance", "wb"),
-            price_usd=names.asset_price(str(item.get("a"))),
-        )
-        for item in data.get("B") or ()
-    )
+    balances = tuple(normal.each(data.get("B"), lambda item: _balance(names, item)))
     if balances:
         found.append(
             events.BalancesUpdated(account=names.account, balances=balances, venue_ms=venue_ms)
         )
     return found
+
+
+def _balance(names: Names, row: Mapping[str, Any]) -> Balance:
+    asset = str(row.get("a"))
+    return Balance(
+        asset=asset,
+        total=normal.need(row, "balance", "wb"),
+        price_usd=names.asset_price(asset),
+    )
 
 
 def _position(names: Names, row: Mapping[str, Any]) -> Position:

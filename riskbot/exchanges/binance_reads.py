@@ -60,7 +60,8 @@ class BinanceReads(UnifiedExchange):
         self._index: dict[str, float] = {}
         self._listed_ms = -LIST_EVERY_MS
         self._in_play: set[str] = set()
-        return {"options": {"fetchMarkets": {"types": list(self.markets)}}}
+        # Margin pairs and currencies lie behind another section, with another address.
+        return {"options": {"fetchMarkets": {"types": list(self.markets)}, "fetchMargins": False}}
 
     @property
     def capabilities(self) -> Capabilities:

@@ -109,8 +109,10 @@ def _instrument_of(names: Names, row: Mapping[str, Any]) -> Instrument:
 
 def _positions(names: Names, message: Mapping[str, Any]) -> list[events.Event]:
     found = tuple(
-        bybit_rows.position(names.account, _instrument_of(names, row), row)
-        for row in message.get("data") or ()
+        normal.each(
+            message.get("data"),
+            lambda row: bybit_rows.position(names.account, _instrument_of(names, row), row),
+        )
     )
     venue_ms = normal.stamp(message.get("creationTime"))
     if not found:
@@ -120,37 +122,39 @@ def _positions(names: Names, message: Mapping[str, Any]) -> list[events.Event]:
 
 def _orders(names: Names, message: Mapping[str, Any]) -> list[events.Event]:
     venue_ms = normal.stamp(message.get("creationTime"))
+    orders = normal.each(
+        message.get("data"),
+        lambda row: bybit_rows.order(names.account, _instrument_of(names, row), row),
+    )
     return [
-        events.OrderUpdated(
-            account=names.account,
-            order=bybit_rows.order(names.account, _instrument_of(names, row), row),
-            venue_ms=venue_ms,
-        )
-        for row in message.get("data") or ()
+        events.OrderUpdated(account=names.account, order=order, venue_ms=venue_ms)
+        for order in orders
     ]
 
 
 def _fills(names: Names, message: Mapping[str, Any]) -> list[events.Event]:
-    read = [
-        bybit_rows.fill(names.account, _instrument_of(names, row), row)
-        for row in message.get("data") or ()
-    ]
+    read = normal.each(
+        message.get("data"),
+        lambda row: bybit_rows.fill(names.account, _instrument_of(names, row), row),
+    )
     return [fill for fill in read if fill is not None]
 
 
 def _wallet(names: Names, message: Mapping[str, Any]) -> list[events.Event]:
     balances: list[Balance] = []
     for account in message.get("data") or ():
-        for row in account.get("coin") or ():
-            found = bybit_rows.coin(row)
-            # A coin that is gone must be told as zero, or it would stay.
-            balances.append(found or Balance(asset=str(row.get("coin")), total=normal.ZERO))
+        balances.extend(normal.each(account.get("coin"), _coin))
     venue_ms = normal.stamp(message.get("creationTime"))
     if not balances:
         return []
     return [
         events.BalancesUpdated(account=names.account, balances=tuple(balances), venue_ms=venue_ms)
     ]
+
+
+def _coin(row: Mapping[str, Any]) -> Balance:
+    # A coin that is gone must be told as zero, or it would stay.
+    return bybit_rows.coin(row) or Balance(asset=str(row.get("coin")), total=normal.ZERO)
 
 
 _PRIVATE: dict[str, Callable[[Names, Mapping[str, Any]], list[events.Event]]] = {

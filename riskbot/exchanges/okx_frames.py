@@ -40,10 +40,8 @@ def decode(names: Names, message: Any) -> list[events.Event] | None:
     handler = _HANDLERS.get(str(message["arg"].get("channel")))
     if handler is None:
         return None
-    found: list[events.Event] = []
-    for row in message["data"] or ():
-        found.extend(handler(names, row))
-    return found
+    read = normal.each(message["data"], lambda row: handler(names, row))
+    return [event for part in read for event in part]
 
 
 def _instrument_of(names: Names, row: Mapping[str, Any]) -> Instrument:
@@ -64,17 +62,18 @@ def _index(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
 
 
 def _account(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
-    balances = []
-    for detail in row.get("details") or ():
-        found = okx_rows.coin(detail)
-        # A currency that is gone must be told as zero, or it would stay.
-        balances.append(found or Balance(asset=str(detail.get("ccy")), total=normal.ZERO))
+    balances = normal.each(row.get("details"), _coin)
     if not balances:
         return []
     venue_ms = normal.stamp(row.get("uTime"))
     return [
         events.BalancesUpdated(account=names.account, balances=tuple(balances), venue_ms=venue_ms)
     ]
+
+
+def _coin(row: Mapping[str, Any]) -> Balance:
+    # A currency that is gone must be told as zero, or it would stay.
+    return okx_rows.coin(row) or Balance(asset=str(row.get("ccy")), total=normal.ZERO)
 
 
 def _position(names: Names, row: Mapping[str, Any]) -> list[events.Event]:

@@ -119,8 +119,9 @@ def test_binance_position_of_every_shape(
 
 
 def test_binance_leg_against_its_sign_is_not_believed() -> None:
-    with pytest.raises(VenueError):
-        binance_frames.decode(LINEAR, account_update({"pa": "-1", "ps": "LONG"}))
+    found = binance_frames.decode(LINEAR, account_update({"pa": "-1", "ps": "LONG"}))
+    assert found is not None
+    assert not [event for event in found if isinstance(event, events.PositionsUpdated)]
 
 
 def test_binance_coin_margined_position_is_face_value() -> None:
@@ -228,6 +229,21 @@ def test_binance_other_frames_are_left_to_ccxt(frame: Any) -> None:
 def test_binance_expired_key_is_told_apart() -> None:
     frame = {"e": "listenKeyExpired", "E": "1736996475556", "listenKey": "WsCM"}
     assert binance_frames.decode(LINEAR, frame) is binance_frames.EXPIRED
+
+
+def test_one_row_that_makes_no_sense_takes_no_other_with_it() -> None:
+    good = bybit_position(size="0.5")
+    rows = [bybit_position(symbol="NEWCOIN"), None, good, bybit_position(size="NaN")]
+    frame = {"topic": "position", "creationTime": 1, "data": rows}
+    (found,) = bybit_frames.decode(LINEAR, frame, {}) or []
+    assert isinstance(found, events.PositionsUpdated)
+    assert [position.quantity for position in found.positions] == [D("0.5")]
+    update = account_update({"pa": "1"})
+    update["a"]["P"].insert(0, {"s": "NEWCOIN", "pa": "5"})
+    read = binance_frames.decode(LINEAR, update)
+    assert read is not None
+    assert isinstance(read[0], events.PositionsUpdated)
+    assert [position.quantity for position in read[0].positions] == [D(1)]
 
 
 # ---------------------------------------------------------------- Binance rows

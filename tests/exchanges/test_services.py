@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 from riskbot.core import actions, events
 from riskbot.core.model import LedgerKind, RejectReason
 from riskbot.errors import ConfigError, VenueError
+from riskbot.exchanges._budget import Budget
 from tests.exchanges.venues import BTC, ETH, VENUES, Desk, Venue, make_exchange, open_desk, order
 from tests.servers.base import Reply, Request
 from tests.servers.bybit import BybitServer
@@ -219,6 +221,35 @@ async def test_absent_endpoint_is_not_asked_again(venue: Venue) -> None:
         asked = [r for r in desk.server.requests if "query-api" in r.path or "/sapi/" in r.path]
         assert len(asked) <= 1
         await fresh.close()
+
+
+# ---------------------------------------------------------------- budget
+
+
+async def test_routine_read_waits_for_its_turn_and_an_urgent_one_does_not(desk: Desk) -> None:
+    client = desk.exchange.client
+    client.budget = Budget(10, 400)
+    for _ in range(7):
+        await client.call("fetch_time")
+    sent = len(desk.server.requests)
+    waiting = asyncio.create_task(client.call("fetch_time"))
+    await asyncio.sleep(0.05)
+    assert len(desk.server.requests) == sent
+    await client.call("fetch_time", is_urgent=True)
+    assert len(desk.server.requests) == sent + 1
+    assert not waiting.done()
+    await waiting
+    assert len(desk.server.requests) == sent + 2
+
+
+async def test_routine_read_that_would_wait_long_fails_instead(desk: Desk) -> None:
+    client = desk.exchange.client
+    client.budget = Budget(10, 3_600_000)
+    with pytest.raises(VenueError) as caught:
+        for _ in range(8):
+            await client.call("fetch_time")
+    assert caught.value.reason is RejectReason.RATE_LIMITED
+    assert caught.value.retry_after_ms is not None
 
 
 # ---------------------------------------------------------------- configuration
