@@ -66,7 +66,7 @@ class TelegramServer:
         self.faults: dict[str, list[Fault]] = {}
         self.updates: list[dict[str, Any]] = []
         self.allowed: list[str] | None = None
-        self._next_update = 5_000
+        self.next_update = 5_000
         self._queries = 0
         self._poll: asyncio.Event | None = None
         self._news = asyncio.Event()
@@ -163,12 +163,12 @@ class TelegramServer:
 
     def push(self, update: dict[str, Any]) -> int:
         """Queue an update of any kind; return its number."""
-        self._next_update += 1
+        self.next_update += 1
         kinds = [kind for kind in update if kind != "update_id"]
         if self.allowed is None or any(kind in self.allowed for kind in kinds):
-            self.updates.append({"update_id": self._next_update, **update})
+            self.updates.append({"update_id": self.next_update, **update})
             self._news.set()
-        return self._next_update
+        return self.next_update
 
     # ---- what tests ask -------------------------------------------------------------------------
 

@@ -107,11 +107,7 @@ def _writer(message: Message) -> int | None:
     is_another = (
         message.via_bot or message.sender_chat or message.sender_business_bot or message.edit_date
     )
-    is_forward = (
-        message.forward_origin
-        or message.is_automatic_forward
-        or message.forward_date
-    )
+    is_forward = message.forward_origin or message.is_automatic_forward or message.forward_date
     return None if is_another or is_forward else user.id
 
 

@@ -80,11 +80,13 @@ class Guard:
     Args:
         path: of the guard's socket.
         take_alert: tells an alert to people.
+        answer_s: how long the first answer to a command may take.
     """
 
-    def __init__(self, path: Path, take_alert: TakeAlert) -> None:
+    def __init__(self, path: Path, take_alert: TakeAlert, *, answer_s: float = ANSWER_S) -> None:
         self._path = path
         self._take_alert = take_alert
+        self._answer_s = answer_s
         self._line: Line | None = None
         self._ids = itertools.count(1)
         self._waiting: dict[str, asyncio.Queue[Reply]] = {}
@@ -132,7 +134,7 @@ class Guard:
         queue: asyncio.Queue[Reply] = asyncio.Queue()
         self._waiting[number] = queue
         command = {"id": number, "user": user, "name": name, "args": args or {}}
-        wait_s = ANSWER_S
+        wait_s = self._answer_s
         try:
             self._say({"type": "command", **command, "asked_ms": asked_ms})
             while True:

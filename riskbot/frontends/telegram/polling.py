@@ -13,6 +13,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiogram import Bot
@@ -35,15 +36,10 @@ from riskbot.frontends.telegram.memory import Memory
 LOGGER = logging.getLogger(__name__)
 
 ALLOWED = ["message", "callback_query", "my_chat_member"]
-LONG_POLL_S = 25
 REPLY_S = 10.0
 """On top of the long poll: silence beyond it is a dead connection."""
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 10.0
-CONFLICT_WAIT_S = 15.0
 AFTER_429_S = 0.5
-UNAUTHORIZED_WAIT_S = 60.0
 DOWN_AFTER = 3
 """Failures in a row after which the guard is told."""
 
@@ -52,6 +48,25 @@ _NUMBER = re.compile(r'"update_id"\s*:\s*(\d{1,18})')
 
 TakeUpdate = Callable[[Update], Awaitable[None]]
 TellHealth = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Waits of the polling, in seconds.
+
+    Attributes:
+        long_poll: how long one request may wait for news; whole seconds.
+        first: after a first failure; doubled with each one more.
+        longest: after many.
+        conflict: while somebody else polls.
+        unauthorized: while the token is refused.
+    """
+
+    long_poll: int = 25
+    first: float = 1.0
+    longest: float = 10.0
+    conflict: float = 15.0
+    unauthorized: float = 60.0
 
 
 class GetRawUpdates(TelegramMethod[list[Any]]):
@@ -88,7 +103,7 @@ class Poller:
         tell_health: told `ok`, `down`, `conflict`, `unauthorized` with a sentence.
         clock: for times.
         rng: for jitter.
-        long_poll_s: how long one request may wait for news.
+        pace: waits.
     """
 
     def __init__(
@@ -99,8 +114,7 @@ class Poller:
         tell_health: TellHealth,
         clock: Clock,
         rng: random.Random,
-        *,
-        long_poll_s: int = LONG_POLL_S,
+        pace: Pace,
     ) -> None:
         self._bot = bot
         self._memory = memory
@@ -108,7 +122,7 @@ class Poller:
         self._tell_health = tell_health
         self._clock = clock
         self._rng = rng
-        self._long_poll_s = long_poll_s
+        self._pace = pace
         self._limit = ALL_MAX
         self._failures = 0
         self._is_introduced = False
@@ -123,7 +137,7 @@ class Poller:
                 await self._once()
             except (TelegramUnauthorizedError, TelegramNotFound):
                 self._tell_health("unauthorized", "Telegram refuses the bot's token")
-                await self._wait(UNAUTHORIZED_WAIT_S)
+                await self._wait(self._pace.unauthorized)
             except TelegramConflictError as error:
                 await self._conflict(error)
             except TelegramRetryAfter as error:
@@ -158,7 +172,7 @@ class Poller:
                 await self._one(number, raw)
         if updates and newest <= last:
             # Telegram does not move on: do not ask it in a circle.
-            await self._wait(FIRST_WAIT_S)
+            await self._wait(self._pace.first)
 
     async def _one(self, number: int, raw: dict[str, Any]) -> None:
         self._memory.took(number, self._clock.now_ms())
@@ -178,8 +192,10 @@ class Poller:
             AiogramError: Telegram refused, in aiogram's classes.
             ClientError, TimeoutError, OSError: no answer.
         """
+        # After trouble a short one: that it is over shows only once a poll has ended.
+        wait_s = self._pace.long_poll if self._failures == 0 else min(1, self._pace.long_poll)
         method = GetRawUpdates(
-            offset=offset, limit=self._limit, timeout=self._long_poll_s, allowed_updates=ALLOWED
+            offset=offset, limit=self._limit, timeout=wait_s, allowed_updates=ALLOWED
         )
         session = self._bot.session
         if not isinstance(session, AiohttpSession):
@@ -188,7 +204,7 @@ class Poller:
         client = await session.create_session()
         url = session.api.api_url(token=self._bot.token, method=method.__api_method__)
         form = session.build_form_data(bot=self._bot, method=method)
-        timeout = ClientTimeout(total=self._long_poll_s + REPLY_S, sock_connect=REPLY_S)
+        timeout = ClientTimeout(total=self._pace.long_poll + REPLY_S, sock_connect=REPLY_S)
         async with client.post(url, data=form, timeout=timeout) as response:
             body = await response.read()
             self._note_clock(response.headers.get("Date"))
@@ -227,15 +243,16 @@ class Poller:
 
     async def _conflict(self, error: TelegramConflictError) -> None:
         self._failures += 1
-        self._is_introduced = "webhook" not in error.message.lower()
-        if self._failures > 1:
-            # Once may be our own poll of before a restart.
+        is_webhook = "webhook" in error.message.lower()
+        self._is_introduced = self._is_introduced and not is_webhook
+        if self._failures > 1 or is_webhook:
+            # A single other poll may be our own of before a restart.
             words = "another program polls with this bot's token, or has set a webhook"
             self._tell_health("conflict", words)
             LOGGER.log(
                 logging.WARNING if self._failures % 40 == 2 else logging.INFO, "conflict: %s", words
             )
-        await self._wait(FIRST_WAIT_S if self._failures == 1 else CONFLICT_WAIT_S)
+        await self._wait(self._pace.first if self._failures == 1 else self._pace.conflict)
 
     async def _failed(self, error: Exception) -> None:
         self._failures += 1
@@ -246,7 +263,9 @@ class Poller:
         )
         if self._failures >= DOWN_AFTER:
             self._tell_health("down", f"Telegram cannot be reached ({type(error).__name__})")
-        await self._wait(min(FIRST_WAIT_S * 2 ** min(self._failures - 1, 10), LONGEST_WAIT_S))
+        await self._wait(
+            min(self._pace.first * 2 ** min(self._failures - 1, 10), self._pace.longest)
+        )
 
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))

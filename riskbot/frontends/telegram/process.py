@@ -26,11 +26,11 @@ from riskbot.frontends.telegram.board import Board
 from riskbot.frontends.telegram.conversation import Conversation
 from riskbot.frontends.telegram.dangers import Dangers
 from riskbot.frontends.telegram.gate import Gate
-from riskbot.frontends.telegram.link import Guard
+from riskbot.frontends.telegram.link import ANSWER_S, Guard
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.menus import keep_menus
 from riskbot.frontends.telegram.pages import escape
-from riskbot.frontends.telegram.polling import Poller
+from riskbot.frontends.telegram.polling import Pace, Poller
 from riskbot.frontends.telegram.prompts import Prompts
 from riskbot.frontends.telegram.sender import NotSentError, Sender
 from riskbot.frontends.telegram.settings import Settings
@@ -44,9 +44,17 @@ UPDATES_MAX = 50
 
 
 class Process:
-    """Everything between Telegram and the guard."""
+    """Everything between Telegram and the guard.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: what the guard said at the start.
+        pace: waits of the polling.
+        answer_s: how long the guard may take to answer.
+    """
+
+    def __init__(
+        self, settings: Settings, *, pace: Pace | None = None, answer_s: float = ANSWER_S
+    ) -> None:
         server = TelegramAPIServer.from_base(settings.api_base_url)
         bot = Bot(settings.token, session=AiohttpSession(api=server, timeout=SESSION_S))
         self._bot = bot
@@ -57,10 +65,12 @@ class Process:
         self._memory = Memory(Path(settings.memory), settings.token.partition(":")[0])
         self._sender = Sender(bot, self._memory, rng, self._unauthorized)
         board = Board(settings, self._memory, self._sender, clock)
-        self._guard = Guard(Path(settings.socket), board.take)
+        self._guard = Guard(Path(settings.socket), board.take, answer_s=answer_s)
         prompts = Prompts(clock)
         dangers = Dangers(settings, self._guard, prompts, self._sender, clock, self._spawn)
-        self._poller = Poller(bot, self._memory, self._take, self._tell_health, clock, rng)
+        self._poller = Poller(
+            bot, self._memory, self._take, self._tell_health, clock, rng, pace or Pace()
+        )
         talk = Conversation(
             bot,
             settings,

@@ -10,6 +10,7 @@ from typing import Any
 
 from riskbot.clock import SystemClock
 from riskbot.core.model import Role
+from riskbot.frontends.telegram.polling import Pace
 from riskbot.frontends.telegram.process import Process
 from riskbot.frontends.telegram.settings import Settings
 from riskbot.frontends.telegram_door import TelegramDoor
@@ -21,6 +22,10 @@ from tests.servers.telegram_chats import Chat
 ADMIN, OPERATOR, VIEWER, STRANGER = 1001, 1002, 1003, 6666
 GROUP = -4001
 USERS = {ADMIN: Role.ADMIN, OPERATOR: Role.OPERATOR, VIEWER: Role.VIEWER}
+
+
+PACE = Pace(first=0.05, longest=0.2, conflict=0.2, unauthorized=0.5)
+"""Without the waits that only politeness to the real Telegram makes long."""
 
 
 class Scene:
@@ -59,9 +64,9 @@ class Scene:
         return Settings(**(given | changes))
 
     @asynccontextmanager
-    async def process(self, **changes: Any) -> AsyncIterator[Process]:
+    async def process(self, *, answer_s: float = 10.0, **changes: Any) -> AsyncIterator[Process]:
         """Run the process in this loop until the block ends."""
-        made = Process(self.settings(**changes))
+        made = Process(self.settings(**changes), pace=PACE, answer_s=answer_s)
         task = asyncio.create_task(made.run())
         try:
             await until(lambda: self.door.is_connected and self.server.called("getUpdates"))

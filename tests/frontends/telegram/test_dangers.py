@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from riskbot.clock import SystemClock
 from riskbot.core import actions, events
 from riskbot.frontends.telegram import prompts
 from tests.fakes import until
@@ -165,8 +166,6 @@ async def test_prompt_of_before_a_restart_is_dead_and_says_so(scene: Scene) -> N
 
 async def test_prompt_expires(scene: Scene) -> None:
     def soon(command: events.CommandReceived) -> list[actions.SendReply]:
-        from riskbot.clock import SystemClock
-
         expires_ms = SystemClock().now_ms() + 400
         plan = scene.desk.reply(
             command, message="m", plan_id="p", plan={}, expires_at_ms=expires_ms
@@ -244,14 +243,9 @@ async def test_flatten_of_one_instrument_by_its_underlying(scene: Scene) -> None
     assert len(scene.desk.asked("flatten")) == 2
 
 
-async def test_guard_that_is_silent_is_said_not_guessed(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from riskbot.frontends.telegram import link
-
-    monkeypatch.setitem(link.__dict__, "ANSWER_S", 0.3)
+async def test_guard_that_is_silent_is_said_not_guessed(scene: Scene) -> None:
     scene.desk.is_silent = True
-    async with scene.process():
+    async with scene.process(answer_s=0.3):
         assert "does not answer" in (await scene.answer(ADMIN, "/flatten"))["text"]
         assert "does not answer" in (await scene.answer(ADMIN, "/status"))["text"]
 

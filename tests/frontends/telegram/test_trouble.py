@@ -1,0 +1,219 @@
+"""Telegram in trouble: limits, outages, poison, another poller, a token that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from riskbot.core import events
+from tests.alerts import alert
+from tests.fakes import until
+from tests.frontends.telegram.scene import ADMIN, OPERATOR, Scene
+from tests.servers.telegram_api import Fault
+
+
+def health(scene: Scene) -> list[tuple[bool, str]]:
+    return [(e.is_up, e.detail) for e in scene.events if isinstance(e, events.FrontendChanged)]
+
+
+async def test_429_is_waited_for_exactly_and_nothing_is_lost(scene: Scene) -> None:
+    fault = Fault("refuse", 1, 429, "Too Many Requests: retry after 2", {"retry_after": 2})
+    async with scene.process():
+        scene.server.fail("sendMessage", fault)
+        scene.server.say(ADMIN, "/status")
+        await until(lambda: scene.chat(ADMIN).texts)
+    first, second = scene.server.called("sendMessage")[:2]
+    assert first.status == 429
+    assert second.at - first.at >= 2.0
+
+
+async def test_red_waits_for_no_other_chat(scene: Scene) -> None:
+    async with scene.process():
+        await scene.answer(ADMIN, "/whoami")
+        fault = Fault("refuse", 1, 429, "Too Many Requests", {"retry_after": 3})
+        scene.server.fail("sendMessage", fault)
+        scene.server.say(ADMIN, "/whoami")
+        await until(lambda: scene.server.called("sendMessage")[-1].status == 429)
+        await scene.answer(OPERATOR, "/whoami")
+    assert len(scene.chat(ADMIN).texts) == 1
+
+
+@pytest.mark.parametrize("kind", ["refuse", "drop"])
+async def test_failed_send_is_tried_again(scene: Scene, kind: str) -> None:
+    async with scene.process():
+        scene.server.fail("sendMessage", Fault(kind, 2, 502, "Bad Gateway"))
+        await scene.answer(ADMIN, "/whoami")
+    assert len(scene.chat(ADMIN).texts) == 1
+
+
+async def test_lost_answer_gives_two_copies_at_most(scene: Scene) -> None:
+    async with scene.process():
+        scene.server.fail("sendMessage", Fault("lose", 1))
+        scene.server.say(ADMIN, "/whoami")
+        await until(lambda: len(scene.chat(ADMIN).texts) == 2)
+        await scene.answer(OPERATOR, "/whoami")
+    assert len(scene.chat(ADMIN).texts) == 2
+
+
+async def test_chat_is_paced(scene: Scene) -> None:
+    async with scene.process():
+        for _ in range(5):
+            scene.server.say(ADMIN, "/whoami")
+        await until(lambda: len(scene.chat(ADMIN).texts) == 5)
+    times = [c.at for c in scene.server.called("sendMessage")]
+    assert times[4] - times[0] >= 1.9
+
+
+async def test_outage_is_survived_and_told(scene: Scene) -> None:
+    async with scene.process():
+        await scene.answer(ADMIN, "/whoami")
+        await scene.server.stop()
+        await until(lambda: health(scene)[-1][0] is False)
+        scene.server.say(ADMIN, "/status")
+        await scene.server.start()
+        await until(lambda: len(scene.chat(ADMIN).texts) == 2)
+        await until(lambda: health(scene)[-1][0] is True)
+    assert "cannot be reached" in health(scene)[-2][1] or "cannot be reached" in str(health(scene))
+
+
+async def test_start_with_telegram_away_comes_up_by_itself(scene: Scene) -> None:
+    await scene.server.stop()
+    task = asyncio.create_task(_run(scene))
+    try:
+        await until(lambda: any(not is_up for is_up, _ in health(scene)))
+        await scene.server.start()
+        await scene.answer(ADMIN, "/status")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _run(scene: Scene) -> None:
+    async with scene.process():
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"message": {"message_id": "x"}},
+        {"message": 7},
+        {"callback_query": {"id": 1, "from": None}},
+        {"message": {"message_id": 1, "date": 10**30, "chat": {"id": 1, "type": "private"}}},
+        {"unheard_of": {"a": 1}},
+        {},
+    ],
+)
+async def test_poison_update_hides_no_command(scene: Scene, poison: dict[str, object]) -> None:
+    async with scene.process():
+        scene.server.push(poison)
+        await scene.answer(ADMIN, "/whoami")
+        scene.server.allowed = None
+        scene.server.push(poison)
+        scene.server.push(poison)
+        await scene.answer(ADMIN, "/whoami")
+    assert len(scene.chat(ADMIN).texts) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>502</html>",
+        b'{"ok":true',
+        b'{"ok":true,"result":{}}',
+        b'{"ok":true,"result":[null,7,"x"]}',
+        b'{"ok":true,"result":null}',
+        b"[" * 100_000,
+    ],
+)
+async def test_nonsense_from_telegram_is_survived(scene: Scene, body: bytes) -> None:
+    scene.server.fail("getUpdates", Fault("body", 2, body=body))
+    async with scene.process():
+        await scene.answer(ADMIN, "/whoami")
+
+
+async def test_update_that_is_no_json_is_skipped_by_its_number(scene: Scene) -> None:
+    async with scene.process():
+        bad = scene.server.next_update + 10
+        body = b'{"ok":true,"result":[{"update_id":%d,"message":{"text":"\\x"}}]}' % bad
+        scene.server.fail("getUpdates", Fault("body", 2, body=body))
+        await scene.answer(ADMIN, "/whoami")
+        await until(lambda: not scene.server.faults["getupdates"])
+        scene.server.next_update = bad
+        await scene.answer(OPERATOR, "/whoami")
+    memory = json.loads((scene.directory / "telegram.json").read_text())
+    assert memory["last_update"] > bad
+
+
+async def test_broken_characters_do_not_hide_a_command(scene: Scene) -> None:
+    async with scene.process():
+        message = scene.server.say(ADMIN, "/whoami \ud800 ")
+        assert message
+        await until(lambda: scene.chat(ADMIN).texts)
+
+
+async def test_other_poller_is_told_once_and_alerts_go_on(scene: Scene) -> None:
+    words = "Conflict: terminated by other getUpdates request"
+    async with scene.process():
+        scene.server.fail("getUpdates", Fault("refuse", None, 409, words))
+        scene.server.say(OPERATOR, "/whoami")
+        await until(lambda: health(scene)[-1][0] is False)
+        assert "another program polls" in health(scene)[-1][1]
+        async with asyncio.timeout(20):
+            await scene.door.send(alert("A1"), is_loud=True)
+        scene.server.lift()
+        await until(lambda: health(scene)[-1][0] is True)
+        await until(lambda: len(scene.chat(ADMIN).texts) == 3)
+    texts = scene.chat(ADMIN).texts
+    assert sum("revoke the token" in text for text in texts) == 1
+    assert sum("A1" in text for text in texts) == 1
+
+
+async def test_webhook_of_somebody_else_is_removed(scene: Scene) -> None:
+    async with scene.process():
+        scene.server.api.webhook = "https://thief.example/"
+        await scene.answer(ADMIN, "/whoami")
+        await until(lambda: scene.server.api.webhook == "")
+        await until(lambda: any("webhook" in detail for _, detail in health(scene)))
+        await scene.answer(OPERATOR, "/whoami")
+
+
+async def test_refused_token_makes_no_hot_loop_and_is_told(scene: Scene) -> None:
+    token, scene.server.token = scene.server.token, "1:other"
+    door = asyncio.create_task(_unauthorized(scene, token))
+    try:
+        await until(lambda: any("refuses the bot's token" in detail for _, detail in health(scene)))
+        count = len(scene.server.calls)
+        await asyncio.sleep(0.4)
+        assert len(scene.server.calls) <= count + 3
+        scene.server.token = token
+        await until(lambda: health(scene)[-1][0] is True)
+    finally:
+        door.cancel()
+        await asyncio.gather(door, return_exceptions=True)
+
+
+async def _unauthorized(scene: Scene, token: str) -> None:
+    async with scene.process(token=token):
+        await asyncio.Event().wait()
+
+
+async def test_press_that_cannot_be_answered_still_counts(scene: Scene) -> None:
+    async with scene.process():
+        prompt = await scene.answer(OPERATOR, "/halt")
+        scene.server.fail("answerCallbackQuery", Fault("hang", None))
+        data = prompt["reply_markup"]["inline_keyboard"][0][0]["callback_data"]
+        scene.server.press(OPERATOR, prompt, data)
+        await until(lambda: scene.desk.done)
+        scene.server.lift()
+
+
+async def test_hung_chat_keeps_nobody_waiting(scene: Scene) -> None:
+    async with scene.process():
+        scene.server.fail("sendMessage", Fault("hang", 1))
+        scene.server.say(ADMIN, "/whoami")
+        await until(lambda: scene.server.called("sendMessage"))
+        await scene.answer(OPERATOR, "/whoami")
