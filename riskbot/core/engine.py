@@ -34,8 +34,9 @@ from riskbot.core.turn import Turn
 
 TICK_MS = 1_000
 
-_QUIET = (events.PricesUpdated, events.FeedAlive, events.AlertDelivered)
+_QUIET = (events.PricesUpdated, events.FeedAlive)
 """Decided on when a level may have been crossed, else with the second's timer."""
+
 BOOKINGS_MAX = 4
 """Rounds of booking in one turn: flows first, what follows from them after."""
 
