@@ -70,6 +70,7 @@ class Journal(Reader):
         self._idle = asyncio.Event()
         self._idle.set()
         self._task = asyncio.create_task(self._write_forever(), name="journal")
+        self._task.add_done_callback(self._writer_ended)
 
     @classmethod
     async def open(
@@ -208,7 +209,7 @@ class Journal(Reader):
         """While storage fails, try to write what has waited; True = it takes writes again."""
         if self._failure is None:
             return True
-        if not self.is_stalled:
+        if not self.is_stalled and not self._task.done():
             self._failure = None
             if not self._pending:
                 self._pending.append(rows.Batch(seq=self.last_seq))
@@ -254,6 +255,10 @@ class Journal(Reader):
         except sqlite3.Error as error:
             self._failure = schema.explain(self.path, error)
             self._put_back(group)
+        except BaseException as error:
+            for batch in group:
+                _fail(batch, f"the writer of {self.path} ended: {error!r}")
+            raise
         else:
             self._failure = None
             for batch in group:
@@ -263,6 +268,14 @@ class Journal(Reader):
             self._stall_timer.cancel()
             self.is_stalled = False
             self._in_flight = []
+
+    def _writer_ended(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for a writer that is gone; supervision ends the process."""
+        error = None if task.cancelled() else task.exception()
+        self._failure = f"the writer of {self.path} ended" + (f": {error!r}" if error else "")
+        for batch in (*self._in_flight, *self._pending):
+            _fail(batch, self._failure)
+        self._idle.set()
 
     def _put_back(self, group: list[rows.Batch]) -> None:
         self._pending.extendleft(reversed(group))
