@@ -221,7 +221,7 @@ def _exposure(console: Console, document: Mapping[str, Any]) -> None:
                 usd(row.get("net_usd")),
                 ratio(row.get("gross_exposure")),
             ]
-            for key, row in document.get(name, {}).items()
+            for key, row in document.get("breakdown", {}).get(name, {}).items()
         )
         _table(console, name, (name, ">gross", ">net", ">of equity"), rows)
     hedges = document.get("hedges", [])

@@ -208,6 +208,7 @@ def exposure(state: State, now_ms: int) -> dict[str, Any]:
     book = state.scopes(now_ms).get(PORTFOLIO)
     if book is None:
         return {"equity_usd": None}
+    keyed = {"assets": book.underlyings, "sectors": book.sectors, "groups": book.groups}
     top = sorted(book.underlyings.items(), key=lambda item: -item[1].gross)[:5]
     return {
         "equity_usd": book.equity_usd,
@@ -215,9 +216,8 @@ def exposure(state: State, now_ms: int) -> dict[str, Any]:
         "net_usd": book.net_usd,
         "gross_exposure": book.ratio(book.gross_usd),
         "net_exposure": book.ratio(book.net_usd),
-        "assets": _sums(book, book.underlyings),
-        "sectors": _sums(book, book.sectors),
-        "groups": _sums(book, book.groups),
+        **{name: _shares(book, sums) for name, sums in keyed.items()},
+        "breakdown": {name: _sums(book, sums) for name, sums in keyed.items()},
         "top": [{"underlying": name, **_sum(book, sums)} for name, sums in top],
         "hedges": [
             {
@@ -232,6 +232,12 @@ def exposure(state: State, now_ms: int) -> dict[str, Any]:
         "unlisted": list(book.unlisted),
         "as_of_ms": now_ms,
     }
+
+
+def _shares(book: ScopeBook, sums: dict[str, Aggregate]) -> dict[str, float | None]:
+    """Return gross over capital by key, largest first."""
+    ordered = sorted(sums.items(), key=lambda item: -item[1].gross)
+    return {name: book.ratio(aggregate.gross) for name, aggregate in ordered}
 
 
 def _sums(book: ScopeBook, sums: dict[str, Aggregate]) -> dict[str, Any]:

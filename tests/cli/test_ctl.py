@@ -284,11 +284,17 @@ DOCUMENTS: dict[str, Any] = {
         "net_usd": 0.0,
         "gross_exposure": 2.0,
         "net_exposure": 0.0,
-        "assets": {
-            "BTC": {"gross_usd": 2.0, "net_usd": 0.0, "gross_exposure": 2.0, "net_exposure": 0.0}
+        "assets": {"BTC": 2.0},
+        "breakdown": {
+            "assets": {
+                "BTC": {
+                    "gross_usd": 2.0,
+                    "net_usd": 0.0,
+                    "gross_exposure": 2.0,
+                    "net_exposure": 0.0,
+                }
+            }
         },
-        "sectors": {},
-        "groups": {},
         "hedges": [{"underlying": "BTC", "drift": 0.01}],
     },
     "limits": [

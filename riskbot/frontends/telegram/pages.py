@@ -267,7 +267,7 @@ def exposure(document: Document, zone: ZoneInfo) -> str:
         _share_row("Net", document.get("net_usd"), document.get("net_exposure")),
     ]
     for title, name in (("Assets", "assets"), ("Sectors", "sectors"), ("Groups", "groups")):
-        parts = document.get(name) or {}
+        parts = (document.get("breakdown") or {}).get(name) or {}
         if parts:
             rows += ["", left(title, 14) + right("USD", 11) + right("of E", 9)]
             rows += [
