@@ -57,6 +57,7 @@ class App:
             lambda: Engine(settings, prefix),
             clock,
             Views,
+            tell=lambda text: self.delivery.send(channels.shout(text, clock.now_ms())),
             beat=lambda: self.watchdog.beat("runner"),
         )
         submit = self.runner.submit

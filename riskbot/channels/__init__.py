@@ -10,7 +10,9 @@ from riskbot.channels.apprise import AppriseChannel
 from riskbot.channels.log import LogChannel
 from riskbot.channels.webhook import WebhookChannel
 from riskbot.clock import Clock
-from riskbot.core.model import Level
+from riskbot.core import actions
+from riskbot.core.duty import Alert, AlertStatus
+from riskbot.core.model import PORTFOLIO, Level
 
 
 class _Secret(Protocol):
@@ -75,3 +77,20 @@ def build(config: ChannelsConfig, clock: Clock, *more: Channel) -> list[Channel]
 
 def _numbered(kind: str, number: int) -> str:
     return kind if number == 1 else f"{kind}-{number}"
+
+
+def shout(text: str, now_ms: int) -> actions.SendAlert:
+    """Return words for every channel when the engine itself cannot speak: a bug."""
+    alert = Alert(
+        alert_id="A0",
+        revision=now_ms,
+        level=Level.RED,
+        status=AlertStatus.FIRING,
+        name="engine_fault",
+        scope=PORTFOLIO,
+        title=text,
+        text="",
+        since_ms=now_ms,
+        updated_ms=now_ms,
+    )
+    return actions.SendAlert(alert=alert)
