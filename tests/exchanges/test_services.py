@@ -228,11 +228,11 @@ async def test_absent_endpoint_is_not_asked_again(venue: Venue) -> None:
 
 async def test_routine_read_waits_for_its_turn_and_an_urgent_one_does_not(desk: Desk) -> None:
     client = desk.exchange.client
-    client.budget = Budget(10, 400)
-    for _ in range(7):
-        await client.call("fetch_time")
+    # Short enough that what the server itself counted, where it says so, is soon over.
+    client.budget = Budget(1000, 400)
+    client.budget.spend(690, client.clock.now_ms(), is_urgent=False)
     sent = len(desk.server.requests)
-    waiting = asyncio.create_task(client.call("fetch_time"))
+    waiting = asyncio.create_task(client.call("fetch_time", cost=100))
     await asyncio.sleep(0.05)
     assert len(desk.server.requests) == sent
     await client.call("fetch_time", is_urgent=True)
@@ -245,10 +245,13 @@ async def test_routine_read_waits_for_its_turn_and_an_urgent_one_does_not(desk: 
 async def test_routine_read_that_would_wait_long_fails_instead(desk: Desk) -> None:
     client = desk.exchange.client
     client.budget = Budget(10, 3_600_000)
-    for _ in range(7):
-        await client.call("fetch_time")
+
+    async def read_on() -> None:
+        for _ in range(8):
+            await client.call("fetch_time")
+
     with pytest.raises(VenueError) as caught:
-        await client.call("fetch_time")
+        await read_on()
     assert caught.value.reason is RejectReason.RATE_LIMITED
     assert caught.value.retry_after_ms is not None
 
