@@ -51,9 +51,9 @@ DIPS: tuple[tuple[str, float, float], ...] = (
 """Resting buys of a bot that averages down: how far below the start, for which share of equity."""
 
 RETRIES: tuple[tuple[int, str, float], ...] = (
-    (20, "LINK", 0.05),
-    (26, "ETH", 0.05),
-    (30, "SOL", 0.05),
+    (20, "LTC", 0.03),
+    (26, "ETH", 0.03),
+    (30, "SOL", 0.03),
 )
 """The bot tries again: hours after the start, what, for which share of equity."""
 
@@ -63,7 +63,7 @@ SECTORS = {
     "payments": ["XRP", "LTC"],
 }
 
-BARS_PER_SECOND = 60.0
+BARS_PER_SECOND = 70.0
 """Minutes of the market per second of real time, while nothing happens, at speed 1."""
 
 FRAME_S = 0.03
@@ -71,11 +71,12 @@ FRAME_MIN_S = 0.002
 QUIET_FRAMES = 1
 LEAP_MAX_MS = 300_000
 LINGER_FRAMES = 20
+WATCH_S = 0.25
 CALM_RATE = 1.0
 BUSY_RATE = 1.5
 """Riskbot's clock against real time: while the market is skipped through, and while it acts."""
 
-LINGER_S = 2.5
+LINGER_S = 1.6
 """How long the market waits after something a newcomer should read, at speed 1."""
 
 
@@ -235,15 +236,14 @@ def is_busy(status: dict[str, Any]) -> bool:
     )
 
 
-def is_told(status: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what a newcomer should have time to read whenever it changes."""
-    limits = tuple(
+def is_told(status: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return what a newcomer should have time to read when it is new."""
+    limits = {
         (row["name"], row["level"])
         for row in status["limits"]
         if row["on_breach"] in {"reduce", "halt", "flatten"} and row["level"] != "ok"
-    )
-    holds = tuple(sorted((hold["limit"], hold["scope"]) for hold in status["holds"]))
-    return limits, holds
+    }
+    return limits | {(hold["limit"], hold["state"]) for hold in status["holds"]}
 
 
 def is_over(status: dict[str, Any]) -> bool:
@@ -289,7 +289,7 @@ class Director:
         per_frame_ms = BARS_PER_SECOND * speed * FRAME_S * 60_000
         self._leap_ms = int(min(max(per_frame_ms, 60_000), LEAP_MAX_MS))
         self._frame_s = max(self._leap_ms / 60_000 / (BARS_PER_SECOND * speed), FRAME_MIN_S)
-        self._told: tuple[Any, ...] = ()
+        self._told: set[tuple[str, str]] = set()
         self._retries = deque(RETRIES)
         self._quiet_frames = 0
         self._begun_usd: float | None = None
@@ -304,9 +304,9 @@ class Director:
             if is_over(self._last):
                 break
             told = is_told(self._last)
-            if told != self._told:
-                self._told = told
+            if told - self._told:
                 await self._linger()
+            self._told |= told
             self._bot()
             self._clock.leap(self._leap_ms)
             self._quiet_frames = 0
@@ -319,7 +319,7 @@ class Director:
     def _look(self) -> bool:
         """Show the present; True when nothing is going on and time may leap."""
         status = self._last = self._view("status")
-        if status is None or status["starting"]:
+        if status["starting"] or status["equity_usd"] is None:
             return False
         if self._begun_usd is None:
             self._begun_usd = status["equity_usd"]
@@ -346,6 +346,12 @@ class Director:
                 return
             self._retries.popleft()
             self._order(base, share)
+
+    async def watch(self) -> None:
+        """Go on showing what is new, until cancelled."""
+        while True:
+            await self._clock.real.sleep(WATCH_S)
+            self._show(self._view("status"), self._view("positions"))
 
     def summary(self, faults: list[str]) -> list[str]:
         """Return what to remember of it."""

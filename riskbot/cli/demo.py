@@ -16,7 +16,8 @@ from riskbot.cli import exits
 if TYPE_CHECKING:
     from riskbot.app import App
     from riskbot.config import Config
-    from riskbot.console import Lines, Screen
+    from riskbot.console.lines import Lines
+    from riskbot.console.screen import Screen
 
 STUCK_S = 300.0
 """Real time after which the story counts as stuck, at speed 1 or faster."""
@@ -129,19 +130,22 @@ async def _story(
         if not playing.done():
             playing.cancel()
             view.end(["", "ended before the story did"])
-            return exits.NOT_DONE
+            return exits.NOT_DONE if options.exit or not stopping.done() else exits.OK
         faults = playing.result()
         view.end(director.summary(faults))
         if options.exit or faults or stopping.done():
             stopping.cancel()
             return exits.NOT_DONE if faults else exits.OK
         view.end(_what_now(app.config))
-        await asyncio.wait({stopping, guarding}, return_when=asyncio.FIRST_COMPLETED)
+        watching = asyncio.create_task(director.watch(), name="watch")
+        await asyncio.wait({stopping, guarding, watching}, return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
     return exits.OK
 
 
 def _view() -> Lines | Screen:
-    from riskbot.console import Lines, Screen
+    from riskbot.console.lines import Lines
+    from riskbot.console.screen import Screen
 
     if sys.stdout.isatty():
         return Screen()

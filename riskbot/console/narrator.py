@@ -1,31 +1,20 @@
-"""The demo on a terminal: what is measured, what riskbot decides, and why, in words for newcomers.
+"""What happens, in words for newcomers: found in what is new from one set of documents to the next.
 
-Reads documents (`core.views`) only. `Narrator` finds what is new in them; `Screen` draws a live
-view with rich, `Lines` prints one line per event where there is no terminal.
+How it is shown is `screen`'s and `lines`' business.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-
-from rich.console import Console, Group, RenderableType
-from rich.layout import Layout
-from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 Document = dict[str, Any]
 
 COLORS = {"ok": "green", "yellow": "yellow", "orange": "dark_orange", "red": "red"}
 STATES = {"ACTIVE": "green", "REDUCING": "dark_orange", "HALTED": "red"}
 RANKS = {"ok": 0, "yellow": 1, "orange": 2, "unknown": 3, "red": 4}
-BAR = 16
-NOTES = 9
 EXPLAINED = ("reduce", "hedge", "halt", "flatten")
 """Responses whose limits are told step by step; the others only when they break."""
 
@@ -33,11 +22,12 @@ NAMES = {
     "net_exposure": "net exposure",
     "gross_exposure": "gross exposure",
     "daily_loss": "loss of the day",
-    "weekly_drawdown": "drawdown of the week",
-    "drawdown": "drawdown from the peak",
+    "weekly_drawdown": "week's drawdown",
+    "drawdown": "drawdown",
     "asset_exposure": "largest coin",
     "sector_exposure": "largest sector",
     "position_size": "largest position",
+    "maintenance_margin": "margin used",
 }
 
 WHY = {
@@ -87,7 +77,8 @@ class Note:
 
 def percent(value: float | None) -> str:
     """Write a share the way people read it; unknown as such."""
-    return "unknown" if value is None else f"{value * 100:.1f} %"
+    # Plus zero: what is left of a rounding is no minus.
+    return "unknown" if value is None else f"{round(value * 100, 1) + 0.0:.1f}%"
 
 
 def money(value: float | None) -> str:
@@ -98,6 +89,11 @@ def money(value: float | None) -> str:
 def clock_text(at_ms: int) -> str:
     """Write a moment as day, month and minute, UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%d %b %H:%M")
+
+
+def date_text(at_ms: int) -> str:
+    """Write a moment with its year, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%d %b %Y %H:%M UTC")
 
 
 @dataclass(slots=True)
@@ -113,12 +109,13 @@ class Narrator:
 
     def see(self, status: Document, positions: list[Document]) -> list[Note]:
         """Take the documents of a moment and return what happened since the last."""
-        if status["starting"]:
+        if status["starting"] or status["equity_usd"] is None:
             return []
         now_ms = int(status["as_of_ms"])
         notes = [] if self.has_begun else [self._first(status, positions, now_ms)]
-        notes += self._trades(positions, now_ms)
-        notes += self._levels(status["limits"], now_ms)
+        notes += self._trades(positions, status["intents"], now_ms)
+        worst = {(a["scope"], a["limit"]): a["worst"] for a in status["alerts"]}
+        notes += self._levels(status["limits"], worst, now_ms)
         notes += self._holds(status["holds"], now_ms)
         notes += self._intents(status["intents"], now_ms)
         if status["trading_state"] != self.state and self.state:
@@ -136,9 +133,12 @@ class Narrator:
         )
         return Note(now_ms, "cyan", text, WHY["start"])
 
-    def _trades(self, positions: list[Document], now_ms: int) -> Iterable[Note]:
+    def _trades(
+        self, positions: list[Document], intents: list[Document], now_ms: int
+    ) -> Iterable[Note]:
         found = {row["instrument"]: row["quantity"] for row in positions}
-        working = {t["instrument"] for i in self.intents.values() for t in i["targets"]}
+        known = [*self.intents.values(), *intents]
+        working = {target["instrument"] for intent in known for target in intent["targets"]}
         for symbol in {**self.quantities, **found}:
             change = found.get(symbol, 0.0) - self.quantities.get(symbol, 0.0)
             if not change:
@@ -149,7 +149,9 @@ class Narrator:
             yield Note(now_ms, "white", f"{who} {verb} {abs(change):,.6g} {base}")
         self.quantities = found
 
-    def _levels(self, limits: list[Document], now_ms: int) -> Iterable[Note]:
+    def _levels(
+        self, limits: list[Document], worst: dict[tuple[str, str], float | None], now_ms: int
+    ) -> Iterable[Note]:
         for row in limits:
             key, level = (row["scope"], row["name"]), row["level"]
             before = self.levels.get(key, "ok")
@@ -159,6 +161,9 @@ class Narrator:
                 continue
             name = NAMES.get(row["name"], row["name"].replace("_", " "))
             measured, allowed = percent(row["measured"]), percent(row["limit"])
+            if level == "red":
+                # It may have come back a little since it broke.
+                measured = percent(max(row["measured"] or 0.0, worst.get(key) or 0.0))
             if RANKS[level] > RANKS[before]:
                 why = WHY.get(f"level:{row['name']}:{level}", "")
                 text = f"{level.upper()}: {name} {measured} of {allowed}"
@@ -197,170 +202,3 @@ class Narrator:
             elif number not in found and row["kind"] != "cancel":
                 yield Note(now_ms, "green", f"{row['kind']} done and verified")
         self.intents = found
-
-
-# ---------------------------------------------------------------- without a terminal
-
-
-class Lines:
-    """One line per event.
-
-    Args:
-        write: takes a line.
-    """
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._narrator = Narrator()
-        self._said: set[str] = set()
-
-    def show(self, status: Document, positions: list[Document]) -> None:
-        """Print what is new."""
-        for note in self._narrator.see(status, positions):
-            self._write(f"{clock_text(note.at_ms)}  {note.text}")
-            if note.why and note.why not in self._said:
-                self._said.add(note.why)
-                self._write(f"              {note.why}")
-
-    def end(self, lines: Iterable[str]) -> None:
-        """Print the summary."""
-        for line in lines:
-            self._write(line)
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-
-# ---------------------------------------------------------------- on a terminal
-
-
-class Screen:
-    """A live view of the whole."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
-        self._narrator = Narrator()
-        self._notes: deque[Note] = deque(maxlen=NOTES)
-        self._why = ""
-        self._equities: deque[float] = deque(maxlen=400)
-        self._live = Live(
-            console=self._console, screen=False, refresh_per_second=12, transient=False
-        )
-
-    def __enter__(self) -> Screen:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._live.__exit__(*error)
-
-    def show(self, status: Document, positions: list[Document]) -> None:
-        """Draw the present."""
-        for note in self._narrator.see(status, positions):
-            self._notes.append(note)
-            self._why = note.why or self._why
-        if status["equity_usd"] is not None:
-            self._equities.append(status["equity_usd"])
-        self._live.update(self.render(status, positions))
-
-    def end(self, lines: Iterable[str]) -> None:
-        """Show the summary below the last picture."""
-        self._live.stop()
-        for line in lines:
-            self._console.print(line)
-
-    def render(self, status: Document, positions: list[Document]) -> RenderableType:
-        """Return the picture of a moment."""
-        layout = Layout()
-        layout.split_column(
-            Layout(self._head(status), size=4),
-            Layout(name="middle", size=max(len(positions), 9) + 5),
-            Layout(self._story(), size=NOTES + 2),
-            Layout(Panel(Text(self._why), title="why", border_style="cyan"), size=5),
-        )
-        layout["middle"].split_row(
-            Layout(Panel(self._limits(status["limits"]), title="limits")),
-            Layout(Panel(self._positions(positions), title="positions")),
-        )
-        rows = 4 + max(len(positions), 9) + 5 + NOTES + 2 + 5
-        return Group(_Boxed(layout, rows))
-
-    def _head(self, status: Document) -> Panel:
-        state = status["trading_state"]
-        first = Text.assemble(
-            (f" {clock_text(int(status['as_of_ms']))} 2022 UTC ", "bold"),
-            "  ",
-            (f" {state} ", f"bold white on {STATES[state]}"),
-            f"  equity {money(status['equity_usd'])}",
-            f"  gross {percent(status['gross_exposure'])}",
-            f"  net {percent(status['net_exposure'])}",
-            f"  drawdown {percent(status['drawdown'])}",
-        )
-        return Panel(Group(first, Text(_spark(self._equities, 96), style="cyan")), title="riskbot")
-
-    def _limits(self, rows: list[Document]) -> Table:
-        table = Table.grid(padding=(0, 1))
-        told = [row for row in rows if row["on_breach"] in EXPLAINED]
-        told += [row for row in rows if row["name"] in NAMES and row not in told]
-        for row in told[: max(9, len(told))]:
-            color = COLORS.get(row["level"], "white")
-            table.add_row(
-                Text(NAMES.get(row["name"], row["name"].replace("_", " "))),
-                Text(_bar(row["utilization"]), style=color),
-                Text(f"{percent(row['measured'])} / {percent(row['limit'])}", style=color),
-                Text(row["on_breach"], style="dim"),
-            )
-        return table
-
-    def _positions(self, rows: list[Document]) -> Table:
-        table = Table.grid(padding=(0, 1))
-        for row in rows:
-            color = "green" if row["side"] == "long" else "magenta"
-            pnl = row["unrealized_pnl_usd"]
-            table.add_row(
-                Text(row["instrument"].partition("/")[0]),
-                Text(row["side"], style=color),
-                Text(money(row["notional_usd"]), justify="right"),
-                Text(money(pnl), style="red" if pnl and pnl < 0 else "green", justify="right"),
-            )
-        if not rows:
-            table.add_row(Text("none: flat", style="bold green"))
-        return table
-
-    def _story(self) -> Panel:
-        lines = [
-            Text.assemble((f"{clock_text(note.at_ms)}  ", "dim"), (note.text, note.color))
-            for note in self._notes
-        ]
-        return Panel(Group(*lines), title="what happens")
-
-
-class _Boxed:
-    # A layout takes the whole screen unless somebody says how high it is.
-    def __init__(self, layout: Layout, height: int) -> None:
-        self._layout, self._height = layout, height
-
-    def __rich_console__(self, console: Console, options: Any) -> Any:
-        height = min(self._height, max(console.size.height - 1, 10))
-        yield from console.render(self._layout, options.update(height=height))
-
-
-def _bar(utilization: float | None) -> str:
-    filled = min(max(round((utilization or 0.0) * BAR), 0), BAR)
-    return "█" * filled + "·" * (BAR - filled)
-
-
-def _spark(values: Iterable[float], width: int) -> str:
-    """Return the last values as a line of blocks, as high as they are between their extremes."""
-    known = list(values)
-    if len(known) < 2:
-        return ""
-    step = max(len(known) / width, 1.0)
-    picked = [known[int(index * step)] for index in range(int(len(known) / step))]
-    low, high = min(picked), max(picked)
-    blocks = "▁▂▃▄▅▆▇█"
-    span = (high - low) or 1.0
-    return "".join(blocks[int((value - low) / span * (len(blocks) - 1))] for value in picked)

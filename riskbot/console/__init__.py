@@ -1,0 +1,1 @@
+"""The demo's console: reads documents (`core.views`) only, and tells what happens and why."""
