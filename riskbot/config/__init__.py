@@ -338,6 +338,11 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
         for scope, limit in limits
         if limit.needs_statistics
     ]
+    if root.telegram is not None and root.telegram.totp_secret is not None:
+        told.append(
+            "telegram.totp_secret: is accepted, but this version asks for no codes yet: roles and "
+            "confirmations stand alone"
+        )
     if root.portfolio.preset == "market_neutral":
         told += [
             f"accounts.{name}.spot: is `hold` under market_neutral: a pair's spot leg, and with it "

@@ -3,7 +3,8 @@
 Lines of JSON. The process says `hello`, `command`, `told`, `pong`, `health`; the guard says
 `reply`, `alert`, `ping`. The process names a Telegram user by number; what that user may do is
 looked up here, so that a process that was taken over gains no more than the listed users have.
-Nothing here knows the Bot API.
+Ages and lives cross the line as durations: the two processes need not agree on the time. Nothing
+here knows the Bot API.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class TelegramDoor:
         if number is not None:
             if reply.is_final:
                 del self._waiting[reply.request_id]
-            self._say({"type": "reply", "id": number, **_document(reply)})
+            now_ms = self._clock.now_ms()
+            self._say({"type": "reply", "id": number, **_document(reply, now_ms)})
         return True
 
     async def send(self, alert: Alert, *, is_loud: bool) -> None:
@@ -117,7 +119,10 @@ class TelegramDoor:
             ChannelError: the process is away, or Telegram did not take it.
         """
         document = ALERT.dump_python(alert, mode="json")
-        answer = await self._ask({"type": "alert", "alert": document, "is_loud": is_loud})
+        age_ms = max(0, self._clock.now_ms() - alert.updated_ms)
+        answer = await self._ask(
+            {"type": "alert", "alert": document, "is_loud": is_loud, "age_ms": age_ms}
+        )
         if not answer.get("ok"):
             wait = answer.get("retry_after_ms")
             raise ChannelError(
@@ -206,11 +211,11 @@ class TelegramDoor:
 
     def _command(self, document: dict[str, Any]) -> None:
         number, name, user = document.get("id"), document.get("name"), document.get("user")
-        args, asked_ms = document.get("args"), document.get("asked_ms")
+        args, age_ms = document.get("args"), document.get("age_ms")
         if not isinstance(number, str) or len(number) > ARGUMENT_MAX:
             return  # nobody could be answered
         role = self._users.get(user) if isinstance(user, int) else None
-        fault = self._fault(name, role, args, asked_ms)
+        fault = self._fault(name, role, args, age_ms)
         if fault or role is None:
             refusal = {"ok": False, "message": fault, "document": None, "is_final": True}
             self._say({"type": "reply", "id": number, **refusal})
@@ -223,12 +228,11 @@ class TelegramDoor:
                 name=str(name),
                 args=args or {},
                 actor=Actor(f"telegram:{user}", role, "telegram"),
-                # A clock that is ahead of ours must not make a command younger than now.
-                asked_ms=None if asked_ms is None else min(asked_ms, self._clock.now_ms()),
+                asked_ms=None if age_ms is None else self._clock.now_ms() - age_ms,
             )
         )
 
-    def _fault(self, name: object, role: Role | None, args: object, asked_ms: object) -> str:
+    def _fault(self, name: object, role: Role | None, args: object, age_ms: object) -> str:
         """Return why a command is not passed on, empty when it is."""
         if role is None:
             return "this user is not listed"
@@ -239,8 +243,9 @@ class TelegramDoor:
             return f"{name} needs the role {needed.value}, you are {role.value}"
         if not isinstance(args, dict | None) or not _is_plain(args or {}):
             return "arguments must be short texts or numbers"
-        if asked_ms is not None and (not isinstance(asked_ms, int) or isinstance(asked_ms, bool)):
-            return "asked_ms must be a time"
+        # A command from the future would count as younger than it is.
+        if age_ms is not None and (not isinstance(age_ms, int) or age_ms < 0):
+            return "age_ms must be a duration"
         if len(self._waiting) >= WAITING_MAX:
             return "too many commands are under way"
         return ""
@@ -258,13 +263,14 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _document(reply: actions.SendReply) -> dict[str, Any]:
+def _document(reply: actions.SendReply, now_ms: int) -> dict[str, Any]:
+    expires_ms = reply.expires_at_ms
     return {
         "ok": reply.ok,
         "message": reply.message,
         "document": reply.document,
         "plan_id": reply.plan_id,
         "plan": reply.plan,
-        "expires_at_ms": reply.expires_at_ms,
+        "expires_in_ms": None if expires_ms is None else max(0, expires_ms - now_ms),
         "is_final": reply.is_final,
     }

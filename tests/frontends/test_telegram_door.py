@@ -109,7 +109,7 @@ async def test_socket_left_behind_is_replaced(tmp_path: Path) -> None:
 async def test_command_carries_the_role_of_the_configuration(house: House) -> None:
     peer = await house.peer()
     asked_ms = house.clock.now_ms() - 5_000
-    peer.command("halt", args={"reason": "news"}, asked_ms=asked_ms)
+    peer.command("halt", args={"reason": "news"}, age_ms=5_000)
     await until(lambda: house.commands)
     command = house.commands[0]
     assert command.actor.name == "telegram:1"
@@ -166,8 +166,9 @@ async def test_command_is_refused_in_the_guard(
         {"args": []},
         {"args": {"reason": {"deep": 1}}},
         {"args": {"reason": "x" * 501}},
-        {"asked_ms": "now"},
-        {"asked_ms": 1.5},
+        {"age_ms": "now"},
+        {"age_ms": 1.5},
+        {"age_ms": -3_600_000},
     ],
 )
 async def test_odd_arguments_are_refused(house: House, fields: dict[str, Any]) -> None:
@@ -177,11 +178,19 @@ async def test_odd_arguments_are_refused(house: House, fields: dict[str, Any]) -
     assert house.commands == []
 
 
-async def test_clock_ahead_does_not_make_a_command_younger(house: House) -> None:
+async def test_plan_crosses_the_line_with_the_life_it_has_left(house: House) -> None:
     peer = await house.peer()
-    peer.command("resume", asked_ms=house.clock.now_ms() + 3_600_000)
+    peer.command("flatten")
     await until(lambda: house.commands)
-    assert house.commands[0].asked_ms == house.clock.now_ms()
+    expires_ms = house.clock.now_ms() + 60_000
+    house.clock.jump(10_000)
+    request_id = house.commands[0].request_id
+    house.door.deliver(
+        actions.SendReply(
+            request_id=request_id, ok=True, message="", plan_id="p", expires_at_ms=expires_ms
+        )
+    )
+    assert (await peer.hear())["expires_in_ms"] == 50_000
 
 
 async def test_flood_of_commands_is_bounded(house: House) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,8 +24,14 @@ from riskbot.frontends.telegram.pages import BADGES, escape
 from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
 
+GRACE_S = 3.0
+"""For so long every chat is waited for; then the first that has it is enough."""
+
 ANSWER_S = 15.0
-"""After so long the guard is told whether a chat has it; the rest goes on."""
+"""After so long the guard is told that no chat has it yet; the work goes on."""
+
+LATE_MS = 60_000
+"""An alert told later than this says so."""
 
 _URGENCY = {Level.RED: Urgency.RED, Level.ORANGE: Urgency.ORANGE}
 
@@ -49,7 +57,12 @@ class Board:
             self._newest[notice.alert_id] = notice
         chats = [*self._settings.users, *self._settings.groups]
         tasks = [self._bring(chat, notice) for chat in chats]
-        done, _ = await asyncio.wait(tasks, timeout=ANSWER_S)
+        # A chat that has to wait must not keep the next alert from the others.
+        done, waiting = await asyncio.wait(tasks, timeout=GRACE_S)
+        async with _at_most(ANSWER_S - GRACE_S):
+            while waiting and not any(task.exception() is None for task in done):
+                more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                done |= more
         errors = [task.exception() for task in done]
         if None in errors:
             return Taken(ok=True)
@@ -97,7 +110,7 @@ class Board:
     async def _first(self, chat: int, notice: Notice, *, is_loud: bool) -> Told:
         message = await self._sender.send(
             chat,
-            self.text(notice.alert),
+            self.text(notice.alert, notice.age_ms),
             urgency=_urgency(notice),
             keyboard=self._keyboard(chat, notice),
             is_silent=not is_loud or self._is_quiet(notice),
@@ -105,7 +118,8 @@ class Board:
         return Told(message=message)
 
     async def _change(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
-        text, keyboard = self.text(notice.alert), self._keyboard(chat, notice)
+        text = self.text(notice.alert, notice.age_ms)
+        keyboard = self._keyboard(chat, notice)
         is_over = notice.alert["status"] == AlertStatus.RESOLVED
         if is_loud or (is_over and told.worst >= Level.ORANGE.rank):
             # The sound first: the edit makes none.
@@ -147,7 +161,7 @@ class Board:
 
     # ------------------------------------------------------------ words
 
-    def text(self, alert: dict[str, Any]) -> str:
+    def text(self, alert: dict[str, Any], age_ms: int = 0) -> str:
         """Return an alert as HTML; its first 40 characters say level, what, figure and limit."""
         since_ms, now_ms = alert["since_ms"], alert["updated_ms"]
         if alert["status"] == AlertStatus.RESOLVED:
@@ -165,7 +179,9 @@ class Board:
         moment = clock(now_ms, self._zone)
         lasted = f" · for {duration((now_ms - since_ms) / 1000)}" if now_ms > since_ms else ""
         repeats = alert["level"] == Level.RED and not alert.get("acked_by")
-        lines.append(escape(moment + lasted + (" · repeats until Ack" if repeats else "")))
+        late = f"⏱ {duration(age_ms / 1000)} late, " if age_ms > LATE_MS else ""
+        until = " · repeats until Ack" if repeats else ""
+        lines.append(escape(late + moment + lasted + until))
         return "\n".join(lines)
 
     def _ending(self, alert: dict[str, Any]) -> str:
@@ -189,6 +205,13 @@ def _doing(alert: dict[str, Any]) -> list[str]:
     if alert["todo"]:
         lines.append(escape(f"You: {cut(alert['todo'], 300)}"))
     return lines
+
+
+@asynccontextmanager
+async def _at_most(seconds: float) -> AsyncIterator[None]:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            yield
 
 
 def _revision(notice: Notice) -> int:

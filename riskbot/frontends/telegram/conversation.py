@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from aiogram import Bot, Router
@@ -26,16 +24,16 @@ from riskbot.frontends.telegram.keyboards import (
     ASK,
     Keyboard,
     hint_keyboard,
-    refresh_keyboard,
-    status_keyboard,
 )
 from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.lookup import Lookup
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.prompts import Button, PressRefusedError, Prompts, PromptState
 from riskbot.frontends.telegram.requests import (
     ASKING,
     HINTS,
     OTHERS,
+    RAISING,
     READS,
     Age,
     Request,
@@ -47,14 +45,13 @@ from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
+LOCKED = "another program uses the bot's token. Use riskbot ctl on the host."
 SUMMARY_S = 2.0
 """Commands of the past are gathered for so long, then said in one message."""
 
 READS_BURST = 50
 READS_EVERY_MS = 6_000
 """Reading commands: ten a minute go on for ever, fifty at once after a pause."""
-
-Page = tuple[str, Keyboard | None]
 
 
 class Conversation:
@@ -63,6 +60,7 @@ class Conversation:
     Args:
         bot: answers presses, which have a queue of nobody.
         offset_ms: how far this clock is ahead of Telegram's.
+        is_locked: whether somebody else uses the bot's token; then only what lowers risk is asked.
         others: see the modules of their names.
     """
 
@@ -77,16 +75,18 @@ class Conversation:
         now: Clock,
         spawn: Spawn,
         offset_ms: Callable[[], int],
+        is_locked: Callable[[], bool],
     ) -> None:
         self._bot = bot
         self._settings = settings
-        self._guard = guard
+        self._lookup = Lookup(settings, guard, now)
         self._prompts = prompts
         self._dangers = dangers
         self._sender = sender
         self._clock = now
         self._spawn = spawn
         self._offset_ms = offset_ms
+        self._is_locked = is_locked
         self._start_ms = now.now_ms()
         self._zone = ZoneInfo(settings.timezone)
         self._late: dict[int, list[Request]] = {}
@@ -133,9 +133,11 @@ class Conversation:
             await self._look(request, role)
 
     async def _may(self, request: Request, role: Role) -> bool:
-        if request.name in pages.names(role):
-            return True
         words = f"✖ {request.name} is not for a {role.value}."
+        if request.name in pages.names(role):
+            if request.name not in RAISING or not self._is_locked():
+                return True
+            words = f"✖ {request.name} is locked: {LOCKED}"
         self._say(request.chat, escape(words))
         return False
 
@@ -176,7 +178,7 @@ class Conversation:
     async def _tell_late(self, chat: int) -> None:
         await asyncio.sleep(SUMMARY_S)
         late = self._late.pop(chat)
-        times = sorted(r.asked_ms or 0 for r in late)
+        times = sorted(r.written_ms or 0 for r in late)
         first, last = (short_clock(ms, self._zone) for ms in (times[0], times[-1]))
         counts: dict[str, int] = {}
         for request in late:
@@ -190,109 +192,10 @@ class Conversation:
 
     async def _look(self, request: Request, role: Role) -> None:
         try:
-            text, keyboard = await self.page(request, role)
+            text, keyboard = await self._lookup.page(request, role)
         except GuardAwayError:
             text, keyboard = AWAY, None
         self._say(request.chat, text, keyboard)
-
-    async def page(self, request: Request, role: Role) -> Page:
-        """Return the answer to a command that only looks, or acknowledges.
-
-        Raises:
-            GuardAwayError: nothing can be looked at.
-        """
-        builders: dict[str, Callable[[Request, Role], Awaitable[Page]]] = {
-            "start": self._start,
-            "help": self._help,
-            "whoami": self._whoami,
-            "status": self._status,
-            "positions": self._positions,
-            "exposure": self._exposure,
-            "limits": self._limits,
-            "alerts": self._alerts,
-            "ack": self._ack,
-        }
-        return await builders[request.name](request, role)
-
-    async def _ask(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Any:
-        """Return the guard's document of a command.
-
-        Raises:
-            GuardAwayError: there is none.
-        """
-        reply = await self._guard.ask(request.user, name, args)
-        if not reply.ok:
-            raise GuardAwayError(reply.message)
-        return reply.document
-
-    async def _start(self, request: Request, role: Role) -> Page:
-        status = await self._ask(request, "status")
-        level = f"{pages.level_line(status)} · {pages.mode(status)} · {status.get('instance')}"
-        text = (
-            f"<b>riskbot</b> guards your accounts. You are {role.value}.\n{escape(level)}\n"
-            f"Trading {escape(status.get('trading_state'))}. /help lists what you can do."
-        )
-        return text, status_keyboard(role, len(status.get("alerts") or []))
-
-    async def _help(self, request: Request, role: Role) -> Page:
-        word = request.argument.lstrip("/").lower()
-        if word:
-            known = word in pages.names(role)
-            text = pages.help_command(word) if known else "No such command for you: /help"
-            return text, None
-        top = "riskbot"
-        with suppress(GuardAwayError):  # help must help also then
-            top = pages.level_line(await self._ask(request, "status"))
-        return pages.help_page(role, top), None
-
-    async def _whoami(self, request: Request, role: Role) -> Page:
-        zone = self._settings.timezone
-        return escape(f"You are {request.user}, {role.value}. Times are in {zone}."), None
-
-    async def _status(self, request: Request, role: Role) -> Page:
-        status, positions = await asyncio.gather(
-            self._ask(request, "status"), self._ask(request, "positions")
-        )
-        text = pages.status(status, positions, self._zone)
-        return text, status_keyboard(role, len(status.get("alerts") or []))
-
-    async def _positions(self, request: Request, role: Role) -> Page:
-        rows, exposure = await asyncio.gather(
-            self._ask(request, "positions"), self._ask(request, "exposure")
-        )
-        word = request.argument
-        if not word:
-            return pages.positions(rows, exposure, self._zone), refresh_keyboard("positions")
-        found = [
-            row
-            for row in rows
-            if word.upper() in {str(row.get(k)).upper() for k in ("underlying", "instrument")}
-        ]
-        now_ms = self._clock.now_ms()
-        if not found:
-            return escape(f"No position in {word}."), None
-        return "\n\n".join(pages.position(row, self._zone, now_ms) for row in found[:5]), None
-
-    async def _exposure(self, request: Request, role: Role) -> Page:
-        document = await self._ask(request, "exposure")
-        return pages.exposure(document, self._zone), refresh_keyboard("exposure")
-
-    async def _limits(self, request: Request, role: Role) -> Page:
-        rows = await self._ask(request, "limits")
-        return pages.limits(rows, self._zone, self._clock.now_ms()), refresh_keyboard("limits")
-
-    async def _alerts(self, request: Request, role: Role) -> Page:
-        rows = await self._ask(request, "alerts")
-        return pages.alerts(rows, self._zone, self._clock.now_ms()), refresh_keyboard("alerts")
-
-    async def _ack(self, request: Request, role: Role) -> Page:
-        if role is Role.VIEWER:
-            return f"✖ ack is not for a {role.value}.", None
-        if not request.argument:
-            return pages.help_command("ack"), None
-        alert_id = request.argument.split()[0].lstrip("#")
-        reply = await self._guard.ask(request.user, "ack", {"id": alert_id})
-        return escape(f"{'✅' if reply.ok else '✖'} {reply.message}"), None
 
     # ------------------------------------------------------------ presses
 
@@ -333,13 +236,14 @@ class Conversation:
                 await self._disarm(chat, message)
             return
         self._answer_beside(query, "Canceled" if prompt.state is PromptState.CANCELED else "Yes")
-        if prompt.state is PromptState.CANCELED or prompt.action in pages.names(role):
+        asked = Request(user=user, chat=chat, name=prompt.action)
+        if prompt.state is PromptState.CANCELED or await self._may(asked, role):
             await self._dangers.confirmed(prompt, message, _name(query.from_user))
 
     async def _press_ack(self, query: CallbackQuery, request: Request, role: Role) -> None:
         asked = Request(user=request.user, chat=request.chat, name="ack", argument=request.argument)
         try:
-            text, _ = await self._ack(asked, role)
+            text, _ = await self._lookup.page(asked, role)
         except GuardAwayError:
             text = "The guard does not answer."
         await self._answer(query, text[:190])
@@ -349,7 +253,7 @@ class Conversation:
         is_new = request.argument == "new" or request.name == "alerts"
         asked = Request(user=request.user, chat=request.chat, name=request.name)
         try:
-            text, keyboard = await self.page(asked, role)
+            text, keyboard = await self._lookup.page(asked, role)
         except GuardAwayError:
             text, keyboard = AWAY, None
         if is_new:

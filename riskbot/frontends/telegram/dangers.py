@@ -120,7 +120,7 @@ class Dangers:
         args: dict[str, Any] = {}
         if request.argument and not await self._argument(request, args):
             return
-        reply = await self._guard.ask(request.user, request.name, args, request.asked_ms)
+        reply = await self._guard.ask(request.user, request.name, args, request.age_ms)
         await self._show_plan(request, who, lead, args, reply)
 
     async def _show_plan(
@@ -187,7 +187,7 @@ class Dangers:
             "",
             args=args,
             plan_id=reply.plan_id if reply else None,
-            expires_ms=reply.expires_at_ms if reply else None,
+            life_ms=reply.expires_in_ms if reply else None,
             steps_left=steps_left,
         )
         left_s = max(1, (prompt.expires_ms - self._clock.now_ms()) // 1000)
@@ -234,7 +234,7 @@ class Dangers:
             prompt.text,
             args=prompt.args,
             plan_id=prompt.plan_id,
-            expires_ms=prompt.expires_ms,
+            life_ms=prompt.expires_ms - self._clock.now_ms(),
             steps_left=prompt.steps_left - 1,
         )
         following.message.set_result(message)

@@ -32,23 +32,33 @@ class GuardAwayError(RiskbotError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of the guard, as `actions.SendReply` says it."""
+    """An answer of the guard, as `actions.SendReply` says it.
+
+    Attributes:
+        expires_in_ms: life left of the plan when the guard answered.
+    """
 
     ok: bool
     message: str
     document: Any = None
     plan_id: str | None = None
     plan: dict[str, Any] | None = None
-    expires_at_ms: int | None = None
+    expires_in_ms: int | None = None
     is_final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An alert as the guard hands it over: `duty.Alert` in JSON values."""
+    """An alert as the guard hands it over.
+
+    Attributes:
+        alert: `duty.Alert` in JSON values.
+        age_ms: since the alert last changed.
+    """
 
     alert: dict[str, Any]
     is_loud: bool
+    age_ms: int = 0
 
     @property
     def alert_id(self) -> str:
@@ -106,21 +116,21 @@ class Guard:
         self._say({"type": "health", **self._health})
 
     async def ask(
-        self, user: int, name: str, args: dict[str, Any] | None = None, asked_ms: int | None = None
+        self, user: int, name: str, args: dict[str, Any] | None = None, age_ms: int | None = None
     ) -> Reply:
         """Return the first answer to a command.
 
         Raises:
             GuardAwayError: the guard is away or silent; a command that was sent may be done.
         """
-        async with aclosing(self.follow(user, name, args, asked_ms)) as replies:
+        async with aclosing(self.follow(user, name, args, age_ms)) as replies:
             async for reply in replies:
                 return reply
         message = "the guard does not answer"
         raise GuardAwayError(message)
 
     async def follow(
-        self, user: int, name: str, args: dict[str, Any] | None = None, asked_ms: int | None = None
+        self, user: int, name: str, args: dict[str, Any] | None = None, age_ms: int | None = None
     ) -> AsyncGenerator[Reply, None]:
         """Yield every answer to a command until the last.
 
@@ -136,7 +146,7 @@ class Guard:
         command = {"id": number, "user": user, "name": name, "args": args or {}}
         wait_s = self._answer_s
         try:
-            self._say({"type": "command", **command, "asked_ms": asked_ms})
+            self._say({"type": "command", **command, "age_ms": age_ms})
             while True:
                 async with asyncio.timeout(wait_s):
                     reply = await queue.get()
@@ -188,7 +198,7 @@ class Guard:
                 pass  # the word of a newer guard
 
     async def _alert(self, document: dict[str, Any]) -> None:
-        notice = Notice(document["alert"], bool(document["is_loud"]))
+        notice = Notice(document["alert"], bool(document["is_loud"]), document.get("age_ms", 0))
         taken = await self._take_alert(notice)
         answer = {
             "ok": taken.ok,

@@ -248,7 +248,8 @@ def limits(rows: Sequence[Document], zone: ZoneInfo, now_ms: float) -> str:
         unit = str(row.get("unit") or "ratio")
         shown = f"{measure(row.get('measured'), unit)}/{measure(row.get('limit'), unit)}"
         scope = str(row.get("scope"))
-        name = str(row.get("name")) + ("" if scope == "portfolio" else f" {scope}")
+        of = "" if scope == "portfolio" else " " + scope.removeprefix("account:")
+        name = str(row.get("name")) + of
         subject = f" {row['subject']}" if row.get("subject") not in (None, "", "+", "-") else ""
         lines.append(cut(name + subject, WIDTH))
         word = str(row.get("level")).upper()
@@ -321,6 +322,22 @@ _ARGUMENTS = {
     "help": "[command]",
 }
 
+_SHORT = {
+    "status": "level, equity, state",
+    "positions": "size, PnL, one by one",
+    "exposure": "gross, net, by asset",
+    "limits": "now, allowed, level",
+    "alerts": "what fires, worst first",
+    "help": "this list, or one of it",
+    "ack": "take an alert",
+    "cancel": "cancel working entries",
+    "halt": "stop new risk",
+    "resume": "end a halt",
+    "reduce": "down to the targets",
+    "flatten": "close everything",
+}
+"""What fits beside a name on a phone."""
+
 _DETAILS = {
     "halt": "Asks once. Blocks new orders, cancels working entries; positions, exits and stops "
     "stay. Ends only by resume.",
@@ -362,7 +379,7 @@ def help_page(role: Role, top: str) -> str:
 
 
 def _help_line(name: str) -> str:
-    return cut(left(f"/{name}", 11) + describe(name), WIDTH)
+    return cut(left(f"/{name}", 11) + _SHORT.get(name, describe(name)), WIDTH)
 
 
 def help_command(name: str) -> str:

@@ -58,7 +58,7 @@ class Pace:
         long_poll: how long one request may wait for news; whole seconds.
         first: after a first failure; doubled with each one more.
         longest: after many.
-        conflict: while somebody else polls.
+        conflict: while somebody else polls; four times as long without one ends it.
         unauthorized: while the token is refused.
     """
 
@@ -126,6 +126,7 @@ class Poller:
         self._limit = ALL_MAX
         self._failures = 0
         self._is_introduced = False
+        self._contested_until_ms = 0
         self.clock_offset_ms = 0
 
     async def run(self) -> None:
@@ -148,14 +149,20 @@ class Poller:
                 await self._failed(error)
             else:
                 self._failures = 0
-                self._tell_health("ok", "")
+                if not self._is_contested():
+                    self._tell_health("ok", "")
 
     async def _introduce(self) -> None:
         """Learn whether the token is good, and take the updates from any webhook."""
         await self._bot.me()
         await self._bot(DeleteWebhook(drop_pending_updates=False))
         self._is_introduced = True
-        self._tell_health("ok", "")
+        if not self._is_contested():
+            self._tell_health("ok", "")
+
+    def _is_contested(self) -> bool:
+        """Whether somebody else polled lately: two pollers take turns in being refused."""
+        return self._clock.now_ms() < self._contested_until_ms
 
     async def _once(self) -> None:
         last = self._memory.last_update(self._clock.now_ms())
@@ -193,7 +200,8 @@ class Poller:
             ClientError, TimeoutError, OSError: no answer.
         """
         # After trouble a short one: that it is over shows only once a poll has ended.
-        wait_s = self._pace.long_poll if self._failures == 0 else min(1, self._pace.long_poll)
+        is_calm = self._failures == 0 and not self._is_contested()
+        wait_s = self._pace.long_poll if is_calm else min(1, self._pace.long_poll)
         method = GetRawUpdates(
             offset=offset, limit=self._limit, timeout=wait_s, allowed_updates=ALLOWED
         )
@@ -245,13 +253,15 @@ class Poller:
         self._failures += 1
         is_webhook = "webhook" in error.message.lower()
         self._is_introduced = self._is_introduced and not is_webhook
-        if self._failures > 1 or is_webhook:
+        if self._failures > 1 or is_webhook or self._is_contested():
             # A single other poll may be our own of before a restart.
             words = "another program polls with this bot's token, or has set a webhook"
             self._tell_health("conflict", words)
             LOGGER.log(
                 logging.WARNING if self._failures % 40 == 2 else logging.INFO, "conflict: %s", words
             )
+        lasts_ms = round(4_000 * self._pace.conflict)
+        self._contested_until_ms = self._clock.now_ms() + lasts_ms
         await self._wait(self._pace.first if self._failures == 1 else self._pace.conflict)
 
     async def _failed(self, error: Exception) -> None:

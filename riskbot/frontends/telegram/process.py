@@ -81,6 +81,7 @@ class Process:
             clock,
             self._spawn,
             lambda: self._poller.clock_offset_ms,
+            lambda: self._health == "conflict",
         )
         self._dispatcher = Dispatcher()
         gate = Gate(settings, clock, self._say, self._tell_admins)

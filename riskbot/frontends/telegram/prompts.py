@@ -117,11 +117,11 @@ class Prompts:
         *,
         args: dict[str, Any],
         plan_id: str | None = None,
-        expires_ms: int | None = None,
+        life_ms: int | None = None,
         steps_left: int = 0,
     ) -> Prompt:
         """Make a prompt; its message is noted in `message` once it is sent."""
-        latest_ms = self._clock.now_ms() + LIFE_MS
+        life_ms = LIFE_MS if life_ms is None else min(life_ms, LIFE_MS)
         number = self._free_number()
         prompt = Prompt(
             number=number,
@@ -132,7 +132,7 @@ class Prompts:
             args=args,
             plan_id=plan_id,
             text=text,
-            expires_ms=min(expires_ms or latest_ms, latest_ms),
+            expires_ms=self._clock.now_ms() + life_ms,
             steps_left=steps_left,
         )
         self._prompts[number] = prompt

@@ -51,6 +51,7 @@ class Request:
         argument: the rest of the text, one line.
         age_s: since it was written, by Telegram's clock; 0 for a press.
         is_before_start: written before this process started.
+        written_ms: when, by Telegram's clock; None for a press.
     """
 
     user: int
@@ -59,7 +60,12 @@ class Request:
     argument: str = ""
     age_s: float = 0.0
     is_before_start: bool = False
-    asked_ms: int | None = None
+    written_ms: int | None = None
+
+    @property
+    def age_ms(self) -> int | None:
+        """Age for the guard, None for a press."""
+        return None if self.written_ms is None else round(self.age_s * 1000)
 
     def age(self) -> Age:
         """Return what its age means: nothing that asks is done because of an old message."""
@@ -99,7 +105,7 @@ def read(message: Message, username: str | None, now_ms: int, start_ms: int) -> 
         age_s=max(0.0, (now_ms - written_ms) / 1000),
         # Telegram's dates are whole seconds.
         is_before_start=written_ms + 1_000 <= start_ms,
-        asked_ms=written_ms,
+        written_ms=written_ms,
     )
 
 

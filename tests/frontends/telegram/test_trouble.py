@@ -172,6 +172,21 @@ async def test_other_poller_is_told_once_and_alerts_go_on(scene: Scene) -> None:
     assert sum("A1" in text for text in texts) == 1
 
 
+async def test_resume_is_locked_while_somebody_else_polls(scene: Scene) -> None:
+    words = "Conflict: terminated by other getUpdates request"
+    async with scene.process():
+        prompt = await scene.answer(ADMIN, "/resume")
+        scene.server.fail("getUpdates", Fault("refuse", 3, 409, words))
+        scene.server.say(OPERATOR, "/whoami")
+        await until(lambda: health(scene)[-1][0] is False)
+        scene.server.say(ADMIN, "/resume")
+        scene.server.say(OPERATOR, "/halt")
+        await scene.press(ADMIN, prompt, "Resume")
+        await until(lambda: sum("is locked" in t for t in scene.chat(ADMIN).texts) == 2)
+        await until(lambda: any("Halt trading?" in t for t in scene.chat(OPERATOR).texts))
+    assert scene.desk.done == []
+
+
 async def test_webhook_of_somebody_else_is_removed(scene: Scene) -> None:
     async with scene.process():
         scene.server.api.webhook = "https://thief.example/"

@@ -1,0 +1,129 @@
+"""The pages a person asks for, from the guard's documents of this moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from riskbot.clock import Clock
+from riskbot.core.model import Role
+from riskbot.frontends.telegram import pages
+from riskbot.frontends.telegram.keyboards import Keyboard, refresh_keyboard, status_keyboard
+from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.requests import Request
+from riskbot.frontends.telegram.settings import Settings
+
+Page = tuple[str, Keyboard | None]
+
+
+class Lookup:
+    """Asks the guard and renders what it says."""
+
+    def __init__(self, settings: Settings, guard: Guard, now: Clock) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._clock = now
+        self._zone = ZoneInfo(settings.timezone)
+
+    async def page(self, request: Request, role: Role) -> Page:
+        """Return the answer to a command that only looks, or acknowledges.
+
+        Raises:
+            GuardAwayError: nothing can be looked at.
+        """
+        builders: dict[str, Callable[[Request, Role], Awaitable[Page]]] = {
+            "start": self._start,
+            "help": self._help,
+            "whoami": self._whoami,
+            "status": self._status,
+            "positions": self._positions,
+            "exposure": self._exposure,
+            "limits": self._limits,
+            "alerts": self._alerts,
+            "ack": self._ack,
+        }
+        return await builders[request.name](request, role)
+
+    async def _ask(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Any:
+        """Return the guard's document of a command.
+
+        Raises:
+            GuardAwayError: there is none.
+        """
+        reply = await self._guard.ask(request.user, name, args)
+        if not reply.ok:
+            raise GuardAwayError(reply.message)
+        return reply.document
+
+    async def _start(self, request: Request, role: Role) -> Page:
+        status = await self._ask(request, "status")
+        level = f"{pages.level_line(status)} · {pages.mode(status)} · {status.get('instance')}"
+        text = (
+            f"<b>riskbot</b> guards your accounts. You are {role.value}.\n{escape(level)}\n"
+            f"Trading {escape(status.get('trading_state'))}. /help lists what you can do."
+        )
+        return text, status_keyboard(role, len(status.get("alerts") or []))
+
+    async def _help(self, request: Request, role: Role) -> Page:
+        word = request.argument.lstrip("/").lower()
+        if word:
+            known = word in pages.names(role)
+            text = pages.help_command(word) if known else "No such command for you: /help"
+            return text, None
+        top = "riskbot"
+        with suppress(GuardAwayError):  # help must help also then
+            top = pages.level_line(await self._ask(request, "status"))
+        return pages.help_page(role, top), None
+
+    async def _whoami(self, request: Request, role: Role) -> Page:
+        zone = self._settings.timezone
+        return escape(f"You are {request.user}, {role.value}. Times are in {zone}."), None
+
+    async def _status(self, request: Request, role: Role) -> Page:
+        status, positions = await asyncio.gather(
+            self._ask(request, "status"), self._ask(request, "positions")
+        )
+        text = pages.status(status, positions, self._zone)
+        return text, status_keyboard(role, len(status.get("alerts") or []))
+
+    async def _positions(self, request: Request, role: Role) -> Page:
+        rows, exposure = await asyncio.gather(
+            self._ask(request, "positions"), self._ask(request, "exposure")
+        )
+        word = request.argument
+        if not word:
+            return pages.positions(rows, exposure, self._zone), refresh_keyboard("positions")
+        found = [
+            row
+            for row in rows
+            if word.upper() in {str(row.get(k)).upper() for k in ("underlying", "instrument")}
+        ]
+        now_ms = self._clock.now_ms()
+        if not found:
+            return escape(f"No position in {word}."), None
+        return "\n\n".join(pages.position(row, self._zone, now_ms) for row in found[:5]), None
+
+    async def _exposure(self, request: Request, role: Role) -> Page:
+        document = await self._ask(request, "exposure")
+        return pages.exposure(document, self._zone), refresh_keyboard("exposure")
+
+    async def _limits(self, request: Request, role: Role) -> Page:
+        rows = await self._ask(request, "limits")
+        return pages.limits(rows, self._zone, self._clock.now_ms()), refresh_keyboard("limits")
+
+    async def _alerts(self, request: Request, role: Role) -> Page:
+        rows = await self._ask(request, "alerts")
+        return pages.alerts(rows, self._zone, self._clock.now_ms()), refresh_keyboard("alerts")
+
+    async def _ack(self, request: Request, role: Role) -> Page:
+        if role is Role.VIEWER:
+            return f"✖ ack is not for a {role.value}.", None
+        if not request.argument:
+            return pages.help_command("ack"), None
+        alert_id = request.argument.split()[0].lstrip("#")
+        reply = await self._guard.ask(request.user, "ack", {"id": alert_id})
+        return escape(f"{'✅' if reply.ok else '✖'} {reply.message}"), None
