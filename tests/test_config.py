@@ -411,10 +411,10 @@ def test_warnings_when_parts_are_not_built_or_cannot_work_name_them(tmp_path: Pa
 
 def test_hash_when_meaning_changes_changes_and_secrets_do_not_count(tmp_path: Path) -> None:
     def of(**fields: Any) -> str:
-        return loaded(tmp_path, account(**fields)).hash
+        return loaded(tmp_path, account(exchange="bybit", **fields)).hash
 
     base = of(api_key="one", ccxt={"secret": "x", "hostname": "h"})
     assert base == of(api_key="two", ccxt={"secret": "y", "hostname": "h"})
-    assert base != of(api_key="one", ccxt={"hostname": "other"})
-    assert base != of(api_key="one", ccxt={"hostname": "h"}, spot="trade")
+    assert base != of(api_key="one", ccxt={"secret": "x", "hostname": "other"})
+    assert base != of(api_key="one", ccxt={"secret": "x", "hostname": "h"}, spot="trade")
     assert len(base) == 16

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from riskbot.config.faults import nearest
-from riskbot.config.models import Root
+from riskbot.config.models import AccountConfig, Root
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Response
+from riskbot.errors import ConfigError
 from riskbot.exchanges._lazy import load_class
 
 CLOSING = frozenset({Response.HEDGE, Response.REDUCE, Response.FLATTEN})
@@ -49,8 +50,19 @@ def _check_accounts(root: Root, venues: list[str], faults: list[str]) -> None:
             faults.append(f"{path}.exchange: no such exchange, is {account.exchange!r}{hint}")
         elif account.exchange != "paper":
             _check_keys(path, root, name, faults)
+        else:
+            _check_paper(name, account, faults)
         if account.cancel_rogue and not account.exclusive:
             faults.append(f"{path}.cancel_rogue: needs `exclusive: true`")
+
+
+def _check_paper(name: str, account: AccountConfig, faults: list[str]) -> None:
+    from riskbot.exchanges.paper.settings import read_settings  # only where it is configured
+
+    try:
+        read_settings(name, account.ccxt)
+    except ConfigError as error:
+        faults += error.faults
 
 
 def _check_keys(path: str, root: Root, name: str, faults: list[str]) -> None:

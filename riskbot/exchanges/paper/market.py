@@ -11,6 +11,7 @@ import numpy as np
 from riskbot.data import prices
 from riskbot.errors import ConfigError
 from riskbot.exchanges.paper.settings import (
+    DEMO,
     PaperSettings,
     base_of,
     listing,
@@ -104,7 +105,7 @@ def _path(account: str, settings: PaperSettings) -> prices.PricePath:
     if isinstance(source, Mapping):
         row = np.array([[float(price) for price in source.values()]])
         return prices.PricePath(tuple(source), np.zeros(1, dtype=np.int64), row)
-    if source == "demo":
+    if source == DEMO:
         return prices.january_2022()
     try:
         return prices.read_path(Path(source))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -34,6 +35,7 @@ def _as_ms(value: object) -> object:
 
 Number = Annotated[Decimal, BeforeValidator(_as_text), Field(allow_inf_nan=False)]
 Moment = Annotated[int, BeforeValidator(_as_ms)]
+DEMO = "demo"
 MARKETS = ("spot", "linear", "inverse")
 
 
@@ -85,7 +87,7 @@ class PaperSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     balance: dict[str, Number] = Field(default_factory=lambda: {"USDT": Decimal(100_000)})
-    prices: str | dict[str, Number] = "demo"
+    prices: str | dict[str, Number] = DEMO
     start: Moment | None = None
     speed: float = Field(1.0, gt=0)
     follow_clock: bool = False
@@ -109,7 +111,7 @@ def read_settings(account: str, mapping: Mapping[str, Any]) -> PaperSettings:
         ConfigError: every fault, with its key.
     """
     try:
-        return PaperSettings.model_validate(dict(mapping))
+        found = PaperSettings.model_validate(dict(mapping))
     except ValidationError as error:
         faults = [
             f"accounts.{account}.ccxt.{'.'.join(str(part) for part in fault['loc'])}: "
@@ -117,6 +119,10 @@ def read_settings(account: str, mapping: Mapping[str, Any]) -> PaperSettings:
             for fault in error.errors()
         ]
         raise ConfigError(faults) from error
+    source = found.prices
+    if isinstance(source, str) and source != DEMO and not Path(source).is_file():
+        raise ConfigError([f"accounts.{account}.ccxt.prices: no such file: {source}"])
+    return found
 
 
 def wanted_kinds(markets: Iterable[str]) -> frozenset[InstrumentKind]:
