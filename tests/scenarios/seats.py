@@ -9,12 +9,27 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import pytest
+
 from tests.exchanges.venues import BTC, ETH, VENUES, Venue
 from tests.servers.base import Request
 from tests.servers.ledger import Ledger, Order
 from tests.servers.ledger_types import Event, Filled
 
-__all__ = ["BINANCE", "BTC", "BTC_SPOT", "BYBIT", "ETH", "OKX", "SOL", "TWO", "Seat", "Venue"]
+__all__ = [
+    "BINANCE",
+    "BTC",
+    "BTC_SPOT",
+    "BYBIT",
+    "ETH",
+    "OKX",
+    "SOL",
+    "TWO",
+    "Seat",
+    "Venue",
+    "glide",
+    "nightly",
+]
 
 BINANCE, BYBIT, OKX = VENUES
 TWO = (BINANCE, BYBIT)
@@ -23,6 +38,11 @@ BTC_SPOT = "BTC/USDT"
 
 D = Decimal
 _keys = count(1)
+
+
+def nightly(*values: Any) -> Any:
+    """Return a set of parameters that is played at night alone."""
+    return pytest.param(*values, marks=pytest.mark.nightly)
 
 
 class Seat:
@@ -102,11 +122,11 @@ class Seat:
     # ------------------------------------------------------------ what riskbot did
 
     def sent(self, symbol: str | None = None) -> list[Request]:
-        """Return the create-order requests of riskbot, refused ones included."""
+        """Return the create-order requests of riskbot, also those refused or lost on the way."""
         return [
             r
-            for r in self.server.orders_received()
-            if r.api_key == self.key and symbol in (None, self._symbol_of(r))
+            for r in self.server.requests
+            if r.is_order and r.api_key == self.key and symbol in (None, self._symbol_of(r))
         ]
 
     def _symbol_of(self, request: Request) -> str | None:
