@@ -90,9 +90,9 @@ def test_inline_secret_when_file_is_open_to_others_is_refused(tmp_path: Path, mo
 
 
 def test_inline_secret_when_handed_to_ccxt_counts_too(tmp_path: Path) -> None:
-    content = account(ccxt={"apiKey": CANARY, "options": {}})
+    content = account(exchange="bybit", ccxt={"apiKey": CANARY, "secret": "two", "options": {}})
     config = loaded(tmp_path, content)
-    assert [s.get_secret_value() for s in config.secrets] == [CANARY]
+    assert [s.get_secret_value() for s in config.secrets] == [CANARY, "two"]
     with pytest.raises(ConfigError, match=r"accounts\.main\.ccxt\.apiKey: a secret stands in"):
         load(write(tmp_path, content, mode=0o644), {})
 
