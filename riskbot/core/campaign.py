@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import actions, outcomes, sizing
 from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target
-from riskbot.core.model import OrderType, WorkingOrder
+from riskbot.core.model import InstrumentKind, OrderType, WorkingOrder
 from riskbot.core.turn import Turn
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ READ_RETRY_MS = 1_000
 SECOND_READ_AFTER_MS = 1_000
 CANCEL_PATIENCE_MS = 5_000
 """A close waits this long for cancels a venue does not confirm; they are retried meanwhile."""
+
+READ_PATIENCE_MS = 5_000
+"""A close waits this long for a read that the venue does not give, or that is not believed."""
 
 PATIENCE_MS = 30_000
 """An intent that is not through by now is paged to a person, and goes on."""
@@ -140,7 +143,9 @@ def _has_read(turn: Turn, intent: Intent) -> bool:
 
 def _read(turn: Turn, intent: Intent) -> bool:
     if not _has_read(turn, intent):
-        return False
+        if not _goes_unread(turn, intent):
+            return False
+        return _set(turn, intent, phase=IntentPhase.CLOSE, request_id=None)
     intent = _with_new_positions(turn, replace(intent, last_read_ms=turn.now_ms))
     if _send_cancels(turn, intent) and turn.now_ms - intent.started_ms < CANCEL_PATIENCE_MS:
         # Second pass: the read shows entries that the first did not know or did not get.
@@ -148,6 +153,21 @@ def _read(turn: Turn, intent: Intent) -> bool:
     if intent.targets:
         return _set(turn, intent, phase=IntentPhase.CLOSE, request_id=None)
     return _set(turn, intent, phase=IntentPhase.VERIFY, request_id=None, flat_reads=1)
+
+
+def _goes_unread(turn: Turn, intent: Intent) -> bool:
+    """Whether to close by what the streams tell, since no read comes.
+
+    Each key gets one order so, which is reduce-only and cannot flip; the next one waits for a
+    read. Spot has no such order: its free balance is always read first.
+    """
+    waited = turn.now_ms - intent.started_ms >= READ_PATIENCE_MS
+    if not waited or not intent.targets or _opens(intent):
+        return False
+    if not turn.state.is_synced(intent.account) or turn.state.is_account_blind(intent.account):
+        return False
+    instruments = (turn.state.instrument(t.key.account, t.key.symbol) for t in intent.targets)
+    return all(i is not None and i.kind is not InstrumentKind.SPOT for i in instruments)
 
 
 def _with_new_positions(turn: Turn, intent: Intent) -> Intent:

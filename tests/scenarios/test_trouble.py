@@ -206,6 +206,21 @@ def test_stream_gone_silent_is_flagged_and_closes_nothing_by_itself() -> None:
     assert not made.sent
 
 
+def test_reads_that_fail_while_the_stream_tells_do_not_hold_up_the_close() -> None:
+    made = guarded()
+    made.faults().will("snapshot", *[Fault(Mishap.LOST_BEFORE)] * 1_000)
+    made.wait(20)
+    assert not made.engine.state.is_account_blind("main")
+    crash(made, 10)
+    assert made.is_flat()
+    assert len(made.sent) == 2
+    made.wait(20)
+    assert len(made.sent) == 2, "the next order of a key waits for a read"
+    made.faults().plan.clear()
+    made.wait(10)
+    ends_flat(made)
+
+
 def test_prices_gone_silent_are_flagged_within_the_stale_time_and_close_nothing() -> None:
     made = guarded()
     made.faults().silent_symbols.add(BTC)
