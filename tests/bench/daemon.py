@@ -172,7 +172,12 @@ def configuration(
         "mode": "enforce",
         "state_dir": "state",
         "accounts": accounts,
-        "portfolio": {"preset": "directional", "limits": WIDE | (limits or {})},
+        # Each breach begins in an ordinary state, not in the hold of the one before.
+        "portfolio": {
+            "preset": "directional",
+            "clear_for_s": 0.0,
+            "limits": WIDE | (limits or {}),
+        },
         **sections,
     }
 
