@@ -50,6 +50,7 @@ def test_reference_when_loaded_has_no_fault(tmp_path: Path) -> None:
         "notify.0.url",
         "strategies",
         "mqtt",
+        "telegram.totp_secret",
     }
 
 

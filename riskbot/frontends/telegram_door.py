@@ -71,6 +71,7 @@ class TelegramDoor:
         self._emit = emit
         self._clock = clock
         self._line: Line | None = None
+        self._connected = asyncio.Event()
         self._health = ""
         # Ids that nobody can guess: what a plan is called is derived from them.
         self._prefix = f"telegram-{secrets.token_hex(8)}"
@@ -115,9 +116,13 @@ class TelegramDoor:
     async def send(self, alert: Alert, *, is_loud: bool) -> None:
         """Have the process tell an alert, and wait until a chat has it.
 
+        A process that is away is waited for: it is being started, or started again. How long is
+        for the caller to say.
+
         Raises:
-            ChannelError: the process is away, or Telegram did not take it.
+            ChannelError: the process went away meanwhile, or Telegram did not take it.
         """
+        await self._connected.wait()
         document = ALERT.dump_python(alert, mode="json")
         age_ms = max(0, self._clock.now_ms() - alert.updated_ms)
         answer = await self._ask(
@@ -171,6 +176,7 @@ class TelegramDoor:
             await line.close()
             return
         before, self._line = self._line, line
+        self._connected.set()
         if before is not None:
             await before.close()  # the newest process is the one that lives
         try:
@@ -179,6 +185,7 @@ class TelegramDoor:
         finally:
             if self._line is line:
                 self._line = None
+                self._connected.clear()
                 self._lost()
             await line.close()
 

@@ -256,8 +256,6 @@ async def test_alert_ends_as_the_process_says(
 
 
 async def test_alert_fails_when_the_process_goes_away(house: House) -> None:
-    with pytest.raises(ChannelError, match="not connected"):
-        await house.door.send(alert(), is_loud=True)
     peer = await house.peer()
     sending = asyncio.create_task(house.door.send(alert(), is_loud=True))
     await peer.hear()

@@ -204,7 +204,10 @@ async def test_only_red_sounds_in_quiet_hours(scene: Scene) -> None:
     assert [m["is_silent"] for m in scene.chat(ADMIN).sent] == [True, False]
 
 
-async def test_process_that_is_away_is_a_failure_to_try_again(scene: Scene) -> None:
-    with pytest.raises(ChannelError, match="not connected") as caught:
-        await tell(scene, alert("A1"))
-    assert not caught.value.is_permanent
+async def test_alert_waits_for_a_process_that_is_being_started(scene: Scene) -> None:
+    telling = asyncio.create_task(tell(scene, alert("A1")))
+    await asyncio.sleep(0.05)
+    assert not telling.done()
+    async with scene.process():
+        await telling
+    assert len(scene.chat(ADMIN).sent) == 1
