@@ -17,7 +17,8 @@ from riskbot.core.model import (
     TradingState,
     account_scope,
 )
-from riskbot.core.responses import can_close, open_intent
+from riskbot.core.opening import open_intent
+from riskbot.core.responses import can_close
 from riskbot.core.turn import Turn
 
 MAX_CLOSES = 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import actions, outcomes, sizing
+from riskbot.core import actions, outcomes, responses, sizing
 from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target
 from riskbot.core.model import InstrumentKind, OrderType, WorkingOrder
 from riskbot.core.turn import Turn
@@ -64,15 +64,10 @@ def _set(turn: Turn, intent: Intent, **changes: object) -> bool:
 
 
 def _to_cancel(turn: Turn, intent: Intent) -> list[WorkingOrder]:
-    orders = (
-        turn.state.orders(intent.account)
-        if intent.cancels_all_orders
-        else turn.state.entries(intent.account)
-    )
     ours = {p.order_id for p in turn.state.enforcement.pending_of(intent.account) if p.order_id}
     return [
         order
-        for order in orders
+        for order in turn.state.entries(intent.account)
         if order.order_id not in ours
         and _rests(order)
         and (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
@@ -176,10 +171,12 @@ def _with_new_positions(turn: Turn, intent: Intent) -> Intent:
         return intent
     known = {target.key for target in intent.targets}
     symbols = {key.symbol for key in known}
+    reach = (*responses.sighted(turn, (scope for scope, _ in intent.causes)), intent.account)
     new = tuple(
         target
-        for target in turn.state.flatten_targets(turn.now_ms, (intent.account,))
-        if target.key not in known
+        for target in turn.state.flatten_targets(turn.now_ms, reach)
+        if target.key.account == intent.account
+        and target.key not in known
         and (intent.cancel_symbols is None or target.key.symbol in symbols)
     )
     return replace(intent, targets=intent.targets + new) if new else intent

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from riskbot.core import actions
-from riskbot.core.limits._base import Limit, Verdict
+from riskbot.core.limits._base import Limit
 from riskbot.core.model import Level, scope_account
 from riskbot.core.turn import Turn
 
@@ -44,7 +44,11 @@ class Confirmation(StrEnum):
 
 
 def confirm(
-    turn: Turn, scope: str, limit: Limit, worst: Verdict, disagree_since_ms: int | None
+    turn: Turn,
+    scope: str,
+    limit: Limit,
+    red: frozenset[str],
+    disagree_since_ms: int | None,
 ) -> tuple[Confirmation, str]:
     """Judge a breach by the second source of every price it rests on.
 
@@ -52,20 +56,31 @@ def confirm(
         turn: the turn; a REST re-read may be asked for on it.
         scope: whose limit.
         limit: the limit in breach under the first source.
-        worst: its verdict there.
+        red: its keys in breach there; the second source must show one of them too.
         disagree_since_ms: since when sources have disagreed, None = they did not.
 
     Returns:
         The confirmation and a sentence on what is missing.
     """
+    proof, note = _confirm(turn, scope, limit, red, disagree_since_ms)
+    if proof is Confirmation.CONFIRMED:
+        turn.confirmed.add((scope, limit.name))
+    return proof, note
+
+
+def _confirm(
+    turn: Turn,
+    scope: str,
+    limit: Limit,
+    red: frozenset[str],
+    disagree_since_ms: int | None,
+) -> tuple[Confirmation, str]:
     if limit.name in UNPRICED_LIMITS:
         return Confirmation.CONFIRMED, ""
-    second = turn.state.measure_second(turn.now_ms)
+    second = turn.second()
     book = second.scopes.get(scope)
-    verdicts = limit.check(book) if book is not None else []
-    shows = any(v.level is Level.RED and v.key in {worst.key, ""} for v in verdicts) or any(
-        v.level is Level.RED for v in verdicts
-    )
+    verdicts = turn.state.check(limit, book) if book is not None else []
+    shows = any(v.level is Level.RED and v.key in red for v in verdicts)
     account = scope_account(scope)
     single = [key for key in second.single if account in {None, key[0]}]
     apart = [key for key in second.disagreeing if account in {None, key[0]}]
@@ -74,7 +89,7 @@ def confirm(
     if apart and not shows:
         return _disagreement(turn, limit, apart, disagree_since_ms)
     if single:
-        _ask(turn, single)
+        ask(turn, single)
         names = ", ".join(sorted({symbol for _, symbol in single}))
         return Confirmation.SINGLE, f"one price source only for {names}: asked the venue again"
     return Confirmation.SINGLE, "the second price source does not show it yet"
@@ -90,7 +105,7 @@ def _disagreement(
     return Confirmation.DISAGREEING, f"price sources differ by 1 % or more on {names}"
 
 
-def _ask(turn: Turn, single: list[tuple[str, str]]) -> None:
+def ask(turn: Turn, single: list[tuple[str, str]]) -> None:
     """Ask the venues for the missing second view, at most once a second per account."""
     for account in sorted({name for name, _ in single}):
         if turn.now_ms - turn.state.last_request_ms(account) < ASK_EVERY_MS:

@@ -30,6 +30,8 @@ class Hold:
             only orders that raise these keys' measure are denied. Empty = all entries.
         until_ms: calendar hold: drops at this day's start; None = by utilization or by resume.
         clear_since_ms: since when utilization has been at or below the clearing level.
+        is_proven: False while no second source has shown the breach: dropped as soon as it is
+            clear, for then it was none.
     """
 
     limit: str
@@ -42,6 +44,7 @@ class Hold:
     keys: tuple[str, ...] = ()
     until_ms: int | None = None
     clear_since_ms: int | None = None
+    is_proven: bool = True
 
 
 class EpisodeStage(StrEnum):
@@ -68,7 +71,7 @@ class Episode:
         response: what it runs now; `then` may have raised it above the limit's `on_breach`.
         breach_since_ms: None while not in breach.
         deadline_ms: end of the adjustment window, None = none.
-        clear_since_ms: since when it has been at or below the clearing level.
+        keys_ms: when a key last joined the breach.
     """
 
     scope: str
@@ -84,7 +87,7 @@ class Episode:
     keys: tuple[str, ...] = ()
     breach_since_ms: int | None = None
     deadline_ms: int | None = None
-    clear_since_ms: int | None = None
+    keys_ms: int = 0
     disagree_since_ms: int | None = None
     is_overdue: bool = False
     note: str = ""
@@ -163,7 +166,6 @@ class Intent:
         cancel_symbols: entries to cancel: None = all of the account, else these symbols.
         cancel_keys: only entries that raise one of these keys (underlying, sector, group,
             instrument, `+` for buys, `-` for sells); empty = any.
-        cancels_all_orders: exits too (an operator's explicit wish).
         has_canceled: something was cancelled: a read must show it gone.
         flat_reads: consecutive reads that showed all targets met.
         request_id: of the read it waits for, None = none.
@@ -180,7 +182,6 @@ class Intent:
     targets: tuple[Target, ...] = ()
     cancel_symbols: tuple[str, ...] | None = None
     cancel_keys: tuple[str, ...] = ()
-    cancels_all_orders: bool = False
     has_canceled: bool = False
     flat_reads: int = 0
     last_read_ms: int = 0
@@ -199,6 +200,7 @@ class PendingOrder:
         quantity: > 0, unit of `Position.quantity`.
         is_unknown: the answer was lost; `queries` by client id so far returned nothing.
         position_before: signed quantity of the key when it was decided (to judge by delta).
+        is_hedge: it opens or trims a hedge of riskbot's, whatever becomes of its intent.
     """
 
     account: str
@@ -216,6 +218,7 @@ class PendingOrder:
     queries: int = 0
     next_query_ms: int = 0
     is_resting: bool = False
+    is_hedge: bool = False
 
 
 class AlertStatus(StrEnum):
@@ -235,6 +238,7 @@ class Alert:
         group: cause it is grouped and inhibited by.
         did: what riskbot did; todo: what the reader can do.
         loud_at_ms: when it was last sent as a new message.
+        level_ms: since when it has stood at this level or a worse one.
     """
 
     alert_id: str
@@ -257,6 +261,7 @@ class Alert:
     acked_by: str | None = None
     acked_ms: int | None = None
     loud_at_ms: int = 0
+    level_ms: int = 0
     repeats: int = 0
     escalation: int = 0
     resolved_ms: int | None = None

@@ -6,6 +6,7 @@ order. Nothing here waits, reads a clock or touches the world.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from riskbot.core import (
@@ -20,8 +21,10 @@ from riskbot.core import (
     events,
     hedging,
     history,
+    holds,
     ladder,
     notices,
+    opening,
     outcomes,
     responses,
     wording,
@@ -67,12 +70,20 @@ class Engine:
             received_ns: monotonic stamp of the frame behind it, 0 = none.
         """
         self.state.apply(event, now_ms)
-        if isinstance(event, _QUIET) and not self.state.needs_decision(now_ms):
+        if self._may_wait(event, now_ms):
             return []
         turn = Turn(self.state, self.settings, now_ms)
         turn.received_ns = received_ns
         self._decide(turn, event)
         return turn.out
+
+    def _may_wait(self, event: events.Event, now_ms: int) -> bool:
+        """Whether the second's timer is soon enough to decide on what an event changed."""
+        if isinstance(event, events.OrderUpdated):
+            # Somebody's orders come and go, while nothing is forbidden and no work is under way.
+            duty = self.state.enforcement
+            return not (duty.holds or duty.intents or duty.pending or duty.cancels)
+        return isinstance(event, _QUIET) and not self.state.needs_decision(now_ms)
 
     def _decide(self, turn: Turn, event: events.Event) -> None:
         states = self._states()
@@ -110,7 +121,7 @@ class Engine:
                 break
 
     def _check(self, turn: Turn) -> None:
-        ladder.drop_calendar_holds(turn)
+        holds.drop_calendar_holds(turn)
         for scope, limit in self.settings.limits:
             book = turn.book(scope)
             if book is not None:
@@ -120,10 +131,16 @@ class Engine:
         self._drop_removed(turn)
 
     def _drop_removed(self, turn: Turn) -> None:
-        """End the episodes of limits that are configured no more; their holds stay visible."""
+        """End the episodes of limits that are configured no more; their holds stay visible.
+
+        Their contacts disarm: a limit that is added again meets its scope anew.
+        """
         for scope, name in list(self.state.enforcement.episodes):
             if self.state.limit(scope, name) is None:
                 turn.emit(actions.EndEpisode(scope=scope, limit=name))
+        for contact in list(self.state.enforcement.contacts.values()):
+            if contact.is_armed and self.state.limit(contact.scope, contact.limit) is None:
+                turn.emit(actions.SetContact(contact=replace(contact, is_armed=False)))
 
     def _enforce(self, turn: Turn) -> None:
         responses.respond(turn)
@@ -131,7 +148,7 @@ class Engine:
             for account, targets in hedging.unwinds(turn).items():
                 free = account not in self.state.enforcement.intents
                 if free and responses.can_close(turn, account):
-                    responses.open_intent(
+                    opening.open_intent(
                         turn,
                         account,
                         IntentKind.HEDGE,

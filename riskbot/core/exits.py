@@ -134,3 +134,21 @@ def _closable(account: AccountState, order: WorkingOrder) -> Decimal:
         return Decimal(0)
     held = holding(account, order.symbol, order.position_side)
     return abs(held) if held * order.side.sign < 0 else Decimal(0)
+
+
+def raises_keys(
+    order: WorkingOrder, underlying: str, sector: str, groups: Iterable[str], keys: Iterable[str]
+) -> bool:
+    """Whether an entry, filled, would raise the measure of one of these keys.
+
+    Args:
+        order: the entry.
+        underlying: what it trades.
+        sector: of that.
+        groups: it is a member of.
+        keys: as a measure hold names them.
+    """
+    subject = f"{order.account}|{order.symbol}"
+    direction = "+" if order.side is Side.BUY else "-"
+    mine = {direction, underlying, sector, order.account, order.symbol, subject, *groups}
+    return any(key in mine or key.startswith(f"{subject}|") for key in keys)

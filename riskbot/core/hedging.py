@@ -19,9 +19,8 @@ UNWIND_SHARE = 0.005
 """Share of E by which a hedge may exceed what it offsets before it is trimmed."""
 
 
-def offsets(turn: Turn, episode: Episode, limit: Limit) -> list[Target]:
+def offsets(turn: Turn, episode: Episode, limit: Limit, book: ScopeBook | None) -> list[Target]:
     """Return hedge targets that bring a signed measure back to its target; [] = none possible."""
-    book = turn.book(episode.scope)
     if book is None or not book.capital_usd:
         return []
     wanted = limit.allowed * limit.target

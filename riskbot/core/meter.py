@@ -6,6 +6,7 @@ Only wiring lives here; each formula is in its own module.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from riskbot.core import actions, events, measures, sizing
@@ -28,6 +29,20 @@ RESYNC_MS = 10_000
 
 Checked = tuple[Limit, list[Verdict], ScopeBook]
 """A limit, what it said, and of which Book."""
+
+
+@dataclass(slots=True)
+class SecondMeasure:
+    """The Book under the second source of every price.
+
+    Attributes:
+        single: (account, symbol) that have one source only.
+        disagreeing: (account, symbol) whose sources differ by 1 % or more.
+    """
+
+    scopes: dict[str, ScopeBook] = field(default_factory=dict)
+    single: list[tuple[str, str]] = field(default_factory=list)
+    disagreeing: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Meter:
@@ -107,15 +122,8 @@ class Meter:
         self._legs = scopes[PORTFOLIO].legs
         return scopes
 
-    def second(
-        self, now_ms: int, read_since_ms: int
-    ) -> tuple[dict[str, ScopeBook], list[tuple[str, str]], list[tuple[str, str]]]:
-        """Measure every scope under the second source of each price.
-
-        Returns:
-            The scopes; the (account, symbol) that price what is held and have one source only;
-            those whose fresh sources disagree.
-        """
+    def second(self, now_ms: int, read_since_ms: int) -> SecondMeasure:
+        """Measure every scope under the second source of each price."""
         view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
         blind = frozenset(
             name
@@ -133,7 +141,7 @@ class Meter:
             for key in sorted(held)
             if (self.marks.disagreement(*key, now_ms) or 0.0) >= DISAGREEMENT
         ]
-        return scopes, sorted(view.lone & held), apart
+        return SecondMeasure(scopes, sorted(view.lone & held), apart)
 
     def _account_stale_ms(self) -> int:
         return int(self.settings.monitor.account_stale_s * 1000)

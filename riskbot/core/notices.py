@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from riskbot.core import alerts, events
 from riskbot.core.duty import OPERATOR
-from riskbot.core.ladder import place_operator_hold
+from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import PORTFOLIO, Level, account_scope
 from riskbot.core.turn import Turn
 

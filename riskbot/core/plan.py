@@ -6,7 +6,7 @@ present. How they become orders is `sizing`; when they are sent is `campaign`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -164,34 +164,55 @@ def _flat_target(leg: Leg, holdings: Holdings, pair_kept: tuple[float, str] | No
 
 
 def reduce_targets(
-    book: ScopeBook, holdings: Holdings, breaches: Iterable[Breach]
+    book: ScopeBook,
+    holdings: Holdings,
+    breaches: Iterable[Breach],
+    pairs: list[Pair] | None = None,
+    accounts: Collection[str] | None = None,
 ) -> tuple[Target, ...]:
     """Return the smallest set of closes that brings every measure to its target, jointly.
 
     Largest contributors first; what is matched in a hedged pair goes last and both legs
-    together. Only legs of the book given are touched.
+    together.
+
+    Args:
+        book: what is measured; only its legs are touched.
+        holdings: native quantities of them.
+        breaches: what must be answered.
+        pairs: hedged pairs, the book's own if None.
+        accounts: where anything can be closed now, None = everywhere.
     """
-    virtual = _virtual_legs(book, holdings)
+    pairs = book.pairs if pairs is None else pairs
+    virtual = _virtual_legs(book, holdings, pairs, accounts)
     for breach in breaches:
-        _answer(book, virtual, breach)
+        _answer(book, virtual, breach, pairs)
     targets = [_reduced(v) for v in virtual.values() if _is_touched(v)]
     targets.sort(key=lambda pair: -pair[0])
     return tuple(target for _, target in targets)
 
 
-def _virtual_legs(book: ScopeBook, holdings: Holdings) -> dict[PositionKey, _Virtual]:
+def _virtual_legs(
+    book: ScopeBook,
+    holdings: Holdings,
+    pairs: list[Pair],
+    accounts: Collection[str] | None,
+) -> dict[PositionKey, _Virtual]:
+    def closable(key: PositionKey) -> Decimal:
+        is_reached = accounts is None or key.account in accounts
+        return holdings.closable.get(key, Decimal(0)) if is_reached else Decimal(0)
+
     virtual = {
         leg.key: _Virtual(
             leg,
             holdings.quantity.get(leg.key, Decimal(0)),
-            holdings.closable.get(leg.key, Decimal(0)),
+            closable(leg.key),
             leg.notional_usd or 0.0,
         )
         for leg in book.legs
         if not leg.is_dust
     }
     legs = {key: v.leg for key, v in virtual.items()}
-    for pair in book.pairs:
+    for pair in pairs:
         for side in _sides(pair, legs):
             whole = sum(abs(leg.notional_usd or 0.0) for leg in side)
             for leg in side:
@@ -200,7 +221,9 @@ def _virtual_legs(book: ScopeBook, holdings: Holdings) -> dict[PositionKey, _Vir
     return virtual
 
 
-def _answer(book: ScopeBook, virtual: dict[PositionKey, _Virtual], breach: Breach) -> None:
+def _answer(
+    book: ScopeBook, virtual: dict[PositionKey, _Virtual], breach: Breach, pairs: list[Pair]
+) -> None:
     legs = [v for v in virtual.values() if _concerns(breach, v)]
     if breach.limit.name in {"net_exposure", "net_delta"}:
         _close_net(legs, breach, book)
@@ -210,7 +233,7 @@ def _answer(book: ScopeBook, virtual: dict[PositionKey, _Virtual], breach: Breac
     excess = total - _target_usd(book, breach, legs)
     excess = _close_free(legs, excess, weight)
     if excess > USD_TOLERANCE:
-        _close_pairs(book.pairs, virtual, legs, excess, weight)
+        _close_pairs(pairs, virtual, legs, excess, weight)
 
 
 def _unit_weight(_virtual: _Virtual) -> float:
@@ -275,7 +298,9 @@ def _close_pairs(
     for pair in sorted(pairs, key=lambda p: -abs(p.hedged_delta_usd)):
         both = [virtual[key] for key in pair.keys if key in virtual and virtual[key].matched_usd]
         counted = sum(v.matched_usd * weight(v) for v in both if v.key in concerned)
-        if excess <= USD_TOLERANCE or counted <= 0:
+        is_split = any(key not in virtual for key in pair.keys)
+        if excess <= USD_TOLERANCE or counted <= 0 or is_split:
+            # A leg out of sight cannot follow: what hedges it stays.
             continue
         # All legs shrink alike, so that what is left stays hedged.
         share = min(1.0, excess / counted, *(v.closable_usd / v.matched_usd for v in both))

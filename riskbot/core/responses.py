@@ -7,9 +7,10 @@ riskbot does not see, nor because of a cash flow it cannot explain yet.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from riskbot.core import actions, hedging, plan
+from riskbot.core import actions, confirmation, hedging, opening, plan
+from riskbot.core.confirmation import Confirmation
 from riskbot.core.duty import (
     Episode,
     EpisodeStage,
@@ -20,20 +21,14 @@ from riskbot.core.duty import (
     cause,
     cause_limit,
 )
-from riskbot.core.limits._base import Limit
+from riskbot.core.exposure import ScopeBook
+from riskbot.core.holds import IMPLY_DENY
+from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.model import PORTFOLIO, BlindKind, Level, Response, scope_account
 from riskbot.core.turn import RISKBOT, Turn
 
 AGAIN_MS = 1_000
 """A reduce or hedge that left the measure outside is planned anew after this long."""
-
-_STRENGTH = {
-    IntentKind.CANCEL: 0,
-    IntentKind.BASELINE: 1,
-    IntentKind.HEDGE: 2,
-    IntentKind.REDUCE: 3,
-    IntentKind.FLATTEN: 4,
-}
 
 _CANCELS = frozenset({Response.CANCEL, Response.HALT, Response.REDUCE, Response.HEDGE})
 
@@ -44,6 +39,7 @@ class _Work:
 
     flatten: list[Episode] = field(default_factory=list)
     reduce: list[Episode] = field(default_factory=list)
+    free: set[str] = field(default_factory=set)
     cancel: list[Episode] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     hedges: list[Target] = field(default_factory=list)
@@ -76,8 +72,15 @@ def can_close(turn: Turn, account: str) -> bool:
     return not blind and not turn.state.has_pending_flow(account)
 
 
+def sighted(turn: Turn, scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return the accounts in these scopes that are in sight: what may be closed of a pair."""
+    names = {name for scope in scopes for name in accounts_of(turn, scope)}
+    return tuple(sorted(name for name in names if not turn.state.is_account_blind(name)))
+
+
 def respond(turn: Turn) -> None:
     """Open what the acting episodes call for; in shadow, say what would be opened."""
+    _drop_needless(turn)
     work: dict[str, _Work] = {}
     for (scope, name), episode in list(turn.state.enforcement.episodes.items()):
         limit = turn.state.limit(scope, name)
@@ -89,23 +92,99 @@ def respond(turn: Turn) -> None:
             EpisodeStage.ASKING,
             EpisodeStage.UNCONFIRMED,
             EpisodeStage.DISAGREEING,
-        }:
+        } or (episode.stage is EpisodeStage.WAITING and episode.response in IMPLY_DENY):
             _collect_cancels(turn, work, episode)
     for account in sorted(work):
         _open_work(turn, account, work[account])
+    _rejoin_pairs(turn)
+
+
+def _drop_needless(turn: Turn) -> None:
+    """End reduces that have sent nothing yet and whose measures came back by themselves."""
+    for intent in list(turn.state.enforcement.intents.values()):
+        begun = intent.phase not in {IntentPhase.CANCEL, IntentPhase.READ}
+        if intent.kind is not IntentKind.REDUCE or intent.actor != RISKBOT or begun:
+            continue
+        if turn.state.enforcement.pending_of(intent.account):
+            continue
+        if all(_is_at_target(turn, scope, cause_limit(label)) for scope, label in intent.causes):
+            _end(turn, intent, "inside again before anything was sent")
+
+
+def _is_at_target(turn: Turn, scope: str, name: str) -> bool:
+    episode, limit = turn.state.enforcement.episodes.get((scope, name)), None
+    if episode is not None:
+        limit = turn.state.limit(scope, name)
+    if episode is None or limit is None:
+        return True
+    return episode.utilization is not None and episode.utilization <= limit.target
+
+
+def _end(turn: Turn, intent: Intent, outcome: str) -> None:
+    turn.emit(
+        actions.EndIntent(account=intent.account, intent_id=intent.intent_id, outcome=outcome)
+    )
+
+
+def _rejoin_pairs(turn: Turn) -> None:
+    """Flatten the other legs, too, where a leg that kept a pair standing can be closed after all.
+
+    An account that comes back in sight closes its leg: what it hedged elsewhere must go with it.
+    """
+    enforcement = turn.state.enforcement
+    for intent in list(enforcement.intents.values()):
+        if intent.kind is not IntentKind.FLATTEN or intent.cancel_symbols is not None:
+            continue
+        book, reach = turn.book(PORTFOLIO), sighted(turn, (s for s, _ in intent.causes))
+        if book is None or intent.account not in reach:
+            continue
+        closing = {t.key for t in intent.targets if not t.kept}
+        legs = {leg.key for leg in book.legs if leg.is_closable and leg.key.account in reach}
+        for pair in book.pairs:
+            for key in set(pair.keys) & legs if closing & set(pair.keys) else ():
+                present = enforcement.intents.get(key.account)
+                if present is None or present.kind is not IntentKind.FLATTEN:
+                    _flatten(turn, key.account, intent.causes, intent.actor)
+
+
+def _flatten(
+    turn: Turn, account: str, causes: tuple[tuple[str, str], ...], actor: str = RISKBOT
+) -> None:
+    reach = sighted(turn, (scope for scope, _ in causes))
+    targets = turn.state.flatten_targets(turn.now_ms, (*reach, account))
+    mine = tuple(t for t in targets if t.key.account == account)
+    by_operator = actor != RISKBOT
+    kind = IntentKind.FLATTEN
+    opening.open_intent(turn, account, kind, causes, mine, actor=actor, by_operator=by_operator)
 
 
 def _collect(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> None:
     response = episode.response
     if response is Response.FLATTEN:
-        for account in _due(turn, episode, IntentKind.FLATTEN):
+        due = list(_due(turn, episode, IntentKind.FLATTEN))
+        for account in due if due and _is_confirmed(turn, episode, limit) else ():
             work.setdefault(account, _Work()).flatten.append(episode)
         return
     _collect_cancels(turn, work, episode)
+    if response not in IMPLY_DENY or not _is_confirmed(turn, episode, limit):
+        return
     if response is Response.HEDGE and _hedge(turn, work, episode, limit):
         return
-    if response in {Response.REDUCE, Response.HEDGE} and episode.level is Level.RED:
-        _reduce(turn, work, episode, limit)
+    _reduce(turn, work, episode)
+
+
+def _is_confirmed(turn: Turn, episode: Episode, limit: Limit) -> bool:
+    """Whether two sources show the breach at the moment work is opened for it.
+
+    The episode was confirmed when it began to act; what is opened later, or again, needs its own
+    proof.
+    """
+    if (episode.scope, limit.name) in turn.confirmed:
+        return True
+    red = frozenset(episode.keys or ("",))
+    since = episode.breach_since_ms
+    proof, _ = confirmation.confirm(turn, episode.scope, limit, red, since)
+    return proof is Confirmation.CONFIRMED
 
 
 def _collect_cancels(turn: Turn, work: dict[str, _Work], episode: Episode) -> None:
@@ -127,40 +206,57 @@ def _due(turn: Turn, episode: Episode, kind: IntentKind) -> Iterable[str]:
         known = turn.state.enforcement.answered.get((episode.scope, label, account))
         if known is not None:
             since, at_ms = known
-            if kind in _ONCE and since == episode.breach_since_ms:
+            joined = kind is IntentKind.CANCEL and episode.keys_ms > at_ms
+            if kind in _ONCE and since == episode.breach_since_ms and not joined:
                 continue
             if kind not in _ONCE and turn.now_ms - at_ms < AGAIN_MS:
                 continue
         yield account
 
 
-def _breaches(episode: Episode, limit: Limit) -> list[plan.Breach]:
-    keys = episode.keys or ("",)
-    measured = episode.measured or 0.0
-    return [plan.Breach(episode.scope, limit, key, measured) for key in keys]
+def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, list[Verdict]]:
+    """Return the Book and the verdicts under which the breach is the smaller one.
+
+    A price that one source alone states must not make a close larger than the others ask for.
+    """
+    found = []
+    for book in (turn.book(scope), turn.second().scopes.get(scope)):
+        verdicts = turn.state.check(limit, book) if book is not None else []
+        used = max((v.utilization for v in verdicts if v.utilization is not None), default=None)
+        if used is not None:
+            found.append((used, book, verdicts))
+    if not found:
+        return None, []
+    _, book, verdicts = min(found, key=lambda row: row[0])
+    return book, verdicts
 
 
-def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> None:
+def _breaches(episode: Episode, limit: Limit, verdicts: list[Verdict]) -> list[plan.Breach]:
+    return [
+        plan.Breach(episode.scope, limit, v.key, v.measured)
+        for v in verdicts
+        if v.level is Level.RED and v.measured is not None and v.key in (episode.keys or ("",))
+    ]
+
+
+def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode) -> None:
     """Plan the closes of one reduce on the accounts that are free to work."""
     _give_up_hedges(turn, episode)
-    book = turn.book(episode.scope)
-    free = [
-        a
-        for a in _due(turn, episode, IntentKind.REDUCE)
-        if turn.state.enforcement.intents.get(a) is None
-        or turn.state.enforcement.intents[a].kind is IntentKind.CANCEL
-    ]
-    busy = {
-        a
+    intents = turn.state.enforcement.intents
+    working = {
+        a: i
         for a in accounts_of(turn, episode.scope)
-        if (i := turn.state.enforcement.intents.get(a)) and i.kind is not IntentKind.CANCEL
+        if (i := intents.get(a)) and i.kind is not IntentKind.CANCEL
     }
-    if book is None or not free or busy:
-        # While work is under way on any of them its result is not known: plan when it is.
+    if any(not i.is_paged for i in working.values()):
+        # While work is under way on any of them its result is not known: plan when it is. Work
+        # that is stuck is not waited for.
         return
+    free = [a for a in _due(turn, episode, IntentKind.REDUCE) if a not in working]
     for account in free:
         entry = work.setdefault(account, _Work())
         entry.reduce.append(episode)
+        entry.free.update(free)
 
 
 def _give_up_hedges(turn: Turn, episode: Episode) -> None:
@@ -169,16 +265,15 @@ def _give_up_hedges(turn: Turn, episode: Episode) -> None:
     for account, intent in list(turn.state.enforcement.intents.items()):
         in_flight = turn.state.enforcement.pending_of(account)
         if intent.kind is IntentKind.HEDGE and label in intent.causes and not in_flight:
-            turn.emit(
-                actions.EndIntent(
-                    account=account, intent_id=intent.intent_id, outcome="reduced instead"
-                )
-            )
+            _end(turn, intent, "reduced instead")
 
 
 def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> bool:
     """Plan hedges; False when there is none to be had (then reduce)."""
-    targets = hedging.offsets(turn, episode, limit)
+    reach = [a for a in accounts_of(turn, episode.scope) if can_close(turn, a)]
+    book, _ = _kind_book(turn, episode.scope, limit)
+    found = hedging.offsets(turn, episode, limit, book)
+    targets = [t for t in found if t.key.account in reach]
     if not targets:
         return bool(hedging.is_under_way(turn, episode))
     due = set(_due(turn, episode, IntentKind.HEDGE))
@@ -196,11 +291,10 @@ def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -
 
 def _open_work(turn: Turn, account: str, work: _Work) -> None:
     if work.flatten:
-        targets = turn.state.flatten_targets(turn.now_ms, (account,))
-        _open(turn, account, IntentKind.FLATTEN, work.flatten, targets)
+        _flatten(turn, account, _causes(IntentKind.FLATTEN, work.flatten))
         return
     if work.reduce:
-        targets = _reduce_targets(turn, account, work.reduce)
+        targets = _reduce_targets(turn, account, work)
         if targets:
             causes = work.reduce + work.cancel
             _open(turn, account, IntentKind.REDUCE, causes, targets, _cancel_keys(causes))
@@ -212,24 +306,24 @@ def _open_work(turn: Turn, account: str, work: _Work) -> None:
         _open(turn, account, IntentKind.CANCEL, work.cancel, (), _cancel_keys(work.cancel))
 
 
-def _reduce_targets(turn: Turn, account: str, episodes: list[Episode]) -> tuple[Target, ...]:
-    """Return this account's part of the joint plan of all reduces that are due."""
-    wanted: dict[str, list[plan.Breach]] = {}
-    for episode in episodes:
-        limit = turn.state.limit(episode.scope, episode.limit)
-        if limit is not None:
-            wanted.setdefault(episode.scope, []).extend(_breaches(episode, limit))
+def _reduce_targets(turn: Turn, account: str, work: _Work) -> tuple[Target, ...]:
+    """Return this account's part of the joint plan of all reduces that are due.
+
+    Only accounts that are free to work are planned with: what cannot be closed now does not
+    stand in for what can.
+    """
     holdings = turn.state.holdings()
-    merged: dict[object, Target] = {}
-    for scope, breaches in wanted.items():
-        book = turn.book(scope)
-        if book is None:
+    found: tuple[Target, ...] = ()
+    for episode in work.reduce:
+        limit, whole = turn.state.limit(episode.scope, episode.limit), turn.book(episode.scope)
+        if limit is None or whole is None:
             continue
-        for target in plan.reduce_targets(book, holdings, breaches):
-            known = merged.get(target.key)
-            if known is None or abs(target.quantity) < abs(known.quantity):
-                merged[target.key] = target
-    return tuple(t for t in merged.values() if t.key.account == account)
+        book, verdicts = _kind_book(turn, episode.scope, limit)
+        breaches = _breaches(episode, limit, verdicts)
+        if book is not None and breaches:
+            targets = plan.reduce_targets(book, holdings, breaches, whole.pairs, work.free)
+            found = opening.merged_targets(IntentKind.REDUCE, found, targets)
+    return tuple(t for t in found if t.key.account == account)
 
 
 def _cancel_keys(episodes: list[Episode]) -> tuple[str, ...]:
@@ -247,80 +341,13 @@ def _open(
     targets: tuple[Target, ...],
     cancel_keys: tuple[str, ...] = (),
 ) -> None:
+    opening.open_intent(
+        turn, account, kind, _causes(kind, episodes), targets, cancel_keys=cancel_keys
+    )
+
+
+def _causes(kind: IntentKind, episodes: list[Episode]) -> tuple[tuple[str, str], ...]:
     labels = [(e.scope, cause(kind, e.limit)) for e in episodes]
     # Whatever closes cancels first: that answers the breach's cancel as well.
     labels += [(e.scope, cause(IntentKind.CANCEL, e.limit)) for e in episodes]
-    causes = tuple(dict.fromkeys(labels))
-    open_intent(turn, account, kind, causes, targets, cancel_keys=cancel_keys)
-
-
-def open_intent(
-    turn: Turn,
-    account: str,
-    kind: IntentKind,
-    causes: tuple[tuple[str, str], ...],
-    targets: tuple[Target, ...],
-    *,
-    actor: str = RISKBOT,
-    cancel_keys: tuple[str, ...] = (),
-    cancel_symbols: tuple[str, ...] | None = None,
-    reply_to: str | None = None,
-    by_operator: bool = False,
-    cancels_all_orders: bool = False,
-) -> Intent | None:
-    """Open an intent on an account, absorbing a weaker one; None when nothing is opened.
-
-    In shadow riskbot's own intents are only said (`would_...`); an operator's are carried out.
-    """
-    scope, limit = causes[0] if causes else (PORTFOLIO, "")
-    enforced = by_operator or turn.is_enforcing
-    said = kind.value if enforced else f"would_{kind.value}"
-    present = turn.state.enforcement.intents.get(account)
-    if enforced and present is not None and _STRENGTH[present.kind] > _STRENGTH[kind]:
-        return None
-    if not enforced and _was_said(turn, account, causes):
-        return None
-    turn.audit(
-        said,
-        cause_limit(limit),
-        scope,
-        "; ".join(f"{s} {n}" for s, n in causes),
-        actor,
-        account=account,
-        targets={f"{t.key.symbol}|{t.key.side.value}": str(t.quantity) for t in targets},
-    )
-    if not enforced:
-        turn.emit(actions.MarkAnswered(account=account, causes=causes))
-        return None
-    if present is not None:
-        turn.emit(
-            actions.EndIntent(account=account, intent_id=present.intent_id, outcome="absorbed")
-        )
-    intent = Intent(
-        intent_id=turn.state.enforcement.intent_counter + 1,
-        kind=kind,
-        account=account,
-        causes=causes,
-        actor=actor,
-        phase=IntentPhase.CANCEL,
-        started_ms=turn.now_ms,
-        targets=targets,
-        cancel_keys=cancel_keys,
-        cancel_symbols=cancel_symbols,
-        cancels_all_orders=cancels_all_orders,
-        reply_to=reply_to or (present.reply_to if present is not None else None),
-    )
-    if present is not None and present.kind is kind:
-        intent = replace(intent, has_canceled=present.has_canceled)
-    turn.emit(actions.SetIntent(intent=intent))
-    return intent
-
-
-def _was_said(turn: Turn, account: str, causes: tuple[tuple[str, str], ...]) -> bool:
-    """Whether shadow has said this for the same breach already."""
-    enforcement = turn.state.enforcement
-    return all(
-        (known := enforcement.answered.get((scope, limit, account))) is not None
-        and known[0] == enforcement.breach_since(scope, limit)
-        for scope, limit in causes
-    )
+    return tuple(dict.fromkeys(labels))

@@ -6,11 +6,10 @@ is decided here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from riskbot.core import actions, events, exits, plan, sizing
+from riskbot.core import actions, events, exits, lines, plan, sizing
 from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
 from riskbot.core.duty import Intent, Target
@@ -18,8 +17,9 @@ from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.feeds import Feeds
 from riskbot.core.history import History
+from riskbot.core.ids import base36
 from riskbot.core.limits._base import Limit, Verdict
-from riskbot.core.meter import Meter
+from riskbot.core.meter import Meter, SecondMeasure
 from riskbot.core.model import (
     PORTFOLIO,
     BlindKind,
@@ -27,8 +27,8 @@ from riskbot.core.model import (
     InstrumentKind,
     Level,
     PositionKey,
-    Side,
     WorkingOrder,
+    scope_account,
 )
 from riskbot.core.trades import Trades
 
@@ -38,21 +38,6 @@ if TYPE_CHECKING:
 
 FRESH_MS = 1_000
 READ_OVERDUE_MS = 5_000
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-@dataclass(slots=True)
-class SecondMeasure:
-    """The Book under the second source of every price.
-
-    Attributes:
-        single: (account, symbol) that have one source only.
-        disagreeing: (account, symbol) whose sources differ by 1 % or more.
-    """
-
-    scopes: dict[str, ScopeBook] = field(default_factory=dict)
-    single: list[tuple[str, str]] = field(default_factory=list)
-    disagreeing: list[tuple[str, str]] = field(default_factory=list)
 
 
 class State:
@@ -142,8 +127,7 @@ class State:
 
     def measure_second(self, now_ms: int) -> SecondMeasure:
         """Measure every scope under a second independent price source."""
-        scopes, single, apart = self.meter.second(now_ms, self._read_since_ms())
-        return SecondMeasure(scopes, single, apart)
+        return self.meter.second(now_ms, self._read_since_ms())
 
     def _read_since_ms(self) -> int:
         """Return since when a REST price counts as a second look: the oldest open breach."""
@@ -216,6 +200,12 @@ class State:
 
     # ------------------------------------------------------------ accounts
 
+    def is_scope_blind(self, scope: str) -> bool:
+        """Whether nothing of a scope is in sight."""
+        account = scope_account(scope)
+        names = [account] if account is not None else [*self.settings.accounts]
+        return all(self.is_account_blind(name) for name in names)
+
     def is_synced(self, account: str) -> bool:
         """Whether a complete read came since the start."""
         return self.accounts.get(account).is_synced
@@ -243,17 +233,9 @@ class State:
     def raises_keys(self, order: WorkingOrder, keys: tuple[str, ...]) -> bool:
         """Whether an order, filled, would raise one of these keys' measures."""
         instrument = self.instrument(order.account, order.symbol)
-        base = instrument.underlying if instrument else order.symbol.partition("/")[0]
-        sector = self.settings.sectors.get(base, base)
-        mine = {
-            "+" if order.side is Side.BUY else "-",
-            base,
-            sector,
-            order.symbol,
-            f"{order.account}|{order.symbol}",
-            *(name for name, members in self.settings.groups.items() if base in members),
-        }
-        return any(key in mine or key.startswith(f"{order.account}|{order.symbol}") for key in keys)
+        base = instrument.underlying if instrument else exits.base_of(order.symbol)
+        groups = lines.groups_of(self.settings, base)
+        return exits.raises_keys(order, base, lines.sector_of(self.settings, base), groups, keys)
 
     def instrument(self, account: str, symbol: str) -> Instrument | None:
         """Return an instrument as its venue lists it."""
@@ -410,12 +392,3 @@ class State:
     def intent(self, account: str) -> Intent | None:
         """Return the work under way on an account."""
         return self.enforcement.intents.get(account)
-
-
-def base36(number: int) -> str:
-    """Write a number >= 0 with digits and lower-case letters."""
-    digits = ""
-    while number:
-        number, rest = divmod(number, 36)
-        digits = _DIGITS[rest] + digits
-    return digits or "0"

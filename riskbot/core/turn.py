@@ -14,7 +14,7 @@ from riskbot.core.model import Mode
 if TYPE_CHECKING:
     from riskbot.core.duty import Intent
     from riskbot.core.exposure import ScopeBook
-    from riskbot.core.meter import Checked
+    from riskbot.core.meter import Checked, SecondMeasure
     from riskbot.core.settings import CoreSettings
     from riskbot.core.state import State
 
@@ -32,6 +32,7 @@ class Turn:
         checked: what each limit said of its Book in this turn.
         ended: intents that came to their end in this turn.
         scopes: the Book by scope, measured once per turn; None = not measured in this turn.
+        confirmed: (scope, limit) whose breach two sources showed in this turn.
     """
 
     def __init__(self, state: State, settings: CoreSettings, now_ms: int) -> None:
@@ -43,6 +44,8 @@ class Turn:
         self.received_ns = 0
         self.ended: list[Intent] = []
         self.checked: list[Checked] = []
+        self.confirmed: set[tuple[str, str]] = set()
+        self._second: SecondMeasure | None = None
 
     @property
     def is_enforcing(self) -> bool:
@@ -60,9 +63,15 @@ class Turn:
             self.scopes = self.state.measure(self.now_ms)
         return self.scopes.get(scope)
 
+    def second(self) -> SecondMeasure:
+        """Return the Book under the second source of every price: the kind case."""
+        if self._second is None:
+            self._second = self.state.measure_second(self.now_ms)
+        return self._second
+
     def remeasure(self) -> None:
         """Forget the measured Book: a decision of this turn changed what it rests on."""
-        self.scopes = None
+        self.scopes = self._second = None
 
     def audit(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from riskbot.core import alerts
 from riskbot.core.duty import Episode, EpisodeStage, Intent, IntentKind, Rung
-from riskbot.core.ladder import describe, figure
+from riskbot.core.holds import describe, figure
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Level, Response, TradingState
 from riskbot.core.turn import Turn

@@ -143,11 +143,13 @@ def test_coin_priced_by_a_perpetual_rests_on_that_one_source() -> None:
     made = Rig(spot_settings())
     made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))
     made.read(balances=(balance("BTC", 1),))
-    scopes, single, apart = made.meter.second(made.now_ms, made.now_ms)
+    second = made.meter.second(made.now_ms, made.now_ms)
+    scopes, single, apart = second.scopes, second.single, second.disagreeing
     assert scopes["portfolio"].gross_usd == 50_000
     assert (single, apart) == ([(ACCOUNT, BTC_PERP)], [])
     made.give(prices(BTC_PERP, index=49_000.0))
-    scopes, single, apart = made.meter.second(made.now_ms, made.now_ms)
+    second = made.meter.second(made.now_ms, made.now_ms)
+    scopes, single, apart = second.scopes, second.single, second.disagreeing
     assert scopes["portfolio"].gross_usd == 49_000
     assert (single, apart) == ([], [(ACCOUNT, BTC_PERP)])
 

@@ -13,7 +13,7 @@ from riskbot.core.commands._base import (
 )
 from riskbot.core.duty import OPERATOR, IntentKind
 from riskbot.core.model import Role
-from riskbot.core.responses import open_intent
+from riskbot.core.opening import open_intent
 
 if TYPE_CHECKING:
     from riskbot.core.model import Actor

@@ -12,9 +12,9 @@ from riskbot.core.commands._base import (
     unknown_account,
 )
 from riskbot.core.duty import OPERATOR, IntentKind
-from riskbot.core.ladder import place_operator_hold
+from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import Role
-from riskbot.core.responses import open_intent
+from riskbot.core.opening import open_intent
 
 if TYPE_CHECKING:
     from riskbot.core.model import Actor

@@ -8,7 +8,7 @@ from riskbot.core import plan as plans
 from riskbot.core.commands._base import Command, Plan, Reply, unknown_account
 from riskbot.core.duty import OPERATOR, IntentKind, Target
 from riskbot.core.model import Level, PositionKey, Role, account_scope
-from riskbot.core.responses import open_intent
+from riskbot.core.opening import open_intent
 
 if TYPE_CHECKING:
     from riskbot.core.model import Actor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core import actions
 from riskbot.core.commands._base import Command, Plan, Reply, scope_of, unknown_account
 from riskbot.core.duty import OPERATOR, Hold
-from riskbot.core.ladder import drop_hold
+from riskbot.core.holds import drop_hold
 from riskbot.core.model import PORTFOLIO, Level, Role
 
 if TYPE_CHECKING:
