@@ -225,10 +225,15 @@ class MarkAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleOrder:
-    """An order of riskbot's needs no more watching: filled, gone, refused, or proven absent."""
+    """An order of riskbot's needs no more watching: filled, gone, refused, or proven absent.
+
+    Attributes:
+        filled: what the position shows of it when the venue does not say, >= 0.
+    """
 
     client_order_id: str
     outcome: str
+    filled: Decimal = Decimal(0)
     kind: Literal["SettleOrder"] = "SettleOrder"
 
 
@@ -339,7 +344,7 @@ class RecordExposure:
         cause: `fill`, `position`, `price`, `balance`, `timer`.
         row: measures by name; None = unknown.
         symbols: whose price moved, for cause `price`.
-        prices: USD per base unit by `account|symbol`: the references of the next price cause.
+        prices: in quote units by `account|symbol`: the references of the next price cause.
         held: which positions there were.
     """
 

@@ -43,11 +43,6 @@ class Alerts:
         state: Alerts = from_plain(cls, data)
         return state
 
-    def by_id(self, alert_id: str) -> Alert | None:
-        """Return a firing alert by its id, any case."""
-        wanted = alert_id.upper()
-        return next((a for a in self.firing.values() if a.alert_id == wanted), None)
-
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record."""
         match record:
@@ -57,9 +52,6 @@ class Alerts:
                 key = (record.alert.name, record.alert.scope)
                 if key in self.firing:
                     self.firing[key] = replace(self.firing[key], loud_at_ms=now_ms)
-            case actions.DropAlert():
-                for key in [k for k, a in self.firing.items() if a.alert_id == record.alert_id]:
-                    del self.firing[key]
             case events.AlertDelivered():
                 self.deliveries[record.channel] = ("ok", now_ms)
             case events.AlertDeliveryFailed():
@@ -68,7 +60,8 @@ class Alerts:
                 pass
 
     def _set(self, alert: Alert) -> None:
-        self.counter = max(self.counter, int(alert.alert_id[1:]))
+        number = alert.alert_id[1:]
+        self.counter = max(self.counter, int(number) if number.isdecimal() else 0)
         if alert.status is AlertStatus.RESOLVED:
             self.firing.pop((alert.name, alert.scope), None)
             self.resolved = [*self.resolved[-49:], alert]
@@ -100,7 +93,8 @@ def tell(
         alert = replace(alert, group=group or name, title=title, text=text, did=did, todo=todo)
         _send(turn, alert, is_loud=level.rank >= Level.ORANGE.rank)
         return
-    if (before.level, before.text, before.did, before.todo) == (level, text, did, todo):
+    told = (before.level, before.title, before.text, before.did, before.todo)
+    if told == (level, title, text, did, todo):
         return
     worse = level.rank > before.level.rank
     alert = replace(
@@ -108,6 +102,7 @@ def tell(
         revision=before.revision + 1,
         level=level,
         updated_ms=turn.now_ms,
+        level_ms=turn.now_ms if worse else before.level_ms,
         measured=measured,
         allowed=allowed,
         worst=_worst(before, measured, allowed),
@@ -143,6 +138,7 @@ def _new(
         text="",
         since_ms=turn.now_ms,
         updated_ms=turn.now_ms,
+        level_ms=turn.now_ms,
         measured=measured,
         allowed=allowed,
         worst=measured,
@@ -201,7 +197,7 @@ def repeat(turn: Turn) -> None:
         since_loud = turn.now_ms - alert.loud_at_ms
         waits = REPEATS_MS[alert.repeats] if alert.repeats < len(REPEATS_MS) else LATER_REPEAT_MS
         step = alert.escalation
-        red_for = turn.now_ms - alert.since_ms
+        red_for = turn.now_ms - (alert.level_ms or alert.since_ms)
         if step < len(ESCALATIONS_MS) and red_for >= ESCALATIONS_MS[step]:
             changed = replace(alert, revision=alert.revision + 1, escalation=step + 1)
             _send(turn, changed, is_loud=True)

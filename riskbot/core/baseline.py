@@ -10,13 +10,13 @@ from decimal import Decimal
 
 from riskbot.core import actions
 from riskbot.core.duty import IntentKind, Target
-from riskbot.core.enforcement import Baseline, baseline_key
 from riskbot.core.model import (
     InstrumentKind,
     PositionKey,
     TradingState,
     account_scope,
 )
+from riskbot.core.ongoing import Baseline, baseline_key
 from riskbot.core.opening import open_intent
 from riskbot.core.responses import can_close
 from riskbot.core.turn import Turn
@@ -113,8 +113,11 @@ def _close_excess(turn: Turn, account: str, positions: dict[PositionKey, Decimal
 
 
 def _cancel_forbidden(turn: Turn, account: str, state: TradingState) -> None:
-    """Cancel entries that stand although the state forbids them."""
-    if account in turn.state.enforcement.intents or not turn.is_enforcing:
+    """Cancel entries that stand although the state forbids them.
+
+    In shadow only an operator's halt forbids anything.
+    """
+    if account in turn.state.enforcement.intents:
         return
     by_cancel = turn.settings.accounts[account].deny_by_cancel
     keys: tuple[str, ...] = ()
@@ -130,4 +133,13 @@ def _cancel_forbidden(turn: Turn, account: str, state: TradingState) -> None:
         entries = [o for o in entries if turn.state.raises_keys(o, keys)]
     if entries:
         cause = ((account_scope(account), state.value.lower()),)
-        open_intent(turn, account, IntentKind.CANCEL, cause, (), cancel_keys=keys)
+        by_operator = state is TradingState.HALTED
+        open_intent(
+            turn,
+            account,
+            IntentKind.CANCEL,
+            cause,
+            (),
+            cancel_keys=keys,
+            by_operator=by_operator or turn.is_enforcing,
+        )

@@ -13,6 +13,7 @@ GRACE_MS = 15_000
 """After a start, what was not seen yet is BLIND without an alarm for this long."""
 
 RED_AFTER_MS = 60_000
+CHANNELS_DEAD_MS = 300_000
 
 
 def decide(turn: Turn) -> None:
@@ -22,6 +23,20 @@ def decide(turn: Turn) -> None:
         _prices(turn, account)
         _clock(turn, account)
         _feeds(turn, account)
+    _channels(turn)
+
+
+def _channels(turn: Turn) -> None:
+    """Raise BLIND(alerts) when no channel has taken an alert for minutes: nobody would know."""
+    known = turn.state.alerts.deliveries
+    since = [
+        told.since_ms
+        for name in known
+        if (told := turn.state.alerts.firing.get(("channel_down", f"channel:{name}"))) is not None
+    ]
+    dead = bool(known) and len(since) == len(known)
+    is_long = dead and turn.now_ms - max(since) >= CHANNELS_DEAD_MS
+    _flag(turn, BlindKind.ALERTS, "", "no channel takes alerts" if is_long else None)
 
 
 def on_event(turn: Turn, event: events.Event) -> None:
@@ -145,7 +160,9 @@ def _feeds(turn: Turn, account: str) -> None:
     for feed in (PRICES, ACCOUNT):
         state = turn.state.feeds.feeds.get((account, feed))
         name, scope = f"feed_{feed}", account_scope(account)
-        if state is None or state.lost_ms is None:
+        if state is None:
+            continue
+        if state.lost_ms is None:
             alerts.resolve(turn, name, scope, "the stream is back")
             continue
         hidden = turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account)

@@ -65,9 +65,15 @@ def _set(turn: Turn, intent: Intent, **changes: object) -> bool:
 
 def _to_cancel(turn: Turn, intent: Intent) -> list[WorkingOrder]:
     ours = {p.order_id for p in turn.state.enforcement.pending_of(intent.account) if p.order_id}
+    locking = [
+        order
+        for target in intent.targets
+        if turn.state.is_locked(target)
+        for order in turn.state.exits_on(target.key)
+    ]
     return [
         order
-        for order in turn.state.entries(intent.account)
+        for order in (*turn.state.entries(intent.account), *locking)
         if order.order_id not in ours
         and _rests(order)
         and (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
@@ -87,7 +93,10 @@ def _send_cancels(turn: Turn, intent: Intent) -> bool:
     for order in orders:
         outcomes.cancel_order(turn, order, intent.intent_id)
     in_flight = any(
-        c.account == intent.account and c.in_flight for c in turn.state.enforcement.cancels.values()
+        c.account == intent.account
+        and c.in_flight
+        and turn.now_ms - c.sent_ms < outcomes.CANCEL_RESEND_MS
+        for c in turn.state.enforcement.cancels.values()
     )
     return bool(orders) or in_flight
 

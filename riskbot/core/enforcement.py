@@ -28,53 +28,11 @@ from riskbot.core.model import (
     TradingState,
     account_scope,
 )
+from riskbot.core.ongoing import Baseline, CancelTry, Hedge, Settled
 from riskbot.core.plain import from_plain, to_plain
 
 QUERY_AFTER_MS = 2_000
 """An accepted order that says nothing more is looked up after this long."""
-
-
-@dataclass(slots=True)
-class CancelTry:
-    """One cancel request in flight or to be tried again."""
-
-    account: str
-    symbol: str
-    sent_ms: int
-    tries: int = 1
-    in_flight: bool = True
-    retry_ms: int = 0
-
-
-@dataclass(slots=True)
-class Settled:
-    """When an order settled, and the last read asked for before that."""
-
-    at_ms: int
-    request_id: int
-
-
-@dataclass(slots=True)
-class Hedge:
-    """A hedge riskbot opened: `quantity` signed, what of the position is riskbot's."""
-
-    underlying: str
-    key: PositionKey
-    quantity: Decimal
-
-
-@dataclass(slots=True)
-class Baseline:
-    """What a halt keeps on one account; see `actions.SetBaseline`."""
-
-    quantities: dict[str, Decimal]
-    excess_closed_ms: tuple[int, ...] = ()
-    is_fighting: bool = False
-
-
-def baseline_key(key: PositionKey) -> str:
-    """Return the key of a position in a baseline: `account|symbol|side`."""
-    return f"{key.account}|{key.symbol}|{key.side.value}"
 
 
 @dataclass(slots=True)
@@ -263,11 +221,30 @@ class Enforcement:
     def _apply_read(self, record: events.Event | actions.Action) -> None:
         match record:
             case events.AccountSnapshotReceived(request_id=int() as request_id):
-                self.answered_reads[record.account] = request_id
+                known = self.answered_reads.get(record.account, 0)
+                self.answered_reads[record.account] = max(known, request_id)
+                self._clamp_hedges(record)
+            case events.AccountSnapshotReceived():
+                self._clamp_hedges(record)
             case events.RefreshFailed(request_id=int() as request_id):
-                self.failed_reads[record.account] = request_id
+                known = self.failed_reads.get(record.account, 0)
+                self.failed_reads[record.account] = max(known, request_id)
             case _:
                 pass
+
+    def _clamp_hedges(self, read: events.AccountSnapshotReceived) -> None:
+        """Forget of hedges what is not there any more: what is opened later is somebody else's."""
+        held = {position.key: position.quantity for position in read.positions}
+        for key, hedge in list(self.hedges.items()):
+            settled = self.settled.get(key)
+            is_late = settled is not None and read.as_of_ms <= settled.at_ms
+            if key.account != read.account or is_late or self.pending_on(key) is not None:
+                continue
+            quantity = held.get(key, Decimal(0))
+            if quantity * hedge.quantity <= 0:
+                del self.hedges[key]
+            elif abs(quantity) < abs(hedge.quantity):
+                hedge.quantity = quantity
 
     def _apply_intent(self, intent: Intent, now_ms: int) -> None:
         if intent.intent_id > self.intent_counter:
@@ -310,6 +287,7 @@ class Enforcement:
 
     def _apply_place(self, record: actions.PlaceOrder, now_ms: int) -> None:
         self.order_counter += 1
+        intent = self.intents.get(record.account)
         self.pending[record.client_order_id] = PendingOrder(
             account=record.account,
             symbol=record.symbol,
@@ -321,12 +299,13 @@ class Enforcement:
             intent_id=record.intent_id,
             position_before=record.position_before,
             next_query_ms=now_ms + QUERY_AFTER_MS,
+            is_hedge=intent is not None and intent.kind is IntentKind.HEDGE,
         )
 
     def _apply_query(self, record: actions.QueryOrder, now_ms: int) -> None:
         pending = self.pending.get(record.client_order_id)
         if pending is not None:
-            wait_ms = min(500 * 2**pending.queries, 4_000)
+            wait_ms = min(500 * 2 ** min(pending.queries, 3), 4_000)
             self._update(record.client_order_id, next_query_ms=now_ms + wait_ms)
 
     def _apply_queried(self, record: events.OrderQueried, now_ms: int) -> None:
@@ -351,20 +330,15 @@ class Enforcement:
         if pending is None:
             return
         self.settled[pending.key] = Settled(now_ms, self.request_counter)
-        intent = self.intents.get(pending.account)
-        if intent is None or intent.intent_id != pending.intent_id:
+        filled = max(pending.filled, record.filled)
+        hedge = self.hedges.get(pending.key, Hedge(pending.key, Decimal(0)))
+        if not pending.is_hedge or not filled:
             return
-        if intent.kind is not IntentKind.HEDGE or not pending.filled:
-            return
-        hedge = self.hedges.get(pending.key)
-        underlying = pending.symbol.split("/")[0]
-        before = hedge.quantity if hedge else Decimal(0)
-        quantity = before + pending.sign * pending.filled
-        self.hedges[pending.key] = Hedge(
-            hedge.underlying if hedge else underlying, pending.key, quantity
-        )
-        if quantity == 0:
-            del self.hedges[pending.key]
+        hedge.quantity += pending.sign * filled
+        if hedge.quantity:
+            self.hedges[pending.key] = hedge
+        else:
+            self.hedges.pop(pending.key, None)
 
     def _apply_cancel(self, record: actions.CancelOrder, now_ms: int) -> None:
         known = self.cancels.get((record.account, record.order_id))
@@ -379,9 +353,21 @@ class Enforcement:
             return
         if record.done:
             del self.cancels[record.account, record.order_id]
+            self._apply_repriced(record.account, record.order_id, now_ms)
             return
         known.in_flight = False
         known.retry_ms = now_ms + min(250 * 2 ** min(known.tries, 8), 30_000)
+
+    def _apply_repriced(self, account: str, order_id: str, now_ms: int) -> None:
+        """Ask what an order of riskbot's had filled when it was cancelled."""
+        for pending in self.pending_of(account):
+            if pending.order_id == order_id:
+                self._update(
+                    pending.client_order_id,
+                    is_unknown=True,
+                    is_resting=False,
+                    next_query_ms=now_ms,
+                )
 
     def _apply_baseline(self, record: actions.SetBaseline) -> None:
         if record.quantities is None:

@@ -93,9 +93,9 @@ def record(turn: Turn, event: events.Event) -> None:
     prices = {}
     if cause != "timer":
         prices = {
-            f"{leg.key.account}|{leg.key.symbol}": leg.mark_usd
+            f"{leg.key.account}|{leg.key.symbol}": price
             for leg in book.legs
-            if leg.mark_usd is not None
+            if (price := turn.state.price(leg.key.account, leg.key.symbol)) is not None
         }
     turn.emit(
         actions.RecordExposure(

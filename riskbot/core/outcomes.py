@@ -6,6 +6,7 @@ Which order is sent next is `campaign`'s business.
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from riskbot.core import actions, events, sizing
 from riskbot.core.duty import Intent, PendingOrder, Target
@@ -62,8 +63,8 @@ def track(turn: Turn, pending: PendingOrder) -> None:
     is_over = pending.order_id is not None and not pending.is_resting
     if pending.filled >= pending.quantity or (is_over and not pending.is_unknown):
         _settle(turn, pending, "filled" if pending.filled else "done")
-    elif pending.is_unknown and _is_absent(turn, pending):
-        _settle(turn, pending, "absent")
+    elif pending.is_unknown and _is_lost(turn, pending):
+        _settle_by_position(turn, pending)
     elif turn.now_ms >= pending.next_query_ms:
         query(turn, pending)
     if pending.is_resting and pending.order_id and turn.now_ms - pending.sent_ms >= CHASE_MS:
@@ -82,29 +83,39 @@ def query(turn: Turn, pending: PendingOrder) -> None:
     )
 
 
-def _is_absent(turn: Turn, pending: PendingOrder) -> bool:
-    """Whether an unanswered order is proven not to exist.
+def _is_lost(turn: Turn, pending: PendingOrder) -> bool:
+    """Whether the venue will not say what became of an order: its position must.
 
-    Three look-ups that knew nothing, ten seconds after it was sent, and a position read since
-    then that did not move its way.
+    Three look-ups that knew nothing, ten seconds after it was sent, and a position read well
+    after it.
     """
     waited = turn.now_ms - pending.sent_ms >= ABSENT_AFTER_MS
     if not waited or pending.queries < ABSENT_QUERIES:
         return False
-    if not turn.state.read_since(pending.account, pending.sent_ms + 1):
-        return False
+    return turn.state.read_since(pending.account, pending.sent_ms + ABSENT_AFTER_MS // 2)
+
+
+def _settle_by_position(turn: Turn, pending: PendingOrder) -> None:
+    """Settle an order that nothing is known of: absent unless the position moved its way."""
     moved = (turn.state.quantity(pending.key) - pending.position_before) * pending.sign
-    return moved <= 0
+    filled = max(min(moved, pending.quantity), pending.filled)
+    if filled <= 0:
+        _settle(turn, pending, "absent")
+    else:
+        _settle(turn, pending, "seen in the position", filled)
 
 
-def _settle(turn: Turn, pending: PendingOrder, outcome: str) -> None:
-    turn.emit(actions.SettleOrder(client_order_id=pending.client_order_id, outcome=outcome))
+def _settle(turn: Turn, pending: PendingOrder, outcome: str, filled: Decimal = Decimal(0)) -> None:
+    order_id = pending.client_order_id
+    turn.emit(actions.SettleOrder(client_order_id=order_id, outcome=outcome, filled=filled))
     intent = turn.state.enforcement.intents.get(pending.account)
     if intent is None or intent.intent_id != pending.intent_id:
         return
     target = next((t for t in intent.targets if t.key == pending.key), None)
     if target is not None and outcome != "absent":
-        changed = sizing.after_round(target, turn.now_ms, has_filled=pending.filled > 0)
+        changed = sizing.after_round(
+            target, turn.now_ms, has_filled=max(pending.filled, filled) > 0
+        )
         if changed != target:
             replace_target(turn, intent, changed)
 

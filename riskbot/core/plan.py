@@ -18,6 +18,9 @@ from riskbot.core.settings import HedgeSettings
 
 USD_TOLERANCE = 0.01
 
+PAIR_NOTE = "hedges "
+"""How the note of a leg begins that is kept for the other leg of its pair."""
+
 _Weight = Callable[["_Virtual"], float]
 """What a closed dollar of a leg takes off the measure."""
 
@@ -130,7 +133,7 @@ def _kept_by_pairs(book: ScopeBook, accounts: set[str]) -> dict[PositionKey, tup
                 continue
             matched = min(sum(abs(leg.quantity) for leg in stuck), pair.quantity)
             whole = sum(abs(leg.quantity) for leg in other)
-            note = f"hedges {stuck[0].key.symbol} on {stuck[0].key.account}"
+            note = f"{PAIR_NOTE}{stuck[0].key.symbol} on {stuck[0].key.account}"
             for leg in other:
                 kept[leg.key] = (matched * abs(leg.quantity) / whole, note)
     return kept

@@ -14,7 +14,7 @@ from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
 from riskbot.core.duty import Intent, Target
 from riskbot.core.enforcement import Enforcement
-from riskbot.core.exposure import ScopeBook
+from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.feeds import Feeds
 from riskbot.core.history import History
 from riskbot.core.ids import base36
@@ -173,7 +173,7 @@ class State:
 
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew and set the running sums straight."""
-        self.trades.start_day(self.meter.booking.periods.day_start_ms(now_ms))
+        self.trades.day_ms = self.meter.booking.periods.day_start_ms(now_ms)
         self.meter.on_timer(now_ms)
 
     def decide_cashflows(self, event: events.Event, now_ms: int) -> list[actions.Action]:
@@ -261,13 +261,28 @@ class State:
             return max(min(free, balance.total), Decimal(0))
         return abs(self.quantity(key))
 
+    def is_locked(self, target: Target) -> bool:
+        """Whether working sells hold coins that a close still has to sell."""
+        instrument = self.instrument(target.key.account, target.key.symbol)
+        if target.kept or instrument is None or instrument.kind is not InstrumentKind.SPOT:
+            return False
+        return self.closable(target.key) < self.quantity(target.key) - target.quantity
+
     def holdings(self) -> plan.Holdings:
-        """Return native quantities of everything held."""
-        keys = [leg.key for leg in self.meter.legs()]
+        """Return native quantities of everything held.
+
+        Coins that working sells lock count as closable: a close cancels those first.
+        """
+        legs = self.meter.legs()
         return plan.Holdings(
-            quantity={key: self.quantity(key) for key in keys},
-            closable={key: self.closable(key) for key in keys},
+            quantity={leg.key: self.quantity(leg.key) for leg in legs},
+            closable={leg.key: self._after_cancels(leg) for leg in legs},
         )
+
+    def _after_cancels(self, leg: Leg) -> Decimal:
+        if not leg.is_spot:
+            return self.closable(leg.key)
+        return max(self.closable(leg.key), Decimal(repr(leg.closable_quantity)))
 
     def held_symbols(self, account: str) -> set[str]:
         """Return the symbols of what an account holds above dust."""
@@ -282,6 +297,11 @@ class State:
     def quote(self, account: str, symbol: str) -> sizing.Quote:
         """Return fresh prices an order may be made from."""
         return self.meter.order_quote(account, symbol)
+
+    def price(self, account: str, symbol: str) -> float | None:
+        """Return the best price of an instrument in quote units, None = never priced."""
+        best = self.meter.marks.best(account, symbol, self.meter.book.view.now_ms)
+        return best.value if best is not None else None
 
     def mark_usd(self, account: str, symbol: str) -> float | None:
         """Return USD per base unit of an instrument, None = unknown."""
@@ -319,21 +339,23 @@ class State:
     def is_fresh(self, account: str, now_ms: int) -> bool:
         """Whether an order may be sized by what is known, without a read before it.
 
-        Within a second of anything heard; or while the stream runs without a gap since the last
-        routine read, where everything held is a derivative: a reduce-only order cannot flip.
+        Within a second of a read; where everything held is a derivative (a reduce-only order
+        cannot flip) also while the stream runs without a gap since the last routine read.
         """
         known = self.accounts.get(account)
         if not known.is_synced:
             return False
-        age = known.age_ms(now_ms)
-        if age is not None and age <= FRESH_MS:
+        if now_ms - known.read_ms <= FRESH_MS:
             return True
-        routine_ms = int(self.settings.monitor.reconcile_s * 1500)
         has_spot = any(
             leg.is_spot and leg.is_closable and leg.key.account == account
             for leg in self.meter.legs()
         )
-        return not has_spot and known.gap_ms is None and now_ms - known.read_ms <= routine_ms
+        if has_spot or known.gap_ms is not None:
+            return False
+        routine_ms = int(self.settings.monitor.reconcile_s * 1500)
+        heard_ms = now_ms - known.frame_ms
+        return heard_ms <= FRESH_MS or now_ms - known.read_ms <= routine_ms
 
     def next_request_id(self) -> int:
         """Return the id of the next read."""

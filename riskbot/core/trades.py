@@ -11,12 +11,14 @@ from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.model import PORTFOLIO, PositionKey, account_scope
-from riskbot.core.plain import from_plain, to_plain
+from riskbot.core.plain import VOLATILE, from_plain, to_plain
 
 QUIET_MS = 2_000
 """A read sets the lots straight when no fill came for this long before it began."""
 
 MEMORY = 2_000
+KEPT_MS = 26 * 3_600_000
+"""Longest a day can be, and some."""
 
 
 @dataclass(slots=True)
@@ -40,34 +42,32 @@ class Trades:
 
     Attributes:
         lots: by position key.
-        orders: ids of the orders that opened or added since `day_ms`, by account.
+        orders: when the orders that opened or added first did, by account and id.
+        day_ms: start of the day that counts now.
         streaks: losing round trips in a row, by account.
         seen: trade ids, oldest forgotten first.
     """
 
     lots: dict[PositionKey, Lot] = field(default_factory=dict)
-    orders: dict[str, dict[str, None]] = field(default_factory=dict)
+    orders: dict[str, dict[str, int]] = field(default_factory=dict)
     streaks: dict[str, int] = field(default_factory=dict)
     portfolio_streak: int = 0
     seen: dict[str, None] = field(default_factory=dict)
-    day_ms: int = 0
+    day_ms: int = field(default=0, metadata={VOLATILE: True})
     fill_ms: int = 0
 
-    def start_day(self, day_ms: int) -> None:
-        """Forget yesterday's orders when a new day has started."""
-        if day_ms > self.day_ms:
-            self.day_ms = day_ms
-            self.orders.clear()
+    def _today(self, account: str) -> int:
+        return sum(ms >= self.day_ms for ms in self.orders.get(account, {}).values())
 
     def counts(self, scope: str) -> dict[str, int]:
         """Return `trades_per_day` and `loss_streak` of the portfolio or an account."""
         if scope == PORTFOLIO:
-            total = sum(len(orders) for orders in self.orders.values())
+            total = sum(self._today(account) for account in self.orders)
             return {"trades_per_day": total, "loss_streak": self.portfolio_streak}
-        for account, orders in self.orders.items():
+        for account in self.orders:
             if account_scope(account) == scope:
                 streak = self.streaks.get(account, 0)
-                return {"trades_per_day": len(orders), "loss_streak": streak}
+                return {"trades_per_day": self._today(account), "loss_streak": streak}
         return {"trades_per_day": 0, "loss_streak": 0}
 
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
@@ -103,13 +103,19 @@ class Trades:
         change = fill.quantity * fill.side.sign
         closed = min(abs(change), abs(lot.quantity)) if lot.quantity * change < 0 else Decimal(0)
         if abs(change) > closed:
-            self.orders.setdefault(fill.account, {})[fill.order_id] = None
+            self._count(fill.account, fill.order_id, now_ms)
         if fill.fee_asset is not None and fill.fee_asset in fill.symbol.partition("/")[2]:
             lot.pnl -= fill.fee
         if closed:
             direction = 1 if lot.quantity > 0 else -1
             lot.pnl += closed * (fill.price - lot.entry) * direction
         self._move(fill.account, lot, change, closed, fill.price)
+
+    def _count(self, account: str, order_id: str, now_ms: int) -> None:
+        orders = self.orders.setdefault(account, {})
+        orders.setdefault(order_id, now_ms)
+        for old in [o for o, ms in orders.items() if now_ms - ms > KEPT_MS]:
+            del orders[old]
 
     def _move(
         self, account: str, lot: Lot, change: Decimal, closed: Decimal, price: Decimal

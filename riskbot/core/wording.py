@@ -5,8 +5,10 @@ from __future__ import annotations
 from riskbot.core import alerts
 from riskbot.core.duty import Episode, EpisodeStage, Intent, IntentKind, Rung
 from riskbot.core.holds import describe, figure
+from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.limits._base import Limit
-from riskbot.core.model import Level, Response, TradingState
+from riskbot.core.model import PORTFOLIO, Level, Response, TradingState
+from riskbot.core.plan import PAIR_NOTE
 from riskbot.core.turn import Turn
 
 _WORK = {
@@ -26,10 +28,10 @@ def speak(turn: Turn) -> None:
         if limit is not None:
             _tell_episode(turn, episode, limit)
     for name, scope in list(turn.state.alerts.firing):
-        is_limit = turn.state.limit(scope, name) is not None
-        if is_limit and (scope, name) not in enforcement.episodes:
+        if name in LIMITS_BY_NAME and (scope, name) not in enforcement.episodes:
             alerts.resolve(turn, name, scope)
     _tell_intents(turn)
+    _tell_kept_pairs(turn)
     _tell_fighting(turn)
 
 
@@ -57,9 +59,12 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
 
 
 def shown_level(episode: Episode, limit: Limit) -> Level:
-    """Return the level people see: a limit that only alerts tops out at orange."""
+    """Return the level people see: a limit that only alerts tops out at orange.
+
+    One whose adjustment window was missed is red all the same.
+    """
     only_alerts = episode.response is Response.ALERT and limit.severity != "red"
-    if episode.level is Level.RED and only_alerts:
+    if episode.level is Level.RED and only_alerts and not episode.is_overdue:
         return Level.ORANGE
     return episode.level
 
@@ -141,6 +146,31 @@ def _tell_intents(turn: Turn) -> None:
         account = scope.partition(":")[2]
         if name.startswith("cannot_") and account not in intents:
             alerts.resolve(turn, name, scope, "done")
+
+
+def _tell_kept_pairs(turn: Turn) -> None:
+    """Tell in red of pairs that a flatten left standing because one leg cannot be closed."""
+    for intent in turn.ended:
+        kept = [t for t in intent.targets if t.note.startswith(PAIR_NOTE)]
+        if intent.kind is IntentKind.FLATTEN and kept:
+            alerts.tell(
+                turn,
+                "kept_pair",
+                f"account:{intent.account}",
+                Level.RED,
+                f"flatten of {intent.account} kept what hedges something it cannot close",
+                text="; ".join(f"{t.key.symbol} {t.quantity}: {t.note}" for t in kept),
+                did="the matched quantity of both legs stays",
+                todo="close both legs by hand, or make the other one closable and flatten again",
+            )
+    for name, scope in list(turn.state.alerts.firing):
+        account = scope.partition(":")[2]
+        book = turn.book(scope) if name == "kept_pair" else None
+        whole = turn.book(PORTFOLIO)
+        if book is None or whole is None:
+            continue
+        if not any(key.account == account for pair in whole.pairs for key in pair.keys):
+            alerts.resolve(turn, name, scope, "no pair is left")
 
 
 def stuck_text(intent: Intent) -> str:

@@ -43,6 +43,9 @@ class Flatten(Command):
         del actor
         if fault := unknown_account(turn, self.account):
             return Plan("", refusal=fault)
+        names = accounts_named(turn, self.account)
+        if self.instrument and not any(turn.state.instrument(a, self.instrument) for a in names):
+            return Plan("", refusal=f"no instrument {self.instrument!r} on {', '.join(names)}")
         closes: list[dict[str, Any]] = []
         kept: list[dict[str, Any]] = []
         for target in self._targets(turn):
@@ -50,9 +53,7 @@ class Flatten(Command):
             (kept if row["close"] in {None, "0"} else closes).append(row)
         notional = sum(abs(r["notional_usd"] or 0.0) for r in closes)
         entries = sum(
-            self.instrument in {None, o.symbol}
-            for a in accounts_named(turn, self.account)
-            for o in turn.state.entries(a)
+            self.instrument in {None, o.symbol} for a in names for o in turn.state.entries(a)
         )
         where = self.instrument or self.account or "everything"
         message = (
@@ -67,7 +68,8 @@ class Flatten(Command):
             "cancel_entries": entries,
             "mode": turn.settings.mode.value,
         }
-        fingerprint = f"{len(closes)}|{_bucket(notional)}"
+        what = ",".join(sorted(f"{row['account']}|{row['instrument']}" for row in closes))
+        fingerprint = f"{what}|{_bucket(notional)}"
         return Plan(message, details, fingerprint)
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:

@@ -38,7 +38,7 @@ class Reduce(Command):
             for limit in turn.settings.limits_of(scope):
                 if not limit.is_over_equity or self.limit not in {None, limit.name}:
                     continue
-                for verdict in limit.check(book):
+                for verdict in turn.state.check(limit, book):
                     if verdict.level is Level.RED and verdict.measured is not None:
                         breaches.append(plans.Breach(scope, limit, verdict.key, verdict.measured))
                         names.append(f"{scope} {limit.name}")
@@ -75,7 +75,7 @@ class Reduce(Command):
         accounts = sorted({t.key.account for t in targets})
         if not accounts:
             return Reply(ok=False, message="nothing to reduce any more")
-        for account in accounts:
+        opened = [
             open_intent(
                 turn,
                 account,
@@ -86,6 +86,10 @@ class Reduce(Command):
                 reply_to=request_id,
                 by_operator=True,
             )
+            for account in accounts
+        ]
+        if not any(opened):
+            return Reply(ok=False, message="a flatten is under way: it closes more than a reduce")
         return Reply(ok=True, message=f"reducing for {', '.join(names)}", is_final=False)
 
 

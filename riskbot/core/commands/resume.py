@@ -66,14 +66,15 @@ class Resume(Command):
         names = ", ".join(f"{h.scope} {h.limit}" for h in holds) or "the HALT file"
         message = f"Resume: ends {names}"
         if rebased:
-            parts = ", ".join(f"{s} {n} ({m * 100:.2f}%)" for s, n, m in rebased)
-            message += f"; NAV now becomes the new start of {parts} for enforcement,"
+            starts = ", ".join(f"{s} {n} ({m * 100:.2f}%)" for s, n, m in rebased)
+            message += f"; NAV now becomes the new start of {starts} for enforcement,"
             message += " reports keep the true peak"
         details = {
             "holds": [{"scope": h.scope, "limit": h.limit, "reason": h.reason} for h in holds],
             "rebased": [{"scope": s, "limit": n, "measured": m} for s, n, m in rebased],
         }
-        fingerprint = "|".join(sorted(f"{h.scope}/{h.limit}" for h in holds))
+        parts = [f"{h.scope}/{h.limit}" for h in holds] + [f"{s}/{n} again" for s, n, _ in rebased]
+        fingerprint = "|".join(sorted(parts))
         return Plan(message, details, fingerprint)
 
     def _nothing(self, turn: Turn) -> str:
