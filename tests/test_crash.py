@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -143,7 +144,7 @@ def check_latch(seat: Seat, status: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases(), ids=str)
 async def test_kill_9_never_doubles_an_order_nor_loses_the_latch(
-    case: Case, tmp_path: Path
+    case: Case, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seat = Seat(case.venue)
     seat.hold(BTC, BTC_HELD)
@@ -172,7 +173,7 @@ async def test_kill_9_never_doubles_an_order_nor_loses_the_latch(
         left_s = FLAT_WITHIN_S - (time.monotonic() - started)
         # Then the one that lives ends it.
         await daemon.until(seat.is_flat, f"flat in time; left {seat.held(BTC)}", left_s)
-        print(f"flat after {time.monotonic() - started:.1f} s; points reached: {reached}")
+        record_property("flat_after_s", f"{time.monotonic() - started:.1f}")
         await daemon.halted()
         check_latch(seat, await daemon.status())
         # And what was closed is what was held: nothing more, nothing flipped (see `guarded`).
