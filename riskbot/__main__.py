@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-from riskbot import cli
+from riskbot import cli, redaction
 from riskbot.cli import exits
 from riskbot.errors import ConfigError, RiskbotError, UsageError
 
@@ -22,10 +22,10 @@ def main(argv: list[str] | None = None) -> int:
         exits.tell_faults(error.faults)
         return exits.CONFIG
     except UsageError as error:
-        print(f"riskbot: {error}", file=sys.stderr)
+        print(f"riskbot: {redaction.redact(str(error))}", file=sys.stderr)
         return exits.USAGE
     except RiskbotError as error:
-        print(f"riskbot: {error}", file=sys.stderr)
+        print(f"riskbot: {redaction.redact(str(error))}", file=sys.stderr)
         return exits.NOT_DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.NOT_DONE
     except Exception:  # noqa: BLE001 - whatever it was, the exit code is part of the contract
-        traceback.print_exc()
+        print(redaction.redact(traceback.format_exc()), file=sys.stderr)
         return exits.INTERNAL
 
 

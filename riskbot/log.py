@@ -7,87 +7,18 @@ loggers and what the interpreter says by itself.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
-import re
 import sys
 import threading
-import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import IO, Any
 
 import structlog
 
-REDACTED = "***"
-
-_SHORTEST = 4
-"""A secret shorter than this is not looked for: it would blacken half of every line."""
+from riskbot.redaction import Redactor
 
 _QUIET = ("aiosqlite", "aiohttp.access", "asyncio", "ccxt", "urllib3")
 """Loggers whose debug lines are of use to nobody here and hold whole requests."""
-
-_NAMES = (
-    r"(?:api[_-]?key|api[_-]?secret|secret|signature|sign|passphrase|password|private[_-]?key"
-    r"|access[_-]?token|token|totp|listen[_-]?key|x-mbx-apikey|x-bapi-api-key|x-bapi-sign"
-    r"|ok-access-key|ok-access-sign|ok-access-passphrase)"
-)
-_PATTERNS = (
-    # Telegram bot tokens; they stand in the path of every request.
-    (re.compile(r"(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}"), REDACTED),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {REDACTED}"),
-    # name=value of queries and forms, name: value and "name": "value" of headers and JSON.
-    (re.compile(rf"(?i)(\b{_NAMES}=)[^\s&\"',;)]+"), rf"\1{REDACTED}"),
-    (re.compile(rf"(?i)([\"']?\b{_NAMES}[\\\"']*\s*:\s*[\\\"']+)[^\s\"'\\]+"), rf"\1{REDACTED}"),
-    (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REDACTED}@"),
-    (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", re.S),
-        REDACTED,
-    ),
-)
-
-
-class Redactor:
-    """Replaces secrets in text: the exact ones it was given, in every usual form, and patterns."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._exact = re.compile("|".join(map(re.escape, longest_first))) if forms else None
-
-    def __call__(self, text: str) -> str:
-        """Return the text without secrets."""
-        if self._exact:
-            text = self._exact.sub(REDACTED, text)
-        for pattern, replacement in _PATTERNS:
-            text = pattern.sub(replacement, text)
-        return text
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it may turn up: plain, escaped, in a URL, in base64 at any offset."""
-    if len(secret) < _SHORTEST:
-        return
-    yield secret
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(secret)[1:-1]
-    quoted = urllib.parse.quote(secret, safe="")
-    yield from (quoted, urllib.parse.quote(secret), urllib.parse.quote_plus(secret))
-    yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
-    data = secret.encode("utf-8", "surrogatepass")
-    yield data.hex()
-    for offset in range(3):
-        # The characters that a neighbor has a part in are not known, so they are left out.
-        text = base64.b64encode(b"\0" * offset + data).decode().rstrip("=")
-        last = len(text) - bool((offset + len(data)) % 3)
-        inner = text[(0, 2, 3)[offset] : last]
-        if len(inner) >= 2 * _SHORTEST:
-            yield inner
-            yield inner.replace("+", "-").replace("/", "_")
-    if "\n" in secret.strip():
-        # A key of many lines may be logged line by line.
-        yield from (line for line in secret.splitlines() if len(line) >= 4 * _SHORTEST)
 
 
 class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from riskbot import log
-from riskbot.log import Redactor
+from riskbot import log, redaction
+from riskbot.redaction import Redactor
 
 SECRET = 'kA9/+"x ü\\Zq%7-long_enough'
 TOKEN = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw8"
@@ -64,7 +64,7 @@ def test_exact_secret_in_every_form_is_taken_out(form: str) -> None:
     shown = Redactor([SECRET])(f"before {form} after")
     assert shown.startswith("before ")
     assert shown.endswith(" after")
-    assert log.REDACTED in shown
+    assert redaction.REDACTED in shown
     assert form not in shown
     core = SECRET.encode()[4:-4]
     assert base64.b64encode(core).decode().rstrip("=")[:-1] not in shown
@@ -88,7 +88,7 @@ def test_exact_secret_in_every_form_is_taken_out(form: str) -> None:
 def test_what_looks_like_a_secret_is_taken_out_unasked(text: str, secret: str) -> None:
     shown = Redactor()(text)
     assert secret not in shown
-    assert log.REDACTED in shown
+    assert redaction.REDACTED in shown
 
 
 def test_harmless_text_is_left_alone() -> None:

@@ -19,6 +19,7 @@ from riskbot.core import actions, events
 from riskbot.core.duty import Alert, AlertStatus
 from riskbot.core.model import PORTFOLIO, Level
 from riskbot.errors import ChannelError
+from riskbot.redaction import redact
 
 Emit = Callable[[events.Event], None]
 
@@ -304,7 +305,7 @@ class _Lane:
             name="channel_down",
             scope=PORTFOLIO,
             title=f"alerts do not get through on {self.channel.name}",
-            text=error,
+            text=redact(error),
             since_ms=self._down_ms,
             updated_ms=self._clock.now_ms(),
             worst_level=Level.ORANGE,

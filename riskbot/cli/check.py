@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from riskbot import redaction
 from riskbot.cli import exits, tables, venues
 from riskbot.cli.look import Sight, look
 from riskbot.clock import SystemClock
@@ -55,7 +56,7 @@ def _connect(config: Config, warnings: list[str]) -> int:
     _tell_book(state, now_ms)
     exits.tell_warnings(warnings)
     for line in unreachable:
-        print(f"riskbot: {line}", file=sys.stderr)
+        print(f"riskbot: {redaction.redact(line)}", file=sys.stderr)
     if faults:
         exits.tell_faults(faults)
         return exits.CONFIG
@@ -169,7 +170,7 @@ def _tell_sight(sight: Sight) -> None:
         orders = len(sight.snapshot.orders or ())
         print(f"  {mode[sight.snapshot.is_hedge_mode]}, {orders} working orders")
     if sight.error is not None:
-        print(f"  NOT READ: {sight.error}")
+        print(f"  NOT READ: {redaction.redact(str(sight.error))}")
 
 
 def _tell_book(state: State, now_ms: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from riskbot import redaction
 from riskbot.config import DEFAULT_PATH
 
 OK = 0
@@ -31,13 +32,13 @@ def tell_faults(faults: Iterable[str]) -> None:
     told = list(faults)
     print(f"riskbot: the configuration has {_count(len(told), 'fault')}:", file=sys.stderr)
     for fault in told:
-        print(f"  {fault}", file=sys.stderr)
+        print(f"  {redaction.redact(fault)}", file=sys.stderr)
 
 
 def tell_warnings(warnings: Iterable[str]) -> None:
     """Print warnings on standard error."""
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {redaction.redact(warning)}", file=sys.stderr)
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:

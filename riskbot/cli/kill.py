@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from riskbot import redaction
 from riskbot.cli import exits, venues
 from riskbot.cli.closing import Meeting
 from riskbot.cli.killing import AccountKill, Options, Result
@@ -131,7 +132,7 @@ async def kill(
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(redaction.redact(line), file=sys.stderr, flush=True)
 
 
 def _tell(result: Result, options: Options) -> None:
@@ -146,4 +147,4 @@ def _tell(result: Result, options: Options) -> None:
     for line in result.kept:
         print(f"  kept: {line}")
     if result.error:
-        print(f"  {result.error}")
+        print(f"  {redaction.redact(result.error)}")

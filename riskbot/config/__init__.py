@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from riskbot import redaction
 from riskbot.config.check import check_credentials, check_limits, check_root
 from riskbot.config.document import Document, read_document
 from riskbot.config.faults import sentences, with_lines
@@ -129,6 +130,7 @@ def load(
     data = _take_secrets(document.data, Root, "", reader)
     faults += [f"{key}: {sentence}" for key, sentence in reader.faults]
     warnings = _check_modes(file, document, reader, faults)
+    _hide(reader)
     root = _validate(data, faults)
     limits = [] if root is None else _check(root, faults)
     if for_run and env.get(STATE_VARIABLE) and document.data.get("state_dir") is None:
@@ -172,6 +174,8 @@ def load_accounts(
     reader = SecretReader(file.parent, env)
     data = _take_secrets(document.data, Root, "", reader)
     faults += [f"{key}: {sentence}" for key, sentence in reader.faults]
+    _ccxt_secrets(document.data, reader)
+    _hide(reader)
     root = _validate(data, faults)
     if root is None:
         raise ConfigError(with_lines(faults, document))
@@ -281,6 +285,11 @@ def _check_modes(
             f"{hard[0].rpartition('.')[2]}_file"
         )
     return [f"{key}: stands in a file that others can read: chmod 600 {file}" for key in soft]
+
+
+def _hide(reader: SecretReader) -> None:
+    """Have every text of this process that is shown or kept go without what was read here."""
+    redaction.learn(secret.get_secret_value() for secret in reader.found)
 
 
 def _ccxt_secrets(data: Mapping[Any, Any], reader: SecretReader) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from riskbot import redaction
 from riskbot.core.model import RejectReason
 from riskbot.errors import VenueError
 
@@ -196,5 +197,6 @@ def _by_class(error: BaseException) -> RejectReason | None:
 
 def _shorten(text: str) -> str:
     # Signatures and keys stand in URLs of ccxt's messages; nobody needs a URL's query.
-    cleaned = re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", text.replace("\n", " "))
+    cleaned = re.sub(r"((?:https?|wss?)://[^\s?]+)\?\S*", r"\1", text.replace("\n", " "))
+    cleaned = redaction.redact(cleaned)
     return cleaned if len(cleaned) <= _MESSAGE_CHARS else cleaned[: _MESSAGE_CHARS - 1] + "…"

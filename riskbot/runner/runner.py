@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from riskbot import crashpoint
+from riskbot import crashpoint, redaction
 from riskbot.clock import Clock
 from riskbot.core import actions, events
 from riskbot.errors import FatalError, StorageError
@@ -19,6 +19,7 @@ from riskbot.runner.contract import Engine, Journal, Record
 from riskbot.runner.dispatch import Deliver, Dispatcher
 from riskbot.runner.lanes import Inbox, Taken
 from riskbot.runner.recovery import recover
+from riskbot.runner.words import without_secrets
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +140,8 @@ class Runner(Generic[E, V]):
         self._checkpoint_seq = self._journal.last_seq
 
     def submit(self, event: events.Event) -> None:
-        """Hand in an event; never waits, never raises."""
+        """Hand in an event, its text without secrets; never waits, never raises."""
+        event = without_secrets(event)
         if not self._inbox.put(event, self._clock.monotonic_ns()):
             self._dispatcher.refuse(event, "riskbot is overloaded: not done")
         self._wake.set()
@@ -350,9 +352,9 @@ class Runner(Generic[E, V]):
 
     async def _take_fault(self, event: events.Event, error: Exception, now_ms: int) -> None:
         """Set the event aside and rebuild the engine; too often means to end the process."""
-        text = f"{type(error).__name__}: {error}"
+        text = redaction.redact(f"{type(error).__name__}: {error}")
         _log.critical("%s broke the engine: %s", event.kind, text, exc_info=error)
-        trace = "".join(traceback.format_exception(error))
+        trace = redaction.redact("".join(traceback.format_exception(error)))
         self._journal.quarantine(event, trace, now_ms)
         self._tell(f"riskbot has a bug: {event.kind} was set aside ({text}); guarding goes on")
         self._dispatcher.refuse(event, f"riskbot has a bug and did not do it: {text}")

@@ -33,7 +33,7 @@ SHARED = {
 
 # What everybody outside the core may use: it does nothing by itself and knows nobody.
 COMMON = frozenset(
-    {"riskbot.clock", "riskbot.errors", "riskbot.crashpoint", "riskbot.data", "riskbot.data.prices"}
+    f"riskbot.{name}" for name in "clock errors crashpoint redaction data data.prices".split()
 )
 
 # Files beside the rooms, with what each may import of riskbot beyond core, COMMON and the
