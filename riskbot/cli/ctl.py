@@ -151,10 +151,13 @@ def _last(
 def _is_confirmed(options: argparse.Namespace, reply: dict[str, Any]) -> bool:
     if options.yes:
         return True
-    if not sys.stdin.isatty() or options.json:
+    is_asked = sys.stdin.isatty() and not options.json
+    if is_asked:
+        print(reply["message"], file=sys.stderr)
+    if not options.json:
+        tables.show_plan(reply.get("plan") or {}, file=sys.stderr)
+    if not is_asked:
         return False
-    print(reply["message"], file=sys.stderr)
-    tables.show_plan(reply.get("plan") or {}, file=sys.stderr)
     print("Do it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -182,7 +185,8 @@ def _print(options: argparse.Namespace, reply: dict[str, Any]) -> None:
         return
     if reply["message"]:
         print(reply["message"], file=sys.stdout if reply["ok"] else sys.stderr)
-    if reply.get("document") is not None:
+    # What a command did stands in its message; its document is for programs.
+    if reply.get("document") is not None and (options.command in READS or not reply["message"]):
         tables.show(options.command, reply["document"])
 
 

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import getpass
 import os
+import pwd
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from riskbot.cli.fitting import propose
 from riskbot.cli.look import look
 from riskbot.clock import SystemClock
 from riskbot.config import load
+from riskbot.config.faults import nearest
 from riskbot.config.rights import judge_rights
 from riskbot.core.limits.presets import PRESETS
 from riskbot.core.model import RejectReason
 from riskbot.errors import ConfigError, RiskbotError, UsageError
-from riskbot.exchanges import is_known
+from riskbot.exchanges._lazy import exchange_ids
 
-SYSTEM_STATE = Path("/var/lib/riskbot")
+SYSTEM_CONFIG, SYSTEM_STATE = Path("/etc"), Path("/var/lib/riskbot")
+SERVICE_USER = "riskbot"
 
 _KEYS = ("api_key", "api_secret", "api_password", "wallet_address", "private_key")
 
@@ -61,12 +64,17 @@ def main(name: str, argv: list[str]) -> int:
     if answers.exchange != venues.PAPER and not options.offline:
         proposed, is_good = asyncio.run(look_at(path, answers))
         if not is_good:
+            path.unlink()
+            print("riskbot: nothing is written: start again with another key", file=sys.stderr)
             return exits.NOT_DONE
         answers.preset = options.preset or _choose_preset(proposed)
         _write(path, answers)
     print(f"\nwritten: {path} (mode shadow: riskbot watches and says what it would do)")
     print(f"next:    riskbot check --connect --config {path}")
-    print(f"         riskbot run --config {path}")
+    if service_user(path) is not None:
+        print("         systemctl enable --now riskbot")
+    else:
+        print(f"         riskbot run --config {path}")
     return exits.OK
 
 
@@ -92,10 +100,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
 
 def _ask(options: argparse.Namespace, path: Path) -> Answers:
-    exchange = options.exchange or _line("Exchange (a ccxt.pro id, or paper): ")
-    if exchange != venues.PAPER and not is_known(exchange):
-        message = f"no such exchange: {exchange!r}"
-        raise UsageError(message)
+    prompt = "Exchange (a ccxt.pro id, or paper): "
+    exchange = options.exchange or _line(prompt, fault_of=_exchange_fault)
+    if fault := _exchange_fault(exchange):
+        raise UsageError(fault)
     secrets: dict[str, str] = {}
     if exchange != venues.PAPER:
         secrets = _ask_keys(options, path)
@@ -113,7 +121,7 @@ def _ask(options: argparse.Namespace, path: Path) -> Answers:
 def _state_dir(options: argparse.Namespace, path: Path) -> Path:
     if options.state_dir is not None:
         return Path(options.state_dir).expanduser().absolute()
-    is_system = path.is_relative_to("/etc")
+    is_system = path.is_relative_to(SYSTEM_CONFIG)
     return SYSTEM_STATE if is_system else path.parent / "state"
 
 
@@ -135,10 +143,8 @@ def _ask_keys(options: argparse.Namespace, path: Path) -> dict[str, str]:
 def _ask_telegram(options: argparse.Namespace, path: Path, answers: Answers) -> None:
     user, token = options.telegram_user, _from_flags(options, "telegram_token")
     if user is None and token is None and sys.stdin.isatty():
-        text = _line("Telegram user id (numeric, empty = no Telegram): ", is_needed=False)
-        if text and not text.isdecimal():
-            message = f"a Telegram user id is a number, not {text!r}"
-            raise UsageError(message)
+        prompt = "Telegram user id (numeric, empty = no Telegram): "
+        text = _line(prompt, is_needed=False, fault_of=_user_fault)
         user = int(text) if text else None
     if user is None:
         if token is not None:
@@ -173,8 +179,37 @@ def _from_flags(options: argparse.Namespace, key: str) -> str | None:
     return value
 
 
-def _line(prompt: str, *, is_needed: bool = True) -> str:
-    return _needed(lambda: input(prompt), prompt, is_needed=is_needed)
+def _exchange_fault(text: str) -> str:
+    known = (venues.PAPER, *exchange_ids())
+    if text in known:
+        return ""
+    return f"no such exchange: {text!r}{nearest(text, known)}"
+
+
+def _user_fault(text: str) -> str:
+    return "" if text.isdecimal() else f"a Telegram user id is a number, not {text!r}"
+
+
+def _preset_fault(text: str) -> str:
+    return "" if text in PRESETS else f"no such preset: {text!r}"
+
+
+def _line(
+    prompt: str, *, is_needed: bool = True, fault_of: Callable[[str], str] = lambda _: ""
+) -> str:
+    """Return a line; at a terminal a wrong one is asked for again.
+
+    Raises:
+        UsageError: it is missing, or wrong and nobody is there to correct it.
+    """
+    while True:
+        text = _needed(lambda: input(prompt), prompt, is_needed=is_needed)
+        fault = fault_of(text) if text else ""
+        if not fault:
+            return text
+        if not sys.stdin.isatty():
+            raise UsageError(fault)
+        print(fault, file=sys.stderr)
 
 
 def _secret(prompt: str, *, is_needed: bool = True) -> str:
@@ -197,11 +232,8 @@ def _needed(read: Callable[[], str], prompt: str, *, is_needed: bool) -> str:
 def _choose_preset(proposed: str) -> str:
     if not sys.stdin.isatty():
         return proposed
-    text = _line(f"Preset ({', '.join(PRESETS)}) [{proposed}]: ", is_needed=False) or proposed
-    if text not in PRESETS:
-        message = f"no such preset: {text!r}"
-        raise UsageError(message)
-    return text
+    prompt = f"Preset ({', '.join(PRESETS)}) [{proposed}]: "
+    return _line(prompt, is_needed=False, fault_of=_preset_fault) or proposed
 
 
 # ---------------------------------------------------------------- looking
@@ -238,15 +270,33 @@ async def look_at(path: Path, answers: Answers) -> tuple[str, bool]:
 # ---------------------------------------------------------------- writing
 
 
-def write_secret(path: Path, value: str) -> None:
+def service_user(path: Path) -> pwd.struct_passwd | None:
+    """Return whom the systemd unit runs as, where root writes a file for it to read."""
+    if os.geteuid() != 0 or not path.is_relative_to(SYSTEM_CONFIG):
+        return None
+    try:
+        return pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return None
+
+
+def write_secret(path: Path, value: str, owner: pwd.struct_passwd | None = None) -> None:
     """Write a secret file that only its owner may read.
+
+    Args:
+        path: of the file.
+        value: goes into it.
+        owner: whom to give it to; default: `service_user`, else whoever writes.
 
     Raises:
         RiskbotError: it cannot be written.
     """
+    owner = owner or service_user(path)
     try:
         path.unlink(missing_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if owner is not None:
+            os.fchown(handle, owner.pw_uid, owner.pw_gid)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror}"
         raise RiskbotError(message) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -81,9 +82,11 @@ def moment(ms: Any) -> str:
 
 
 def measure(value: Any, unit: str) -> str:
-    """Write a limit's figure in its unit."""
+    """Write a limit's figure in its unit; `-` where there is nothing to measure."""
     if value is None:
         return "?"
+    if not math.isfinite(value):
+        return "-"
     return f"{value:,.4g}" + ("" if unit in {"ratio", "count"} else f" {unit}")
 
 
@@ -157,7 +160,12 @@ def _status(console: Console, document: Mapping[str, Any]) -> None:
         console.print(f"  BLIND {blind['what']} since {since}", markup=False)
     _accounts(console, document.get("accounts", {}))
     _alerts(console, document.get("alerts", []))
-    _limits(console, [row for row in document.get("limits", []) if row.get("level") != "ok"])
+    limits = document.get("limits", [])
+    near = [row for row in limits if row.get("level") != "ok"]
+    if near or not limits:
+        _limits(console, near)
+    else:
+        console.print(f"limits: all {len(limits)} inside", markup=False)
 
 
 def _accounts(console: Console, accounts: Mapping[str, Any]) -> None:
@@ -229,6 +237,13 @@ def _exposure(console: Console, document: Mapping[str, Any]) -> None:
         _rows(console, "hedges", list(hedges[0]), hedges)
 
 
+def _measured(row: Mapping[str, Any]) -> str:
+    if row.get("measured") is None and row.get("level") != "unknown":
+        # Known to be far away: no liquidation price, no pair, no position.
+        return "-"
+    return measure(row.get("measured"), row.get("unit", "ratio"))
+
+
 def _limits(console: Console, document: list[Mapping[str, Any]]) -> None:
     heads = ("limit", "scope", "of", ">measured", ">allowed", "used", "level", "on breach")
     rows = (
@@ -236,7 +251,7 @@ def _limits(console: Console, document: list[Mapping[str, Any]]) -> None:
             row["name"],
             row["scope"],
             row.get("subject", ""),
-            measure(row.get("measured"), row.get("unit", "ratio")),
+            _measured(row),
             measure(row.get("limit"), row.get("unit", "ratio")),
             _bar(row.get("utilization")),
             _styled(row.get("level")),

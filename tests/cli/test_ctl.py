@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from riskbot.__main__ import main
-from riskbot.cli import ctl
+from riskbot.cli import ctl, tables
 from riskbot.core import actions, events
 from riskbot.errors import UsageError
 from riskbot.frontends.local import LocalDoor
@@ -132,6 +132,28 @@ def test_ctl_when_read_by_people_shows_what_matters(
     assert "gross ?" in shown
 
 
+def test_ctl_when_every_limit_is_inside_says_so(
+    tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calm = {**STATUS, "limits": DOCUMENTS["limits"]}
+    with daemon(tmp_path, lambda c: [reply(c, message="", document=calm)]):
+        assert main(["ctl", "--config", config, "status"]) == 0
+    assert "limits: all 1 inside" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("measured", "level", "shown"),
+    [(None, "unknown", "?"), (None, "ok", "-"), (float("inf"), "ok", "-")],
+)
+def test_limits_when_there_is_nothing_to_measure_differ_from_unknown(
+    measured: float | None, level: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {**DOCUMENTS["limits"][0], "measured": measured, "level": level}
+    tables.show("limits", [row])
+    line = next(line for line in capsys.readouterr().out.splitlines() if "clock_offset" in line)
+    assert line.split()[2] == shown
+
+
 def test_ctl_when_command_is_refused_exits_with_1(
     tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +173,18 @@ def test_ctl_when_command_is_risky_wants_a_yes(
         assert [c.args for c in asked] == [{}]
     captured = capsys.readouterr()
     assert "not done: confirm with --yes" in captured.err
+    assert "BTC/USDT:USDT" in captured.err, "people see the plan even where nobody can answer"
+
+
+def test_ctl_when_something_is_done_says_it_once(
+    tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = {"ok": True, "left": []}
+    with daemon(tmp_path, lambda c: [reply(c, message="verified flat", document=ended)]):
+        assert main(["ctl", "halt", "--config", config]) == 0
+        assert capsys.readouterr().out == "verified flat\n"
+        assert main(["ctl", "halt", "--json", "--config", config]) == 0
+    assert json.loads(capsys.readouterr().out)["document"] == ended
 
 
 def test_ctl_when_confirmed_sends_the_plan_and_waits_for_the_end(

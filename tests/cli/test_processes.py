@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import stat
+import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -166,7 +168,7 @@ async def test_init_when_nothing_is_given_asks(tmp_path: Path) -> None:
     ("words", "stdin", "part"),
     [
         ([], "", "Exchange (a ccxt.pro id, or paper): is missing"),
-        (["--exchange", "bonance"], "", "no such exchange: 'bonance'"),
+        (["--exchange", "bonance"], "", "no such exchange: 'bonance'; did you mean `binance`?"),
         (["--exchange", "bybit"], "key\n", "API secret: is missing"),
         (["--exchange", "bybit", "--api-key-file", "/nowhere"], "", "cannot read /nowhere"),
         (["--exchange", "bybit", "--api-key-env", "NO_SUCH"], "", "NO_SUCH: is empty"),
@@ -179,6 +181,34 @@ async def test_init_when_an_answer_is_missing_says_which(
     config = tmp_path / "riskbot.yaml"
     code, _, told = await riskbot("init", "--config", config, *words, stdin=stdin)
     assert (code, part in told, config.exists()) == (2, True, False), told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_init_when_root_writes_for_the_service_gives_it_the_files(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    init.write_secret(tmp_path / "main.key", KEY, nobody)
+    state = (tmp_path / "main.key").stat()
+    assert (state.st_uid, state.st_gid) == (nobody.pw_uid, nobody.pw_gid)
+    assert stat.S_IMODE(state.st_mode) == 0o600
+    assert init.service_user(tmp_path / "main.key") is None, "elsewhere files stay root's"
+
+
+def test_init_when_somebody_mistypes_at_a_terminal_asks_again(tmp_path: Path) -> None:
+    config = tmp_path / "riskbot.yaml"
+    words = [sys.executable, "-m", "riskbot", "init", "--offline", "--config", str(config)]
+    answers = [b"bynance", b"paper", b"me", b""]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"\n".join(answers) + b"\n")
+        _, told = process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 0, told
+    assert "no such exchange: 'bynance'" in told
+    assert "a Telegram user id is a number, not 'me'" in told
+    assert yaml.safe_load(config.read_text())["accounts"] == {"main": {"exchange": "paper"}}
 
 
 async def test_init_when_venue_answers_proposes_what_the_book_fits(
