@@ -1,7 +1,7 @@
 """Delivery: one bounded queue per channel, so that none waits for another and nobody for any.
 
-What is said and how loud was decided in the core; here it is only brought to people, or said on
-the other channels that it cannot be.
+What is said and how loud was decided in the core; here it is only brought to people. That a channel
+is down goes back as an event, and the core says it on the others.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from riskbot.channels._base import Channel, Selective
 from riskbot.channels._words import severity
 from riskbot.clock import Clock
 from riskbot.core import actions, events
-from riskbot.core.duty import Alert, AlertStatus
-from riskbot.core.model import PORTFOLIO, Level
+from riskbot.core.duty import Alert
+from riskbot.core.model import Level
 from riskbot.errors import ChannelError
 from riskbot.redaction import redact
 
@@ -35,7 +35,7 @@ AFTER_429_MS = 500
 """On top of what a channel asked to wait for."""
 
 DOWN_AFTER = 3
-"""Failures in a row after which the other channels are told."""
+"""Failures in a row after which a channel counts as down, which is told once."""
 
 LIFE_MS = {Level.RED: 86_400_000, Level.ORANGE: 3_600_000}
 SHORT_LIFE_MS = 600_000
@@ -80,9 +80,7 @@ class Delivery:
         attempt_s: float = ATTEMPT_S,
     ) -> None:
         self._clock = clock
-        self._lanes = [
-            _Lane(c, emit, clock, rng, self._channel_changed, attempt_s) for c in channels
-        ]
+        self._lanes = [_Lane(c, emit, clock, rng, attempt_s) for c in channels]
 
     def send(self, action: actions.SendAlert) -> None:
         """Queue an alert on every channel that wants it. Never waits, never raises."""
@@ -109,13 +107,6 @@ class Delivery:
             return False
         return True
 
-    def _channel_changed(self, changed: _Lane, error: str) -> None:
-        """Tell on the other channels that one is down, or back (no error)."""
-        alert = changed.notice(error)
-        for lane in self._lanes:
-            if lane is not changed:
-                lane.put(alert, is_loud=bool(error))
-
 
 class _Lane:
     """The queue of one channel and the work on it."""
@@ -126,7 +117,6 @@ class _Lane:
         emit: Emit,
         clock: Clock,
         rng: random.Random,
-        changed: Callable[[_Lane, str], None],
         attempt_s: float,
     ) -> None:
         self.channel = channel
@@ -135,14 +125,11 @@ class _Lane:
         self._emit = emit
         self._clock = clock
         self._rng = rng
-        self._changed = changed
         self._attempt_s = attempt_s
         self._entries: dict[str, _Entry] = {}
         self._wake = asyncio.Event()
         self._failures = 0
         self._is_down = False
-        self._down_ms = 0
-        self._notices = 0
         self._paused_until_ms = 0
 
     # ------------------------------------------------------------ the queue
@@ -246,9 +233,7 @@ class _Lane:
                 revision=entry.alert.revision,
             )
         )
-        if self._is_down:
-            self._is_down = False
-            self._changed(self, "")
+        self._is_down = False
 
     def _failed(self, entry: _Entry, error: ChannelError) -> None:
         self._failures += 1
@@ -266,10 +251,10 @@ class _Lane:
         else:
             self._queue_again(entry)
         if not self._is_down and (error.is_permanent or self._failures >= DOWN_AFTER):
-            self._is_down, self._down_ms = True, now_ms
+            self._is_down = True
             if not error.is_permanent:
+                # Not given up, but the engine tells people on the other channels.
                 self._gave_up(entry, str(error), is_permanent=False)
-            self._changed(self, str(error))
 
     def _queue_again(self, entry: _Entry) -> None:
         newer = self._entries.get(entry.alert.alert_id)
@@ -289,30 +274,9 @@ class _Lane:
                 alert_id=entry.alert.alert_id,
                 channel=self.channel.name,
                 revision=entry.alert.revision,
-                error=error,
+                error=redact(error),
                 is_permanent=is_permanent,
             )
-        )
-
-    def notice(self, error: str) -> Alert:
-        """Return what the other channels say of this one."""
-        self._notices += 1
-        return Alert(
-            alert_id=f"channel-{self.channel.name}",
-            revision=self._notices,
-            level=Level.ORANGE if error else Level.OK,
-            status=AlertStatus.FIRING if error else AlertStatus.RESOLVED,
-            name="channel_down",
-            scope=PORTFOLIO,
-            title=f"alerts do not get through on {self.channel.name}",
-            text=redact(error),
-            since_ms=self._down_ms,
-            updated_ms=self._clock.now_ms(),
-            worst_level=Level.ORANGE,
-            did="" if error else "alerts get through again",
-            todo="check the channel; alerts go on here" if error else "",
-            group="channel_down",
-            resolved_ms=None if error else self._clock.now_ms(),
         )
 
 

@@ -347,6 +347,9 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
         for scope, limit in limits
         if limit.needs_statistics
     ]
+    if root.telegram is not None and not root.telegram.users:
+        # The guard runs all the same: nothing it protects depends on the bot.
+        told.append("telegram.users: is empty: the bot does not start, nobody could command it")
     if root.telegram is not None and root.telegram.totp_secret is not None:
         told.append(
             "telegram.totp_secret: is accepted, but this version asks for no codes yet: roles and "

@@ -211,7 +211,8 @@ class TelegramDoor:
                 pass  # `hello`, or the word of a newer process
 
     def _set_health(self, state: str, detail: str) -> None:
-        if state == self._health:
+        # One that is still starting is neither up nor down.
+        if state in {self._health, "starting"}:
             return
         self._health = state
         self._emit(events.FrontendChanged(name=self.name, is_up=state == "ok", detail=detail))

@@ -61,8 +61,10 @@ async def _set(bot: Bot, scope: str, lines: list[tuple[str, str]]) -> None:
         target = BotCommandScopeAllGroupChats()
     elif scope.startswith("chat:"):
         target = BotCommandScopeChat(chat_id=int(scope.partition(":")[2]))
-    commands = [BotCommand(command=name, description=text) for name, text in lines]
-    if not commands:
+    if not lines:
         await bot.delete_my_commands(scope=target)
-    elif await bot.get_my_commands(scope=target) != commands:
+        return
+    known = [(c.command, c.description) for c in await bot.get_my_commands(scope=target)]
+    if known != lines:
+        commands = [BotCommand(command=name, description=text) for name, text in lines]
         await bot.set_my_commands(commands, scope=target)

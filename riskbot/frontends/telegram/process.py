@@ -21,7 +21,7 @@ from aiogram.utils.token import TokenValidationError
 from riskbot.clock import SystemClock
 from riskbot.core.model import Role
 from riskbot.errors import ConfigError
-from riskbot.frontends.telegram import redaction
+from riskbot.frontends.telegram import logs
 from riskbot.frontends.telegram.board import Board
 from riskbot.frontends.telegram.conversation import Conversation
 from riskbot.frontends.telegram.dangers import Dangers
@@ -157,7 +157,7 @@ async def main() -> int:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
         settings = Settings.from_line(await reader.readline())
-        redaction.set_up(settings.token, settings.log_level)
+        logs.set_up(settings.token, settings.log_level)
         process = Process(settings)
     except (ConfigError, TokenValidationError) as error:
         LOGGER.error("telegram does not start: %s", error)  # noqa: TRY400 - the sentence says all
