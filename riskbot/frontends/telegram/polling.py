@@ -13,6 +13,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.exceptions import (
     AiogramError,
+    TelegramBadRequest,
     TelegramConflictError,
     TelegramNotFound,
     TelegramRetryAfter,
@@ -155,7 +157,9 @@ class Poller:
     async def _introduce(self) -> None:
         """Learn whether the token is good, and take the updates from any webhook."""
         await self._bot.me()
-        await self._bot(DeleteWebhook(drop_pending_updates=False))
+        # A Bot API server of one's own may not know webhooks; then there is none.
+        with suppress(TelegramNotFound, TelegramBadRequest):
+            await self._bot(DeleteWebhook(drop_pending_updates=False))
         self._is_introduced = True
         if not self._is_contested():
             self._tell_health("ok", "")

@@ -232,3 +232,10 @@ async def test_hung_chat_keeps_nobody_waiting(scene: Scene) -> None:
         scene.server.say(ADMIN, "/whoami")
         await until(lambda: scene.server.called("sendMessage"))
         await scene.answer(OPERATOR, "/whoami")
+
+
+async def test_server_without_webhooks_and_menus_will_do(scene: Scene) -> None:
+    for method in ("deletewebhook", "getmycommands", "setmycommands"):
+        del scene.server.api.methods[method]
+    async with scene.process():
+        await scene.answer(ADMIN, "/whoami")
