@@ -17,6 +17,9 @@ from riskbot.core.model import Instrument, InstrumentKind, PositionKey
 from riskbot.core.settings import HedgeSettings
 
 USD_TOLERANCE = 0.01
+COST_ALLOWANCE = 0.003
+"""How far below its target a reduce aims: fees and slippage lower equity while it closes, and a
+measure that ends a hair above the target would never clear the hold."""
 
 PAIR_NOTE = "hedges "
 """How the note of a leg begins that is kept for the other leg of its pair."""
@@ -268,7 +271,7 @@ def _concerns(breach: Breach, virtual: _Virtual) -> bool:
 
 def _target_usd(book: ScopeBook, breach: Breach, legs: list[_Virtual]) -> float:
     """Return what the summed contribution of the legs must come down to, USD."""
-    wanted = breach.limit.allowed * breach.limit.target
+    wanted = breach.limit.allowed * breach.limit.target * (1 - COST_ALLOWANCE)
     if breach.limit.name in _PROPORTIONAL:
         # Margin and statistics scale with the positions they stand on.
         present = sum(abs(v.leg.notional_usd or 0.0) for v in legs)

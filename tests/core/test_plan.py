@@ -197,7 +197,24 @@ def test_reduce_when_margin_breaks_scales_that_account_only() -> None:
         book(*legs), holdings(*legs), [plan.Breach("portfolio", margin, "main", 0.36)]
     )
     assert target.key.account == "main"
-    assert left((target,), legs)["BTC/USDT:USDT"] == pytest.approx(15_000, abs=41)
+    aimed = 15_000 * (1 - plan.COST_ALLOWANCE)
+    assert left((target,), legs)["BTC/USDT:USDT"] == pytest.approx(aimed, abs=41)
+
+
+@pytest.mark.parametrize("cost_bps", [0, 10, 20])
+def test_reduce_when_closing_costs_something_still_ends_where_the_hold_clears(
+    cost_bps: int,
+) -> None:
+    legs = (leg("BTC", 3, 40_000), leg("ETH", 40, 2_000))
+    gross = GrossExposure(max=1.0, on_breach=Response.REDUCE)
+    told = book(*legs)
+    assert told.capital_usd is not None
+    targets = plan.reduce_targets(told, holdings(*legs), [plan.Breach("portfolio", gross, "", 2.0)])
+    after = sum(left(targets, legs).values())
+    # Fees of the fill that broke it and of the close: equity is lower once all is booked.
+    paid = told.capital_usd * cost_bps / 10_000
+    assert after / (told.capital_usd - paid) <= gross.max * gross.target
+    assert after / told.capital_usd > gross.max * gross.target * 0.99
 
 
 def test_reduce_when_stop_risk_breaks_takes_the_riskiest_dollar() -> None:
