@@ -24,7 +24,14 @@ from riskbot.core.duty import (
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import IMPLY_DENY
 from riskbot.core.limits._base import Limit, Verdict
-from riskbot.core.model import PORTFOLIO, BlindKind, Level, Response, scope_account
+from riskbot.core.model import (
+    PORTFOLIO,
+    BlindKind,
+    Level,
+    Response,
+    TradingState,
+    scope_account,
+)
 from riskbot.core.turn import RISKBOT, Turn
 
 AGAIN_MS = 1_000
@@ -100,15 +107,23 @@ def respond(turn: Turn) -> None:
 
 
 def _drop_needless(turn: Turn) -> None:
-    """End reduces that have sent nothing yet and whose measures came back by themselves."""
+    """End hedges that a halt forbids, and reduces whose measures came back before a send."""
     for intent in list(turn.state.enforcement.intents.values()):
         begun = intent.phase not in {IntentPhase.CANCEL, IntentPhase.READ}
-        if intent.kind is not IntentKind.REDUCE or intent.actor != RISKBOT or begun:
-            continue
         if turn.state.enforcement.pending_of(intent.account):
+            continue
+        if intent.kind is IntentKind.HEDGE and _is_halted_hedge(turn, intent):
+            _end(turn, intent, "halted: a hedge would be new risk")
+        if intent.kind is not IntentKind.REDUCE or intent.actor != RISKBOT or begun:
             continue
         if all(_is_at_target(turn, scope, cause_limit(label)) for scope, label in intent.causes):
             _end(turn, intent, "inside again before anything was sent")
+
+
+def _is_halted_hedge(turn: Turn, intent: Intent) -> bool:
+    if turn.state.enforcement.account_state(intent.account) is not TradingState.HALTED:
+        return False
+    return any(abs(t.quantity) > abs(turn.state.quantity(t.key)) for t in intent.targets)
 
 
 def _is_at_target(turn: Turn, scope: str, name: str) -> bool:
@@ -181,7 +196,11 @@ def _is_confirmed(turn: Turn, episode: Episode, limit: Limit) -> bool:
     """
     if (episode.scope, limit.name) in turn.confirmed:
         return True
-    red = frozenset(episode.keys or ("",))
+    book = turn.book(episode.scope)
+    verdicts = turn.state.check(limit, book) if book is not None else []
+    known = {v.key for v in verdicts if v.level is Level.RED}
+    # While the measure is unknown the episode stands as it was, and nothing is done for it.
+    red = frozenset(known & set(episode.keys or ("",)))
     since = episode.breach_since_ms
     proof, _ = confirmation.confirm(turn, episode.scope, limit, red, since)
     return proof is Confirmation.CONFIRMED
@@ -199,8 +218,11 @@ _ONCE = frozenset({IntentKind.FLATTEN, IntentKind.CANCEL})
 
 def _due(turn: Turn, episode: Episode, kind: IntentKind) -> Iterable[str]:
     """Yield the accounts on which this breach has not been answered by this kind (recently)."""
+    closes = kind is not IntentKind.CANCEL
+    if closes and _is_shaken_by_flow(turn, episode):
+        return
     for account in accounts_of(turn, episode.scope):
-        if kind is not IntentKind.CANCEL and not can_close(turn, account):
+        if closes and not can_close(turn, account):
             continue
         label = cause(kind, episode.limit)
         known = turn.state.enforcement.answered.get((episode.scope, label, account))
@@ -212,6 +234,17 @@ def _due(turn: Turn, episode: Episode, kind: IntentKind) -> Iterable[str]:
             if kind not in _ONCE and turn.now_ms - at_ms < AGAIN_MS:
                 continue
         yield account
+
+
+def _is_shaken_by_flow(turn: Turn, episode: Episode) -> bool:
+    """Whether an unexplained change of equity anywhere in the scope may be all of the breach.
+
+    Losses leave it out of NAV, and the margin of one account is not over another's equity.
+    """
+    limit = turn.state.limit(episode.scope, episode.limit)
+    if limit is None or limit.is_loss or limit.name in confirmation.MARGIN_LIMITS:
+        return False
+    return any(turn.state.has_pending_flow(a) for a in accounts_of(turn, episode.scope))
 
 
 def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, list[Verdict]]:
@@ -270,7 +303,12 @@ def _give_up_hedges(turn: Turn, episode: Episode) -> None:
 
 def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> bool:
     """Plan hedges; False when there is none to be had (then reduce)."""
-    reach = [a for a in accounts_of(turn, episode.scope) if can_close(turn, a)]
+    halted = TradingState.HALTED
+    reach = [
+        a
+        for a in accounts_of(turn, episode.scope)
+        if can_close(turn, a) and turn.state.enforcement.account_state(a) is not halted
+    ]
     book, _ = _kind_book(turn, episode.scope, limit)
     found = hedging.offsets(turn, episode, limit, book)
     targets = [t for t in found if t.key.account in reach]

@@ -43,7 +43,8 @@ class World:
         refuse: reasons the venue gives for the next orders.
         lose: how many of the next replies are lost after the order was carried out.
         fill_share: part of an order that fills before it is cancelled.
-        deaf: accounts that answer no read.
+        deaf: accounts that answer no read; muted: accounts whose streams say nothing.
+        keep: how many of the next cancels the venue does not confirm.
         airdrops: coins of every account that nobody lists.
         die_after: so many effects more are carried out, then the process is gone; -1 = never.
     """
@@ -61,10 +62,13 @@ class World:
     lose: int = 0
     fill_share: Decimal = Decimal(1)
     deaf: set[str] = field(default_factory=set)
+    muted: set[str] = field(default_factory=set)
+    keep: int = 0
     die_after: int = -1
     airdrops: tuple[builders.Balance, ...] = ()
     journal: list[tuple[int, Any]] = field(default_factory=list)
     _trade: int = 0
+    _fed_ms: int = 0
 
     # ------------------------------------------------------------ driving
 
@@ -107,7 +111,7 @@ class World:
     def price(self, **marks: float) -> None:
         """Move marks (`BTC=40_000`), told by two sources on every account."""
         self.marks |= {f"{base}/USDT:USDT": mark for base, mark in marks.items()}
-        for account in self.engine.settings.accounts:
+        for account in set(self.engine.settings.accounts) - self.muted:
             for symbol, mark in self.marks.items():
                 self.give(
                     builders.prices(
@@ -127,7 +131,8 @@ class World:
         while self.now_ms < end:
             self.now_ms = min(self.engine.next_deadline_ms(self.now_ms), end)
             self.give(events.TimerFired())
-            if self.now_ms % 1000 < 2:
+            if self.now_ms - self._fed_ms >= 1_000:
+                self._fed_ms = self.now_ms
                 self.price()
                 self.read()
 
@@ -168,10 +173,7 @@ class World:
         if isinstance(action, actions.PlaceOrder):
             yield from self._place(action)
         elif isinstance(action, actions.CancelOrder):
-            self.orders.get(action.account, {}).pop(action.order_id, None)
-            yield events.CancelFinished(
-                account=action.account, symbol=action.symbol, order_id=action.order_id, done=True
-            )
+            yield self._cancel(action)
         elif isinstance(action, actions.RefreshAccount):
             yield from self._refresh(action)
         elif isinstance(action, actions.QueryOrder):
@@ -183,6 +185,16 @@ class World:
                 found=order is not None,
                 order=order,
             )
+
+    def _cancel(self, action: actions.CancelOrder) -> events.CancelFinished:
+        done = not self.keep
+        if done:
+            self.orders.get(action.account, {}).pop(action.order_id, None)
+        else:
+            self.keep -= 1
+        return events.CancelFinished(
+            account=action.account, symbol=action.symbol, order_id=action.order_id, done=done
+        )
 
     def _refresh(self, action: actions.RefreshAccount) -> Iterable[events.Event]:
         if action.account in self.deaf:
@@ -240,7 +252,8 @@ class World:
             status=done.status,
             filled=done.filled,
         )
-        yield from fills
+        if order.account not in self.muted:
+            yield from fills
 
     def trade(
         self, account: str, order: actions.PlaceOrder, quantity: Decimal
@@ -319,7 +332,8 @@ class World:
             reduce_only=False,
         )
         for event in self.trade(account, order, abs(size)):
-            self.give(event)
+            if account not in self.muted:
+                self.give(event)
 
     # ------------------------------------------------------------ a restart
 
@@ -339,9 +353,11 @@ def world(
     usdt: float = 100_000,
     mode: Mode = Mode.ENFORCE,
     scope: str = "portfolio",
+    kind: type[World] = World,
+    elsewhere: dict[str, dict[str, tuple[float, float]]] | None = None,
     **settings: Any,
 ) -> World:
-    """Build a started world of one account.
+    """Build a started world of one account, or of those that `accounts` names.
 
     Args:
         limits: of `scope`.
@@ -349,21 +365,23 @@ def world(
         usdt: wallet balance.
         mode: of the daemon.
         scope: of the limits.
+        kind: of world.
+        elsewhere: held on other accounts than `main`.
         settings: further fields of CoreSettings.
     """
-    positions = held or {}
     engine = Engine(
         builders.settings(mode=mode, limits=tuple((scope, limit) for limit in limits), **settings),
         "rbtest",
     )
-    made = World(engine)
+    made = kind(engine)
     for account in engine.settings.accounts:
         made.wallet[account] = Decimal(str(usdt))
         made.held[account] = {}
         made.orders[account] = {}
-    for base, (quantity, price) in positions.items():
-        symbol = f"{base}/USDT:USDT"
-        made.marks[symbol] = price
-        made.held[builders.ACCOUNT][symbol] = (Decimal(str(quantity)), Decimal(str(price)))
+    for account, positions in {builders.ACCOUNT: held or {}, **(elsewhere or {})}.items():
+        for base, (quantity, price) in positions.items():
+            symbol = f"{base}/USDT:USDT"
+            made.marks[symbol] = price
+            made.held[account][symbol] = (Decimal(str(quantity)), Decimal(str(price)))
     made.start()
     return made
