@@ -153,7 +153,7 @@ def _view() -> Lines | Screen:
 
 
 def _what_now(config: Config) -> list[str]:
-    command = f"riskbot ctl --config {config.path}"
+    command = f"{exits.command()} ctl --config {config.path}"
     return [
         "",
         "riskbot goes on guarding the account and waits for you. In another terminal:",

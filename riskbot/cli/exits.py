@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterable
 from importlib import metadata
@@ -25,6 +26,20 @@ def version() -> str:
         return metadata.version("riskbot")
     except metadata.PackageNotFoundError:
         return "0+source"
+
+
+def command(started: str | None = None, here: Path | None = None) -> str:
+    """Return what to type to call riskbot again.
+
+    Args:
+        started: how it was called, default this process's own.
+        here: where it will be typed, default the working directory.
+    """
+    called, here = Path(started or sys.argv[0]), here or Path.cwd()
+    if called.name == "riskbot":
+        return "riskbot" if shutil.which("riskbot") == str(called) else str(called)
+    python = Path(sys.executable)
+    return f"{python.relative_to(here) if python.is_relative_to(here) else python} -m riskbot"
 
 
 def tell_faults(faults: Iterable[str]) -> None:

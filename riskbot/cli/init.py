@@ -70,11 +70,12 @@ def main(name: str, argv: list[str]) -> int:
         answers.preset = options.preset or _choose_preset(proposed)
         _write(path, answers)
     print(f"\nwritten: {path} (mode shadow: riskbot watches and says what it would do)")
-    print(f"next:    riskbot check --connect --config {path}")
+    command = exits.command()
+    print(f"next:    {command} check --connect --config {path}")
     if service_user(path) is not None:
         print("         systemctl enable --now riskbot")
     else:
-        print(f"         riskbot run --config {path}")
+        print(f"         {command} run --config {path}")
     return exits.OK
 
 

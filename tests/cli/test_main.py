@@ -10,6 +10,7 @@ import pytest
 
 from riskbot import cli
 from riskbot.__main__ import main
+from riskbot.cli import exits
 from tests.config_files import MINIMAL, with_, write
 
 
@@ -60,6 +61,15 @@ def test_main_when_something_breaks_inside_exits_with_70(
     assert main(["ctl", "status", "--config", str(file)]) == 1
     assert main(["audit", "verify", "--config", str(file)]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_command_when_shown_to_people_can_be_typed() -> None:
+    python = Path(sys.executable)
+    module, script = "/somewhere/riskbot/__main__.py", "/opt/riskbot/bin/riskbot"
+    assert exits.command(script) == script
+    assert exits.command(module, Path("/nowhere")) == f"{python} -m riskbot"
+    near = python.relative_to(python.parents[2])
+    assert exits.command(module, python.parents[2]) == f"{near} -m riskbot"
 
 
 def test_check_when_good_says_how_accounts_are_held(
