@@ -21,6 +21,7 @@ CHASE_MS = 3_000
 """A resting closing order is cancelled and priced anew after this long."""
 
 CANCEL_RESEND_MS = 5_000
+READ_AGAIN_MS = 1_000
 
 
 def on_outcome(turn: Turn, event: events.Event) -> None:
@@ -92,7 +93,18 @@ def _is_lost(turn: Turn, pending: PendingOrder) -> bool:
     waited = turn.now_ms - pending.sent_ms >= ABSENT_AFTER_MS
     if not waited or pending.queries < ABSENT_QUERIES:
         return False
-    return turn.state.read_since(pending.account, pending.sent_ms + ABSENT_AFTER_MS // 2)
+    if turn.state.read_since(pending.account, pending.sent_ms + ABSENT_AFTER_MS // 2):
+        return True
+    if turn.now_ms - turn.state.last_request_ms(pending.account) >= READ_AGAIN_MS:
+        turn.emit(
+            actions.RefreshAccount(
+                account=pending.account,
+                request_id=turn.state.next_request_id(),
+                reason="lost order",
+                is_urgent=True,
+            )
+        )
+    return False
 
 
 def _settle_by_position(turn: Turn, pending: PendingOrder) -> None:
