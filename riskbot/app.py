@@ -61,7 +61,7 @@ class App:
             beat=lambda: self.watchdog.beat("runner"),
         )
         submit = self.runner.submit
-        self.rights = RightsGate(config.accounts, submit, self.stop.set, clock)
+        self.rights = RightsGate(config.accounts, config.named, submit, self.stop.set, clock)
         self.halt_file = HaltFile(config.halt_path, submit, clock)
         self.door = LocalDoor(config.socket_path, self._command, self._view)
         self.telegram = TelegramParts(config, self._command, submit, clock, rng)
@@ -72,8 +72,8 @@ class App:
         for name, account in config.accounts.items():
             exchange = exchanges.build(name, account, clock, rng, self.halt_file.exists)
             watched = config.symbols_of(name) + stable_markets(account.markets)
-            beat = self.watchdog.beat
-            feed = Feed(exchange, self.rights, clock, rng, settings.monitor, watched, beat)
+            beat, opened = self.watchdog.beat, self.rights.opened
+            feed = Feed(exchange, self.rights, clock, rng, settings.monitor, watched, beat, opened)
             self.watchdog.expect(f"reconcile:{name}", RECONCILE_STEP_S)
             self.feeds[name] = feed
             self.executors[name] = Executor(exchange, feed.pass_on, clock, self.halt_file.exists)
@@ -98,7 +98,7 @@ class App:
         return self.runner.latest_view().get(name)
 
     async def run(self) -> None:
-        """Run until `stop`; raise ConfigError for a refused key, a group when a part broke."""
+        """Run until `stop`; raise ConfigError for what a venue refutes, a group if a part broke."""
         await self.runner.recover()
         halted = self.halt_file.exists()
         self.runner.submit(

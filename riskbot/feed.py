@@ -112,6 +112,7 @@ class Feed:
         monitor: ages and intervals.
         configured: instruments to watch whatever is held (allow-list, hedges, pairs).
         progress: told of each completed or timed-out attempt, for the watchdog.
+        opened: told what the account was opened with, of what is held and configured.
     """
 
     def __init__(
@@ -123,15 +124,15 @@ class Feed:
         monitor: MonitorSettings,
         configured: tuple[str, ...] = (),
         progress: Progress = lambda _: None,
+        opened: Callable[[events.InstrumentsLoaded], None] = lambda _: None,
     ) -> None:
         self.account = exchange.account
         self.exchange = exchange
         self._submit = submit
-        self._clock = clock
-        self._rng = rng
+        self._clock, self._rng = clock, rng
         self._monitor = monitor
         self._configured = configured
-        self._progress = progress
+        self._progress, self._opened = progress, opened
         self._known: set[str] = set()
         self._listed: set[str] = set()
         self._watched: frozenset[str] = frozenset()
@@ -252,6 +253,7 @@ class Feed:
             loaded = await self._ask(self.exchange.open(self._configured), OPEN_TIMEOUT_S)
             if not isinstance(loaded, VenueError):
                 self.pass_on(loaded)
+                self._opened(loaded)
                 self._seen.opened_ms = self._seen.price_ms = self._clock.now_ms()
                 if await self._read() is None:
                     # The first price comes over REST: the streams are only being dialed.

@@ -1,4 +1,4 @@
-"""What a key may do, against what the configuration accepts."""
+"""What a venue says first of an account, against what the configuration says of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.config.rights import judge_rights
+from riskbot.config.rights import judge_listing, judge_rights
 from riskbot.core.events import KeyRightsChecked
 
 GOOD: dict[str, Any] = {
@@ -45,3 +45,15 @@ def test_rights_when_judged_refuse_and_warn(
         for sentence, part in zip(told, expected, strict=True):
             assert sentence.startswith("accounts.main.api_key: ")
             assert part in sentence
+
+
+def test_listing_when_judged_names_the_key_of_each_instrument_that_does_not_exist() -> None:
+    named = [
+        ("accounts.main.instruments", "BTC/USDT:USDT"),
+        ("accounts.main.instruments", "NOPE/USDT:USDT"),
+        ("portfolio.hedges.BTC.instrument", "NOPE/USDT:USDT"),
+    ]
+    assert judge_listing("main", named, {"BTC/USDT:USDT"}) == [
+        "accounts.main.instruments: NOPE/USDT:USDT is not listed at main",
+        "portfolio.hedges.BTC.instrument: NOPE/USDT:USDT is not listed at main",
+    ]

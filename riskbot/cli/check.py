@@ -10,8 +10,7 @@ from riskbot.cli import exits, tables, venues
 from riskbot.cli.look import Sight, look
 from riskbot.clock import SystemClock
 from riskbot.config import Config, load
-from riskbot.config.models import HedgeConfig
-from riskbot.config.rights import judge_rights
+from riskbot.config.rights import judge_listing, judge_rights
 from riskbot.core import views
 from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.model import RejectReason
@@ -50,7 +49,9 @@ def _connect(config: Config, warnings: list[str]) -> int:
             found, told = judge_rights(sight.rights, allow_withdraw_keys=allow, now_ms=now_ms)
             faults += found
             warnings += told
-    faults += _hedge_faults(config, sights, warnings)
+        if sight.snapshot is not None:
+            faults += judge_listing(name, config.named(name), sight.instruments)
+    warnings += _hedge_warnings(config, sights)
     warnings += _sector_warnings(config, sights)
     _tell_accounts(config, sights)
     _tell_book(state, now_ms)
@@ -70,28 +71,8 @@ async def _look(config: Config) -> tuple[State, dict[str, Sight]]:
         for name, account in config.accounts.items()
         if account.exchange != venues.PAPER
     }
-    symbols = {
-        name: tuple(
-            dict.fromkeys(
-                [
-                    *account.instruments,
-                    *(h.instrument for h in _hedges_on(config, name)),
-                    *(
-                        leg.instrument
-                        for pair in config.root.portfolio.pairs
-                        for leg in pair.legs
-                        if leg.account == name
-                    ),
-                ]
-            )
-        )
-        for name, account in config.accounts.items()
-    }
+    symbols = {name: config.symbols_of(name) for name in config.accounts}
     return await look(exchanges, config.core(), clock, symbols)
-
-
-def _hedges_on(config: Config, account: str) -> list[HedgeConfig]:
-    return [h for h in config.root.portfolio.hedges.values() if h.account == account]
 
 
 def _sort_error(name: str, error: VenueError, faults: list[str], unreachable: list[str]) -> None:
@@ -101,21 +82,19 @@ def _sort_error(name: str, error: VenueError, faults: list[str], unreachable: li
         unreachable.append(f"accounts.{name}: {error}")
 
 
-def _hedge_faults(config: Config, sights: dict[str, Sight], warnings: list[str]) -> list[str]:
-    faults = []
+def _hedge_warnings(config: Config, sights: dict[str, Sight]) -> list[str]:
+    warnings = []
     for underlying, hedge in config.root.portfolio.hedges.items():
         path = f"portfolio.hedges.{underlying}.instrument"
         sight = sights.get(hedge.account)
         if sight is None or sight.snapshot is None:
             continue
-        if hedge.instrument not in sight.instruments:
-            faults.append(f"{path}: {hedge.instrument} is not listed at {hedge.account}")
-        elif not sight.snapshot.is_hedge_mode and _is_used(sight, hedge.instrument):
+        if not sight.snapshot.is_hedge_mode and _is_used(sight, hedge.instrument):
             warnings.append(
                 f"{path}: {hedge.account} is in one-way mode and {hedge.instrument} is held or "
                 "ordered there: a hedge would mix with that position; use one nobody trades"
             )
-    return faults
+    return warnings
 
 
 def _is_used(sight: Sight, symbol: str) -> bool:

@@ -93,13 +93,26 @@ class Config:
         """Database of the journal."""
         return self.state_dir / JOURNAL_NAME
 
+    def named(self, account: str) -> list[tuple[str, str]]:
+        """Return (key, instrument) of every instrument the file names on an account."""
+        portfolio = self.root.portfolio
+        found = [(f"accounts.{account}.instruments", s) for s in self.accounts[account].instruments]
+        found += [
+            (f"portfolio.hedges.{underlying}.instrument", hedge.instrument)
+            for underlying, hedge in portfolio.hedges.items()
+            if hedge.account == account
+        ]
+        found += [
+            (f"portfolio.pairs.{number}.legs", leg.instrument)
+            for number, pair in enumerate(portfolio.pairs)
+            for leg in pair.legs
+            if leg.account == account
+        ]
+        return found
+
     def symbols_of(self, account: str) -> tuple[str, ...]:
         """Return the instruments to watch on an account whatever is held there."""
-        portfolio = self.root.portfolio
-        hedges = [h.instrument for h in portfolio.hedges.values() if h.account == account]
-        legs = [leg for pair in portfolio.pairs for leg in pair.legs if leg.account == account]
-        named = [*self.accounts[account].instruments, *hedges, *(leg.instrument for leg in legs)]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys(symbol for _, symbol in self.named(account)))
 
     def core(self) -> CoreSettings:
         """Return what the core is configured by."""

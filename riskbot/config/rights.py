@@ -1,13 +1,16 @@
-"""What an API key may do, judged against what its account's configuration accepts."""
+"""What a venue says first of an account, judged against what the configuration says of it.
+
+What its key may do, and whether the instruments that are named exist.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from riskbot.clock import Clock
 from riskbot.core import events
-from riskbot.core.events import KeyRightsChecked
+from riskbot.core.events import InstrumentsLoaded, KeyRightsChecked
 
 _DAY_MS = 86_400_000
 _EXPIRY_WARNED_DAYS = 14
@@ -48,18 +51,34 @@ def judge_rights(
     return faults, warnings
 
 
+def judge_listing(
+    account: str, named: Iterable[tuple[str, str]], listed: Collection[str]
+) -> list[str]:
+    """Return a fault for every instrument that the venue does not list.
+
+    Args:
+        account: by name.
+        named: (key, instrument) of the configuration.
+        listed: those of them that exist.
+    """
+    missing = [(key, symbol) for key, symbol in named if symbol not in listed]
+    return [f"{key}: {symbol} is not listed at {account}" for key, symbol in missing]
+
+
 class _Account(Protocol):
     @property
     def allow_withdraw_keys(self) -> bool: ...
 
 
 class RightsGate:
-    """Passes events on; the first word on a key that may do too much stops the start.
+    """Passes events on; a first word that contradicts the configuration stops the start.
 
-    Later words do not: a guard at work is not taken away, its alert tells of the key.
+    A key that may do too much, or an instrument that does not exist. Later words do not: a guard
+    at work is not taken away, its alert tells of the key.
 
     Args:
         accounts: by name.
+        named: (key, instrument) of the configuration, by account.
         submit: takes every event.
         stop: stops the daemon.
         clock: for the key's expiry.
@@ -71,12 +90,14 @@ class RightsGate:
     def __init__(
         self,
         accounts: Mapping[str, _Account],
+        named: Callable[[str], list[tuple[str, str]]],
         submit: Callable[[events.Event], None],
         stop: Callable[[], None],
         clock: Clock,
     ) -> None:
         self.faults: list[str] = []
-        self._accounts, self._submit, self._stop, self._clock = accounts, submit, stop, clock
+        self._accounts, self._named, self._clock = accounts, named, clock
+        self._submit, self._stop = submit, stop
         self._known: set[str] = set()
 
     def __call__(self, event: events.Event) -> None:
@@ -86,6 +107,14 @@ class RightsGate:
             self._known.add(event.account)
             allows = self._accounts[event.account].allow_withdraw_keys
             faults, _ = judge_rights(event, allow_withdraw_keys=allows, now_ms=self._clock.now_ms())
-            self.faults += faults
-            if faults:
-                self._stop()
+            self._refuse(faults)
+
+    def opened(self, loaded: InstrumentsLoaded) -> None:
+        """Take what an account was opened with: what is held there, and what of `named` exists."""
+        listed = {instrument.symbol for instrument in loaded.instruments}
+        self._refuse(judge_listing(loaded.account, self._named(loaded.account), listed))
+
+    def _refuse(self, faults: list[str]) -> None:
+        self.faults += faults
+        if faults:
+            self._stop()
