@@ -165,10 +165,15 @@ class Daemon:
         except OSError:
             return {}
 
-    async def run(self, *words: str, seconds: float = 120.0) -> Answer:
-        """Run `riskbot WORDS`, the configuration added, and return what it printed."""
+    async def run(
+        self, *words: str, seconds: float = 90.0, through: tuple[str, ...] = ()
+    ) -> Answer:
+        """Run `riskbot WORDS`, the configuration added, and return what it printed.
+
+        `through` is a command that runs it under other conditions.
+        """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "riskbot", *words, "--config", str(self.path)),
+            *(*through, sys.executable, "-m", "riskbot", *words, "--config", str(self.path)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
