@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from riskbot.core import plan
+from riskbot.core import lines, plan
 from riskbot.core.duty import Episode, IntentKind, Target, cause
-from riskbot.core.exposure import ScopeBook
+from riskbot.core.exposure import Aggregate, ScopeBook
 from riskbot.core.limits._base import Limit
-from riskbot.core.model import PORTFOLIO, InstrumentKind, PositionKey, PositionSide
+from riskbot.core.model import (
+    PORTFOLIO,
+    InstrumentKind,
+    PositionKey,
+    PositionSide,
+    account_scope,
+)
 from riskbot.core.settings import HedgeSettings
 from riskbot.core.turn import Turn
 
@@ -63,7 +69,7 @@ def _rebalance(turn: Turn, book: ScopeBook, episode: Episode) -> list[Target]:
 
 def _target(turn: Turn, book: ScopeBook, underlying: str, offset_usd: float) -> Target | None:
     hedge = turn.settings.hedges.get(underlying)
-    if hedge is None or _breaks_a_limit(turn, book, hedge, offset_usd):
+    if hedge is None or _breaks_a_limit(turn, hedge, underlying, offset_usd):
         return None
     key = hedge_key(turn, hedge, offset_usd)
     instrument = turn.state.instrument(hedge.account, hedge.instrument)
@@ -82,16 +88,24 @@ def hedge_key(turn: Turn, hedge: HedgeSettings, offset_usd: float) -> PositionKe
     return PositionKey(hedge.account, hedge.instrument, side)
 
 
-def _breaks_a_limit(turn: Turn, book: ScopeBook, hedge: HedgeSettings, offset_usd: float) -> bool:
-    """Whether the added gross would break a gross or leverage limit of the book it lands in."""
-    for scope in (PORTFOLIO, f"account:{hedge.account}"):
-        where = book if scope == book.scope else turn.book(scope)
-        for name in ("gross_exposure", "leverage"):
+def _breaks_a_limit(turn: Turn, hedge: HedgeSettings, underlying: str, offset_usd: float) -> bool:
+    """Whether the added gross would break a limit on gross of a book it lands in."""
+    sector = lines.sector_of(turn.settings, underlying)
+    for scope in (PORTFOLIO, account_scope(hedge.account)):
+        where = turn.book(scope)
+        if where is None or not where.capital_usd:
+            continue
+        amounts = {
+            "gross_exposure": where.gross_usd,
+            "leverage": where.gross_usd,
+            "asset_exposure": where.underlyings.get(underlying, Aggregate()).gross,
+            "sector_exposure": where.sectors.get(sector, Aggregate()).gross,
+        }
+        for name, amount in amounts.items():
             limit = turn.state.limit(scope, name)
-            if limit is None or where is None or not where.capital_usd:
+            if limit is None or getattr(limit, "netted", False):
                 continue
-            after = (where.gross_usd + abs(offset_usd)) / where.capital_usd
-            if after > limit.allowed:
+            if (amount + abs(offset_usd)) / where.capital_usd > limit.allowed:
                 return True
     return False
 
@@ -105,22 +119,23 @@ def is_under_way(turn: Turn, episode: Episode) -> bool:
 
 
 def unwinds(turn: Turn) -> dict[str, list[Target]]:
-    """Return, by account, hedges to trim because what they offset is (partly) gone."""
-    hedges = turn.state.enforcement.hedges
-    if not hedges:
-        return {}
-    book = turn.book(PORTFOLIO)
-    if book is None or book.unpriced or not book.equity_usd:
-        return {}
+    """Return, by account, hedges to trim because what they offset is (partly) gone.
+
+    A trim must show under both price sources, and the smaller one is made.
+    """
     found: dict[str, list[Target]] = {}
-    for key, hedge in hedges.items():
-        target = _unwind(turn, book, key, hedge.quantity)
-        if target is not None:
-            found.setdefault(key.account, []).append(target)
+    for key, hedge in turn.state.enforcement.hedges.items():
+        books = (turn.book(PORTFOLIO), turn.second().scopes.get(PORTFOLIO))
+        trims = [_unwind(turn, book, key, hedge.quantity) for book in books]
+        kind = max(trims, key=lambda t: float("inf") if t is None else abs(t.quantity))
+        if kind is not None:
+            found.setdefault(key.account, []).append(kind)
     return found
 
 
-def _unwind(turn: Turn, book: ScopeBook, key: PositionKey, opened: Decimal) -> Target | None:
+def _unwind(turn: Turn, book: ScopeBook | None, key: PositionKey, opened: Decimal) -> Target | None:
+    if book is None or book.unpriced or not book.equity_usd:
+        return None
     instrument = turn.state.instrument(key.account, key.symbol)
     mark_usd = turn.state.mark_usd(key.account, key.symbol)
     held = turn.state.quantity(key)
