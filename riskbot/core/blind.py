@@ -100,7 +100,7 @@ def _account(turn: Turn, account: str) -> None:
 
 
 def _prices(turn: Turn, account: str) -> None:
-    held = turn.state.held_symbols(account)
+    held = turn.held_symbols(account)
     flagged = {
         subject.partition("|")[2]
         for what, subject in turn.state.enforcement.blinds

@@ -151,7 +151,7 @@ class Book:
         for key in {p.key: None for pair in change.positions for p in pair if p is not None}:
             self._set_position(sheet, key)
         if change.margin:
-            self._take_margin(sheet)
+            sheet.take_margin(self.accounts.get(sheet.name).margin)
         self._is_tripped = True
 
     def on_account(self, account: str) -> None:
@@ -162,7 +162,7 @@ class Book:
             self._set_holding(sheet, asset)
         for key in {*sheet.positions, *state.positions, *held}:
             self._set_position(sheet, key)
-        self._take_margin(sheet)
+        sheet.take_margin(state.margin)
         self._is_tripped = True
 
     def sheet(self, account: str) -> AccountSheet:
@@ -171,11 +171,6 @@ class Book:
         if sheet is None:
             sheet = self.by_account[account] = AccountSheet(account)
         return sheet
-
-    def _take_margin(self, sheet: AccountSheet) -> None:
-        sheet.margin = self.accounts.get(sheet.name).margin
-        sheet.margin_equity = sheet.sheet.equity
-        sheet.margin_gross = sheet.gross()
 
     def _rebuild(self, line: Line) -> None:
         sheet = self.sheet(line.account)

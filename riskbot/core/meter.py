@@ -27,6 +27,9 @@ DISAGREEMENT = 0.01
 
 RESYNC_MS = 10_000
 
+BEHIND = 100
+"""Changes of accounts that the second Book may be behind until the timer brings it up to date."""
+
 Checked = tuple[Limit, list[Verdict], ScopeBook]
 """A limit, what it said, and of which Book."""
 
@@ -66,11 +69,16 @@ class Meter:
         self.drift = 0.0
         self._resynced_ms = 0
         self._legs: list[Leg] | None = None
+        self._checked: list[Checked] = []
+        self._second: Book | None = None
+        self._behind: list[Change] = []
 
     # ------------------------------------------------------------ feeding
 
     def take_price(self, frame: events.PricesUpdated, now_ms: int) -> float | None:
         """Take a price frame; return the instrument's best price now, None = none usable."""
+        if self._checked:
+            self._settle_guards()
         self.marks.take(frame, now_ms)
         self.book.view.now_ms = now_ms
         best = self.marks.best(frame.account, frame.symbol, now_ms)
@@ -89,10 +97,14 @@ class Meter:
             change: what it changed of an account, None = nothing.
             now_ms: UTC ms.
         """
+        if self._checked:
+            self._settle_guards()
         self.marks.apply(record, now_ms)
         self.book.view.now_ms = now_ms
         if change is not None and change:
             self.book.on_change(change)
+            if self._second is not None:
+                self._behind.append(change)
             self._legs = None
             self.cashflows.take(change, now_ms)
         self.cashflows.apply(record, now_ms)
@@ -107,6 +119,8 @@ class Meter:
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew (what became stale), and set the running sums straight."""
         self.book.refresh(View(self.marks, now_ms))
+        if self._second is None or len(self._behind) > BEHIND:
+            self._second_book(SecondView(self.marks, now_ms), self._unseen(now_ms))
         if now_ms - self._resynced_ms >= RESYNC_MS:
             self._resynced_ms = now_ms
             self.drift = max(self.drift, self.book.resync())
@@ -125,13 +139,7 @@ class Meter:
     def second(self, now_ms: int, read_since_ms: int) -> SecondMeasure:
         """Measure every scope under the second source of each price."""
         view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
-        blind = frozenset(
-            name
-            for name in self.settings.accounts
-            if self.accounts.get(name).blind_reason(now_ms, self._account_stale_ms()) is not None
-        )
-        # The kind case: what a blind account holds by now is not held against the others.
-        book = Book(self.settings, self.accounts, view, without=blind)
+        book = self._second_book(view, self._unseen(now_ms))
         booking = Booking(self.cashflows, book)
         scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
         # Nor does a venue that is out of sight keep the others' breach from being confirmed.
@@ -143,8 +151,35 @@ class Meter:
         ]
         return SecondMeasure(scopes, sorted(view.lone & held), apart)
 
-    def _account_stale_ms(self) -> int:
-        return int(self.settings.monitor.account_stale_s * 1000)
+    def _unseen(self, now_ms: int) -> frozenset[str]:
+        """Return the accounts that are BLIND.
+
+        The kind case: what they hold by now is not held against the others.
+        """
+        stale_ms = int(self.settings.monitor.account_stale_s * 1000)
+        return frozenset(
+            name
+            for name in self.settings.accounts
+            if self.accounts.get(name).blind_reason(now_ms, stale_ms) is not None
+        )
+
+    def _second_book(self, view: SecondView, without: frozenset[str]) -> Book:
+        """Return the Book under a second view: kept at hand, since a breach waits for it."""
+        book = self._second
+        if book is None or book.without != without:
+            book = self._second = Book(self.settings, self.accounts, view, without=without)
+        else:
+            book.view = view
+            for change in self._behind:
+                book.on_change(change)
+            book.refresh(view)
+            for name, sheet in book.by_account.items():
+                sheet.take_margin(self.accounts.get(name).margin)
+        self._behind.clear()
+        for key, quantities in self.cashflows.owned().items():
+            if book.owners.get(key) != quantities:
+                book.attribute(key, quantities)
+        return book
 
     def day_begun_ms(self, scope: str) -> int | None:
         """Return the start of the day a scope's losses count from, None = it has no NAV."""
@@ -162,7 +197,14 @@ class Meter:
         return self.book.tripped()
 
     def set_guards(self, checked: Iterable[Checked]) -> None:
-        """Take the room that a full evaluation left."""
+        """Take the room that a full evaluation left, once the next record comes.
+
+        Nobody asks for it before: what was decided in between leaves first.
+        """
+        self._checked = list(checked)
+
+    def _settle_guards(self) -> None:
+        checked, self._checked = self._checked, []
         self.book.set_guards(
             guard for limit, verdicts, book in checked for guard in guards(limit, verdicts, book)
         )
@@ -211,7 +253,9 @@ class Meter:
         self.cashflows = Cashflows.load(data["cashflows"])
         self.booking = Booking(self.cashflows, self.book)
         self._attribute()
-        self._legs = None
+        self._legs = self._second = None
+        self._checked.clear()
+        self._behind.clear()
 
 
 def _cashflows(settings: CoreSettings) -> Cashflows:

@@ -90,6 +90,12 @@ class AccountSheet:
         yield from self.positions.values()
         yield from self.holdings.values()
 
+    def take_margin(self, report: MarginReport) -> None:
+        """Take the venue's margin report; it is carried along from the present prices on."""
+        self.margin = report
+        self.margin_equity = self.sheet.equity
+        self.margin_gross = self.gross()
+
     def gross(self) -> float:
         """Return the gross of the derivatives, USD."""
         return math.fsum(abs(line.x) for line in self.positions.values())

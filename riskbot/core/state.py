@@ -37,7 +37,19 @@ if TYPE_CHECKING:
     from riskbot.core.turn import Turn
 
 FRESH_MS = 1_000
+START_MS = 15_000
+"""After a start, an account that was not read by then is not waited for."""
 READ_OVERDUE_MS = 5_000
+
+
+_PARTS: dict[str, type[Any]] = {
+    "accounts": Accounts,
+    "enforcement": Enforcement,
+    "alerts": Alerts,
+    "feeds": Feeds,
+    "history": History,
+    "trades": Trades,
+}
 
 
 class State:
@@ -88,24 +100,13 @@ class State:
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
-        return {
-            "accounts": self.accounts.dump(),
-            "enforcement": self.enforcement.dump(),
-            "alerts": self.alerts.dump(),
-            "feeds": self.feeds.dump(),
-            "history": self.history.dump(),
-            "trades": self.trades.dump(),
-            "meter": self.meter.dump(),
-        }
+        parts = {name: getattr(self, name).dump() for name in _PARTS}
+        return {**parts, "meter": self.meter.dump()}
 
     def load(self, data: dict[str, Any]) -> None:
         """Take what `dump` returned."""
-        self.accounts = Accounts.load(data["accounts"])
-        self.enforcement = Enforcement.load(data["enforcement"])
-        self.alerts = Alerts.load(data["alerts"])
-        self.feeds = Feeds.load(data["feeds"])
-        self.history = History.load(data["history"])
-        self.trades = Trades.load(data["trades"])
+        for name, part in _PARTS.items():
+            setattr(self, name, part.load(data[name]))
         self.meter = Meter(self.settings, self.accounts)
         self.meter.load(data["meter"])
 
@@ -206,6 +207,14 @@ class State:
         names = [account] if account is not None else [*self.settings.accounts]
         return all(self.is_account_blind(name) for name in names)
 
+    def is_settled(self, scope: str, now_ms: int) -> bool:
+        """Whether all of a scope was read since the start, or had its time to be."""
+        account = scope_account(scope)
+        names = [account] if account is not None else [*self.settings.accounts]
+        if now_ms - self.feeds.started_ms >= START_MS:
+            return True
+        return all(self.is_synced(name) for name in names)
+
     def is_synced(self, account: str) -> bool:
         """Whether a complete read came since the start."""
         return self.accounts.get(account).is_synced
@@ -283,14 +292,6 @@ class State:
         if not leg.is_spot:
             return self.closable(leg.key)
         return max(self.closable(leg.key), Decimal(repr(leg.closable_quantity)))
-
-    def held_symbols(self, account: str) -> set[str]:
-        """Return the symbols of what an account holds above dust."""
-        return {
-            leg.key.symbol
-            for leg in self.meter.legs()
-            if leg.key.account == account and not leg.is_dust and leg.key.symbol
-        }
 
     # ------------------------------------------------------------ prices
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from riskbot.core import actions
-from riskbot.core.model import Mode
+from riskbot.core.model import PORTFOLIO, Mode
 
 if TYPE_CHECKING:
     from riskbot.core.duty import Intent
@@ -62,6 +62,15 @@ class Turn:
         if self.scopes is None:
             self.scopes = self.state.measure(self.now_ms)
         return self.scopes.get(scope)
+
+    def held_symbols(self, account: str) -> set[str]:
+        """Return the symbols of what an account holds above dust."""
+        book = self.book(PORTFOLIO)
+        return {
+            leg.key.symbol
+            for leg in (book.legs if book is not None else ())
+            if leg.key.account == account and not leg.is_dust and leg.key.symbol
+        }
 
     def second(self) -> SecondMeasure:
         """Return the Book under the second source of every price: the kind case."""
