@@ -24,6 +24,9 @@ from riskbot.journal.reader import Connection, Reader, connect
 MAX_PENDING = 20_000
 """Rows that may wait for the disk; beyond it the oldest unwritten ones are given up, counted."""
 
+NOTE_DELAY_S = 0.05
+"""How long what nobody waits for is held back, so that no decision waits behind it at the disk."""
+
 _MINUTE_MS = 60_000
 _RETENTION = rows.Retention()
 
@@ -66,6 +69,7 @@ class Journal(Reader):
         self._failure: str | None = None
         self.is_stalled = False
         self._seen_ms: dict[tuple[str, str], int] = {}
+        self._later: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -173,7 +177,7 @@ class Journal(Reader):
             self._seen_ms[key] = ts_ms - ts_ms % self._conflate_ms + self._conflate_ms
         batch = rows.batch(self.last_seq + 1, ts_ms, [event])
         self.last_seq = batch.seq
-        self._push(batch)
+        self._push(batch, may_wait=True)
 
     def quarantine(self, event: events.Event, error: str, ts_ms: int) -> None:
         """Set aside an event that broke the engine; it is never folded."""
@@ -203,6 +207,8 @@ class Journal(Reader):
         while self._pending or self._in_flight:
             if self._failure:
                 raise StorageError(self._failure)
+            if self._pending:
+                self._wake()
             await self._idle.wait()
 
     async def probe(self) -> bool:
@@ -217,15 +223,17 @@ class Journal(Reader):
             await self._idle.wait()
         return self._failure is None
 
-    def _push(self, batch: rows.Batch) -> None:
+    def _push(self, batch: rows.Batch, *, may_wait: bool = False) -> None:
         self._pending.append(batch)
         self._pending_rows += batch.size
         while self._pending_rows > MAX_PENDING:
             self._give_up(self._pending.popleft())
         if self._failure:
             _fail(batch, self._failure)
-        else:
+        elif not may_wait:
             self._wake()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake)
 
     def _give_up(self, batch: rows.Batch) -> None:
         self._pending_rows -= batch.size
@@ -233,6 +241,9 @@ class Journal(Reader):
         _fail(batch, "too many rows wait for the disk")
 
     def _wake(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         self._idle.clear()
         self._work.set()
 

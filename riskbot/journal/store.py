@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from riskbot import crashpoint
-from riskbot.journal.rows import Batch
+from riskbot.journal.rows import AuditRow, Batch
 from riskbot.journal.schema import read_meta
 
 GENESIS = "0" * 64
@@ -59,13 +59,14 @@ def last_seq(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def write(connection: sqlite3.Connection, batches: Iterable[Batch]) -> None:
+def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
     """Write all batches in one durable transaction, or none of them."""
     crashpoint.reach("journal.before_write")
     connection.execute("BEGIN IMMEDIATE")
     try:
+        _write_rows(connection, batches)
         for batch in batches:
-            _write_batch(connection, batch)
+            _write_rare(connection, batch)
         crashpoint.reach("journal.in_transaction")
         connection.execute("COMMIT")
     except BaseException:
@@ -75,13 +76,18 @@ def write(connection: sqlite3.Connection, batches: Iterable[Batch]) -> None:
     crashpoint.reach("journal.after_write")
 
 
-def _write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
-    if batch.records:
-        connection.executemany("INSERT INTO records VALUES (?,?,?,?,?,?,?)", batch.records)
-    if batch.audits:
-        _write_audits(connection, batch)
-    if batch.history:
-        connection.executemany("INSERT OR REPLACE INTO history VALUES (?,?,?,?,?)", batch.history)
+def _write_rows(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
+    """Write what every batch may have, table by table: a statement each, not one per batch."""
+    connection.executemany(
+        "INSERT INTO records VALUES (?,?,?,?,?,?,?)", [r for b in batches for r in b.records]
+    )
+    _write_audits(connection, [audit for batch in batches for audit in batch.audits])
+    connection.executemany(
+        "INSERT OR REPLACE INTO history VALUES (?,?,?,?,?)", [h for b in batches for h in b.history]
+    )
+
+
+def _write_rare(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.quarantine:
         connection.execute(
             "INSERT INTO quarantine (ts_ms, kind, body, error) VALUES (?,?,?,?)", batch.quarantine
@@ -100,17 +106,19 @@ def _write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
         crashpoint.reach("checkpoint.after_write")
 
 
-def _write_audits(connection: sqlite3.Connection, batch: Batch) -> None:
+def _write_audits(connection: sqlite3.Connection, audits: Sequence[AuditRow]) -> None:
+    if not audits:
+        return
     row = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     seq, head = row or (0, read_meta(connection, "audit_anchor") or GENESIS)
-    for ts_ms, record_seq, values in batch.audits:
+    chained = []
+    for ts_ms, record_seq, values in audits:
         seq += 1
         body = canonical({"seq": seq, "ts_ms": ts_ms, **values})
         digest = audit_hash(head, body)
-        connection.execute(
-            "INSERT INTO audit VALUES (?,?,?,?,?,?)", (seq, ts_ms, record_seq, body, head, digest)
-        )
+        chained.append((seq, ts_ms, record_seq, body, head, digest))
         head = digest
+    connection.executemany("INSERT INTO audit VALUES (?,?,?,?,?,?)", chained)
 
 
 def read_rows(
