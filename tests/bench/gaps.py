@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.bench.table import Row, bounded, quantile
+from tests.bench.table import NotYetError, Row, bounded, quantile
 
 EVERY_S = 0.005
 GAP_MS = 10
@@ -145,11 +145,18 @@ class Probe:
 
     def begin(self, pid: int) -> None:
         """Begin a period."""
-        os.kill(pid, signal.SIGUSR1)
+        self._signal(pid, signal.SIGUSR1)
+
+    @staticmethod
+    def _signal(pid: int, number: int) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            raise NotYetError("riskbot run ended while it was measured") from None
 
     async def end(self, pid: int) -> list[float]:
         """Return the ms by which timers came late since `begin`."""
-        os.kill(pid, signal.SIGUSR2)
+        self._signal(pid, signal.SIGUSR2)
         async with asyncio.timeout(30):
             while not self.path.exists():
                 await asyncio.sleep(0.05)
