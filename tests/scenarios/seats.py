@@ -18,9 +18,11 @@ from tests.servers.ledger_types import Event, Filled
 
 __all__ = [
     "BINANCE",
+    "BINANCE_FIRST",
     "BTC",
     "BTC_SPOT",
     "BYBIT",
+    "BYBIT_FIRST",
     "ETH",
     "OKX",
     "SOL",
@@ -43,6 +45,11 @@ _keys = count(1)
 def nightly(*values: Any) -> Any:
     """Return a set of parameters that is played at night alone."""
     return pytest.param(*values, marks=pytest.mark.nightly)
+
+
+BINANCE_FIRST = [BINANCE, nightly(BYBIT)]
+BYBIT_FIRST = [nightly(BINANCE), BYBIT]
+"""Both venues, one of them at night: for stories whose end does not depend on the venue."""
 
 
 class Seat:

@@ -14,7 +14,7 @@ import pytest
 
 from riskbot.config import JOURNAL_NAME
 from tests.scenarios.daemon import DRAWDOWN, Daemon, alert_of, guarded
-from tests.scenarios.seats import BINANCE, BTC, BYBIT, ETH, TWO, Seat, Venue, glide, nightly
+from tests.scenarios.seats import BINANCE_FIRST, BTC, BYBIT_FIRST, ETH, Seat, Venue, glide, nightly
 
 Config = dict[str, Any]
 MISSING = "NOPE/USDT:USDT"
@@ -110,7 +110,7 @@ CONNECTED: dict[str, tuple[Callable[[Config], None], str]] = {
 
 
 @pytest.mark.parametrize("name", ["allow-list", nightly("hedge"), nightly("pair")])
-@pytest.mark.parametrize("venue", [BINANCE, nightly(BYBIT)], ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_symbol_that_does_not_exist_is_named_by_check_and_stops_run(
     venue: Venue, name: str, tmp_path: Path
 ) -> None:
@@ -129,7 +129,7 @@ async def test_symbol_that_does_not_exist_is_named_by_check_and_stops_run(
         assert seat.sent() == []
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 @pytest.mark.parametrize("field", ["api_key", nightly("api_secret")])
 async def test_bad_key_is_named_by_check_and_leaves_run_blind_until_it_is_mended(
     venue: Venue, field: str, tmp_path: Path
@@ -175,7 +175,7 @@ async def test_venue_that_is_away_is_not_a_fault_of_the_configuration(tmp_path: 
         await daemon.ready()
 
 
-@pytest.mark.parametrize("right", ["enableWithdrawals", "enableInternalTransfer"])
+@pytest.mark.parametrize("right", ["enableWithdrawals", nightly("enableInternalTransfer")])
 async def test_key_that_may_withdraw_is_refused(right: str, tmp_path: Path) -> None:
     # Given a key with a right that a guard does not need.
     seat = Seat()
@@ -267,7 +267,7 @@ def set_largest_file(daemon: Daemon, size: int) -> None:
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-@pytest.mark.parametrize("venue", [BINANCE, nightly(BYBIT)], ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_full_disk_denies_entries_and_still_flattens(venue: Venue, tmp_path: Path) -> None:
     # Given a disk that takes no more while riskbot runs.
     seat = Seat(venue)

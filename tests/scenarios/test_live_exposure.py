@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.daemon import DRAWDOWN, guarded, limit_of
-from tests.scenarios.seats import BTC, BTC_SPOT, BYBIT, ETH, SOL, TWO, Seat, Venue, glide
+from tests.scenarios.seats import (
+    BINANCE_FIRST,
+    BTC,
+    BTC_SPOT,
+    BYBIT,
+    BYBIT_FIRST,
+    ETH,
+    SOL,
+    TWO,
+    Seat,
+    Venue,
+    glide,
+)
 
 GROSS = {"gross_exposure": {"max": 2.0, "on_breach": "reduce", "within_s": 60}}
 
@@ -69,7 +81,7 @@ async def test_net_is_hedged_and_the_hedge_goes_with_what_it_hedged(
         assert {f.side for f in other.ledger.fills} == {"buy", "sell"}
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_net_without_a_hedge_is_reduced_on_the_long_side_only(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -95,7 +107,7 @@ async def test_net_without_a_hedge_is_reduced_on_the_long_side_only(
         assert (await daemon.status())["trading_state"] == "ACTIVE"
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_concentration_denies_its_own_coin_and_closes_nothing(
     venue: Venue, tmp_path: Path
 ) -> None:

@@ -10,7 +10,20 @@ from typing import Any
 import pytest
 
 from tests.scenarios.daemon import DRAWDOWN, alert_of, guarded, limit_of
-from tests.scenarios.seats import BTC, ETH, OKX, TWO, Seat, Venue, glide
+from tests.scenarios.seats import (
+    BINANCE,
+    BINANCE_FIRST,
+    BTC,
+    BYBIT,
+    BYBIT_FIRST,
+    ETH,
+    OKX,
+    TWO,
+    Seat,
+    Venue,
+    glide,
+    nightly,
+)
 
 DAILY = {"daily_loss": {"max": 0.03, "on_breach": "halt"}}
 
@@ -53,7 +66,7 @@ async def test_drawdown_flattens_once_verified_and_stays_halted(
         assert len(seat.sent()) == 2
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_drawdown_in_hedge_mode_closes_both_sides_and_flips_none(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -108,7 +121,7 @@ def next_midnight_ms(now_ms: int) -> int:
     return int((today + timedelta(days=1)).timestamp() * 1000)
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_first_contact_reports_a_standing_breach_and_waits(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -130,7 +143,7 @@ async def test_first_contact_reports_a_standing_breach_and_waits(
         assert len(seat.sent()) == 1
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_limit_tightened_below_the_present_measure_asks_first_then_is_armed(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -159,6 +172,7 @@ async def test_limit_tightened_below_the_present_measure_asks_first_then_is_arme
         assert len(seat.sent()) == 1
 
 
+@pytest.mark.nightly
 async def test_plain_restart_with_a_standing_halt_changes_nothing(tmp_path: Path) -> None:
     # Given a breach that was acted on, and a process that ends and starts three times.
     seat = Seat()
@@ -176,7 +190,7 @@ async def test_plain_restart_with_a_standing_halt_changes_nothing(tmp_path: Path
         assert len(seat.sent()) == 1
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_shadow_sends_nothing_says_what_it_would_do_and_obeys_the_operator(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -206,8 +220,16 @@ async def test_shadow_sends_nothing_says_what_it_would_do_and_obeys_the_operator
 # ---------------------------------------------------------------- money that comes and goes
 
 
-@pytest.mark.parametrize("usdt", [-40_000, 60_000])
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize(
+    ("venue", "usdt"),
+    [
+        (BINANCE, -40_000),
+        (BYBIT, 60_000),
+        nightly(BINANCE, 60_000),
+        nightly(BYBIT, -40_000),
+    ],
+    ids=str,
+)
 async def test_deposit_or_withdrawal_is_no_drawdown_and_hides_none(
     venue: Venue, usdt: int, tmp_path: Path
 ) -> None:

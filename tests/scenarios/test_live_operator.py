@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.daemon import DRAWDOWN, PATIENCE_S, alert_of, guarded
-from tests.scenarios.seats import BINANCE, BTC, BYBIT, ETH, OKX, TWO, Seat, Venue, glide, nightly
+from tests.scenarios.seats import (
+    BINANCE,
+    BINANCE_FIRST,
+    BTC,
+    BYBIT,
+    BYBIT_FIRST,
+    ETH,
+    OKX,
+    Seat,
+    Venue,
+    glide,
+    nightly,
+)
 
 STATUS_KEYS = set(
     "instance mode trading_state holds blind equity_usd gross_exposure net_exposure drawdown "
@@ -28,7 +40,7 @@ EXPOSURE_KEYS = set(
 )
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_documents_of_the_contract(venue: Venue, tmp_path: Path) -> None:
     # Given an account with two positions.
     seat = Seat(venue)
@@ -59,7 +71,7 @@ async def test_documents_of_the_contract(venue: Venue, tmp_path: Path) -> None:
         assert isinstance(decisions, list)
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_halt_cancels_entries_keeps_exits_and_ends_with_resume(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -122,7 +134,7 @@ async def test_halt_of_one_account_leaves_the_other(tmp_path: Path) -> None:
         assert "three" in refused.document["message"]
 
 
-@pytest.mark.parametrize("venue", [*TWO, OKX], ids=str)
+@pytest.mark.parametrize("venue", [*BINANCE_FIRST, nightly(OKX)], ids=str)
 async def test_flatten_waits_for_verified_flat(venue: Venue, tmp_path: Path) -> None:
     # Given a calm account with positions and an entry.
     seat = Seat(venue)
@@ -178,7 +190,7 @@ async def test_flatten_of_one_instrument_leaves_the_rest(tmp_path: Path) -> None
         assert (await daemon.status())["trading_state"] == "ACTIVE"
 
 
-@pytest.mark.parametrize("venue", [BINANCE, nightly(BYBIT)], ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_cancel_takes_entries_of_one_instrument(venue: Venue, tmp_path: Path) -> None:
     # Given entries in two instruments, plain and conditional.
     seat = Seat(venue)
@@ -290,7 +302,7 @@ async def test_second_daemon_on_the_same_state_or_key_is_refused(tmp_path: Path)
 # ---------------------------------------------------------------- kill
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_kill_beside_a_daemon_that_hangs_cancels_closes_and_leaves_it_halted(
     venue: Venue, tmp_path: Path
 ) -> None:

@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from tests.scenarios.daemon import DRAWDOWN, Daemon, guarded
-from tests.scenarios.seats import BINANCE, BTC, BYBIT, ETH, TWO, Seat, Venue, glide, nightly
+from tests.scenarios.seats import (
+    BINANCE,
+    BINANCE_FIRST,
+    BTC,
+    BYBIT,
+    BYBIT_FIRST,
+    ETH,
+    TWO,
+    Seat,
+    Venue,
+    glide,
+    nightly,
+)
 
 
 def exposed(venue: Venue) -> Seat:
@@ -69,7 +81,7 @@ async def test_partial_fills_go_on_until_flat(venue: Venue, tmp_path: Path) -> N
         assert closed(seat, BTC) == -3
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_reduce_only_refused_is_read_again_and_tried_again(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -101,7 +113,7 @@ async def test_dust_is_named_and_not_hammered(tmp_path: Path) -> None:
         assert len(seat.sent(ETH)) <= 1
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_market_orders_refused_take_the_next_rung(venue: Venue, tmp_path: Path) -> None:
     # Given a venue that takes no market orders now.
     seat = exposed(venue)
@@ -115,7 +127,7 @@ async def test_market_orders_refused_take_the_next_rung(venue: Venue, tmp_path: 
         assert filled == {"limit"}
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_rate_limit_is_waited_out_as_the_venue_says(venue: Venue, tmp_path: Path) -> None:
     # Given a venue that says to come back in three seconds.
     seat = exposed(venue)
@@ -135,7 +147,7 @@ def _symbol(request: Any) -> str:
     return str(request.params["symbol"])
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_cancel_only_phase_cancels_at_once_and_closes_when_it_ends(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -157,7 +169,7 @@ async def test_cancel_only_phase_cancels_at_once_and_closes_when_it_ends(
         await ends_flat(daemon, seat)
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_maintenance_is_waited_out(venue: Venue, tmp_path: Path) -> None:
     # Given a venue that answers everything with maintenance.
     seat = exposed(venue)
@@ -214,7 +226,7 @@ async def test_order_taken_whose_answer_is_lost_is_looked_up_and_not_sent_again(
         assert closed(seat, ETH) == 4
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_order_that_never_arrived_is_replaced_once_that_is_proven(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -232,7 +244,7 @@ async def test_order_that_never_arrived_is_replaced_once_that_is_proven(
 
 
 @pytest.mark.parametrize("seconds", [4, nightly(20)])
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_order_taken_late_closes_and_never_opens_the_other_side(
     venue: Venue, seconds: int, tmp_path: Path
 ) -> None:
@@ -248,7 +260,7 @@ async def test_order_taken_late_closes_and_never_opens_the_other_side(
         assert seat.is_flat()
 
 
-@pytest.mark.parametrize("venue", [BINANCE, nightly(BYBIT)], ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_lost_cancel_is_sent_again_until_the_order_is_gone(
     venue: Venue, tmp_path: Path
 ) -> None:

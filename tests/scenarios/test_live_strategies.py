@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.daemon import DRAWDOWN, Daemon, alert_of, guarded
-from tests.scenarios.seats import BINANCE, BTC, BYBIT, ETH, TWO, Seat, Venue, glide, nightly
+from tests.scenarios.seats import BINANCE_FIRST, BTC, BYBIT_FIRST, ETH, Seat, Venue, glide
 
 
 async def flattened(daemon: Daemon, seat: Seat) -> int:
@@ -19,7 +19,7 @@ async def flattened(daemon: Daemon, seat: Seat) -> int:
     return len(seat.sent())
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_strategy_that_opens_again_is_closed_three_times_then_called_fighting(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -46,7 +46,7 @@ async def test_strategy_that_opens_again_is_closed_three_times_then_called_fight
         assert status["trading_state"] == "HALTED"
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_entries_that_appear_during_the_halt_are_cancelled_and_exits_are_not(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -71,7 +71,7 @@ async def test_entries_that_appear_during_the_halt_are_cancelled_and_exits_are_n
         await daemon.until(lambda: seat.held(BTC) == Decimal("0.4"), "closed back to 0.4")
 
 
-@pytest.mark.parametrize("venue", [BINANCE, nightly(BYBIT)], ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_strategy_trading_during_the_flatten_ends_flat_too(
     venue: Venue, tmp_path: Path
 ) -> None:
