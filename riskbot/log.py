@@ -91,7 +91,7 @@ def _formatter(redactor: Redactor, *, as_json: bool) -> logging.Formatter:
         cache_logger_on_first_use=False,
     )
     renderer: Any = (
-        structlog.processors.JSONRenderer(default=str)
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
         if as_json
         else structlog.dev.ConsoleRenderer(colors=False)
     )

@@ -211,6 +211,7 @@ class EndIntent:
     account: str
     intent_id: int
     outcome: str
+    summary: str = ""
     kind: Literal["EndIntent"] = "EndIntent"
 
 

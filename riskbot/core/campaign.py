@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from riskbot.core import actions, outcomes, responses, sizing
-from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target
-from riskbot.core.model import InstrumentKind, OrderType, WorkingOrder
+from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target, cause_limit
+from riskbot.core.model import InstrumentKind, OrderType, WorkingOrder, account_scope
 from riskbot.core.turn import Turn
 
 if TYPE_CHECKING:
@@ -293,9 +293,42 @@ def _verify(turn: Turn, intent: Intent) -> bool:
         return False
     _set(turn, read, phase=IntentPhase.DONE, request_id=None, flat_reads=reads)
     turn.ended.append(turn.state.enforcement.intents[intent.account])
-    turn.emit(actions.EndIntent(account=intent.account, intent_id=intent.intent_id, outcome="done"))
-    turn.remeasure()
+    _end(turn, read)
     return False
+
+
+def _end(turn: Turn, intent: Intent) -> None:
+    """End an intent that is complete and verified, in the audit and in words."""
+    summary = _summary(turn, intent)
+    scope, label = intent.causes[0] if intent.causes else (account_scope(intent.account), "")
+    turn.audit(
+        f"{intent.kind.value}_done",
+        cause_limit(label),
+        scope,
+        summary or f"{intent.kind.value} verified on {intent.account}",
+        intent.actor,
+        account=intent.account,
+    )
+    turn.emit(
+        actions.EndIntent(
+            account=intent.account, intent_id=intent.intent_id, outcome="done", summary=summary
+        )
+    )
+    turn.remeasure()
+
+
+def _summary(turn: Turn, intent: Intent) -> str:
+    """Return what closing work came to: `flattened main, verified; kept BTC/USDT (spot: hold)`."""
+    if intent.kind is IntentKind.CANCEL:
+        return ""
+    word = {IntentKind.FLATTEN: "flattened", IntentKind.HEDGE: "hedged on"}
+    kept = [
+        f"{t.key.symbol} {turn.state.quantity(t.key)}" + (f" ({t.note})" if t.note else "")
+        for t in intent.targets
+        if intent.kind is IntentKind.FLATTEN and turn.state.quantity(t.key)
+    ]
+    done = f"{word.get(intent.kind, 'reduced')} {intent.account}, verified"
+    return done + (f"; kept {', '.join(kept)}" if kept else "")
 
 
 def _page_when_late(turn: Turn, intent: Intent) -> None:

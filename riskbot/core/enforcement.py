@@ -72,6 +72,7 @@ class Enforcement:
     intent_counter: int = 0
     request_counter: int = 0
     plan_counter: int = 0
+    finished: dict[tuple[str, str], str] = field(default_factory=dict)
     is_stopping: bool = False
     halt_file: bool = False
 
@@ -139,6 +140,7 @@ class Enforcement:
                 self.episodes[record.episode.scope, record.episode.limit] = record.episode
             case actions.EndEpisode():
                 self.episodes.pop((record.scope, record.limit), None)
+                self.finished.pop((record.scope, record.limit), None)
             case actions.SetContact():
                 self.contacts[record.contact.scope, record.contact.limit] = record.contact
             case actions.SetBlind():
@@ -381,6 +383,8 @@ class Enforcement:
         intent = self.intents.get(record.account)
         if intent is not None and intent.intent_id == record.intent_id:
             del self.intents[record.account]
+            for scope, label in intent.causes if record.summary else ():
+                self.finished[scope, cause_limit(label)] = record.summary
         for key in [k for k, c in self.cancels.items() if c.account == record.account]:
             if not self.cancels[key].in_flight:
                 del self.cancels[key]

@@ -183,15 +183,18 @@ class State:
 
     def check(self, limit: Limit, book: ScopeBook) -> list[Verdict]:
         """Check a limit; one that breaks is UNKNOWN with the error's text, never silent."""
+        if book.equity_usd is None and not self._was_read(book.scope):
+            return [_unknown(limit, book, "not read yet")]
         try:
             return limit.check(book)
         except Exception as error:  # noqa: BLE001 - a broken limit must not stop the others
-            reason = f"{type(error).__name__}: {error}"
-            return [
-                Verdict(
-                    limit.name, book.scope, "", None, limit.allowed, None, Level.UNKNOWN, reason
-                )
-            ]
+            return [_unknown(limit, book, f"{type(error).__name__}: {error}")]
+
+    def _was_read(self, scope: str) -> bool:
+        """Whether anything that a scope is made of was ever read."""
+        account = scope_account(scope)
+        names = [account] if account is not None else list(self.settings.accounts)
+        return any(self.accounts.get(name).was_read for name in names)
 
     # ------------------------------------------------------------ settings
 
@@ -415,3 +418,7 @@ class State:
     def intent(self, account: str) -> Intent | None:
         """Return the work under way on an account."""
         return self.enforcement.intents.get(account)
+
+
+def _unknown(limit: Limit, book: ScopeBook, reason: str) -> Verdict:
+    return Verdict(limit.name, book.scope, "", None, limit.allowed, None, Level.UNKNOWN, reason)

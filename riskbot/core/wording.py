@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from riskbot.core import alerts
-from riskbot.core.duty import Episode, EpisodeStage, Intent, IntentKind, Rung
+from riskbot.core.duty import (
+    OPERATOR,
+    Episode,
+    EpisodeStage,
+    Intent,
+    IntentKind,
+    Rung,
+    cause_limit,
+)
 from riskbot.core.holds import describe, figure
 from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.limits._base import Limit
@@ -33,6 +41,25 @@ def speak(turn: Turn) -> None:
     _tell_intents(turn)
     _tell_kept_pairs(turn)
     _tell_fighting(turn)
+    _tell_operator_halts(turn)
+
+
+def _tell_operator_halts(turn: Turn) -> None:
+    """Let everybody know of a halt that a person placed, and of its end."""
+    holds = {h.scope: h for h in turn.state.enforcement.holds.values() if h.limit == OPERATOR}
+    for scope, hold in holds.items():
+        alerts.tell(
+            turn,
+            "halt",
+            scope,
+            Level.ORANGE,
+            f"{scope} HALTED {hold.reason}",
+            did="entries stopped and cancelled, exits allowed, positions stay",
+            todo="resume ends it",
+        )
+    for name, scope in list(turn.state.alerts.firing):
+        if name == "halt" and scope not in holds:
+            alerts.resolve(turn, name, scope, "resumed")
 
 
 def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
@@ -42,7 +69,7 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
         return
     used = "" if episode.utilization is None else f"{episode.utilization * 100:.0f}% of the limit"
     text = ", ".join(
-        part for part in (used, f"of {', '.join(episode.keys)}" * bool(episode.keys)) if part
+        part for part in (used, f"of {key_words(episode.keys)}" * bool(episode.keys)) if part
     )
     alerts.tell(
         turn,
@@ -55,6 +82,7 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
         todo=_todo(turn, episode, limit),
         measured=episode.measured,
         allowed=episode.allowed,
+        worst=episode.worst,
     )
 
 
@@ -77,7 +105,7 @@ def _title(episode: Episode, limit: Limit, level: Level) -> str:
 
 
 def _red_text(episode: Episode) -> str:
-    return f"of {', '.join(episode.keys)}" if episode.keys else ""
+    return f"of {key_words(episode.keys)}" if episode.keys else ""
 
 
 def _did(turn: Turn, episode: Episode) -> str:
@@ -86,8 +114,7 @@ def _did(turn: Turn, episode: Episode) -> str:
     parts = []
     if hold is not None:
         parts.append(_hold_words(hold.state, hold.keys, is_latched=hold.is_latched))
-    if episode.stage is EpisodeStage.ACTING and episode.response is not Response.ALERT:
-        parts.append(f"response: {episode.response.value}")
+    parts += _work_words(turn, episode)
     if episode.note:
         parts.append(episode.note)
     if episode.is_overdue:
@@ -96,13 +123,41 @@ def _did(turn: Turn, episode: Episode) -> str:
     return words if turn.is_enforcing else f"shadow, would have: {words}"
 
 
+def _work_words(turn: Turn, episode: Episode) -> list[str]:
+    """Return what was done for the episode, is being done, or is meant to be."""
+    finished = turn.state.enforcement.finished.get((episode.scope, episode.limit))
+    working = [
+        f"{_WORK[intent.kind]} on {account}"
+        for account, intent in turn.state.enforcement.intents.items()
+        if any((s, cause_limit(c)) == (episode.scope, episode.limit) for s, c in intent.causes)
+    ]
+    if finished or working:
+        return [*([finished] if finished else []), *working]
+    if episode.stage is EpisodeStage.ACTING and episode.response is not Response.ALERT:
+        return [f"response: {episode.response.value}"]
+    return []
+
+
+_SIGNS = {"+": "the long side", "-": "the short side"}
+
+
+def key_words(keys: tuple[str, ...]) -> str:
+    """Write keys for people: `the long side`, `ETH/USDT:USDT on main`."""
+    named = []
+    for key in keys:
+        account, _, symbol = key.partition("|")
+        name = symbol.replace("|", " ")
+        named.append(_SIGNS.get(key) or (f"{name} on {account}" if symbol else key))
+    return ", ".join(named)
+
+
 def _hold_words(state: TradingState, keys: tuple[str, ...], *, is_latched: bool) -> str:
     if state is TradingState.HALTED:
         until = " until resume" if is_latched else ""
         return f"HALTED{until}: entries stopped, exits allowed"
     if state is TradingState.REDUCING:
         return "REDUCING: entries denied, exits allowed"
-    return f"entries that raise {', '.join(keys)} denied" if keys else "entries denied"
+    return f"entries that raise {key_words(keys)} denied" if keys else "entries denied"
 
 
 def _top_up(turn: Turn, episode: Episode) -> str:
