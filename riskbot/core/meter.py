@@ -27,9 +27,6 @@ DISAGREEMENT = 0.01
 
 RESYNC_MS = 10_000
 
-BEHIND = 100
-"""Changes of accounts that the second Book may be behind until the timer brings it up to date."""
-
 Checked = tuple[Limit, list[Verdict], ScopeBook]
 """A limit, what it said, and of which Book."""
 
@@ -119,7 +116,7 @@ class Meter:
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew (what became stale), and set the running sums straight."""
         self.book.refresh(View(self.marks, now_ms))
-        if self._second is None or len(self._behind) > BEHIND:
+        if self._second is None or self._behind:
             self._second_book(SecondView(self.marks, now_ms), self._unseen(now_ms))
         if now_ms - self._resynced_ms >= RESYNC_MS:
             self._resynced_ms = now_ms

@@ -88,7 +88,7 @@ def test_second_book_that_was_kept_equals_one_built_anew(seed: int) -> None:
                 assert_same(figures(kept[name]), figures(scope))
 
 
-def test_second_book_when_far_behind_is_brought_up_to_date_by_the_timer() -> None:
+def test_second_book_is_brought_up_to_date_by_the_timer() -> None:
     made = Rig()
     made.give(loaded(BTC_PERP), prices(BTC_PERP, 100.0, index=100.0))
     made.read()
