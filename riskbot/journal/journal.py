@@ -306,6 +306,7 @@ class Journal(Reader):
         self._failure = f"{self.path} took longer than {self._deadline_s:g} s to write"
         for batch in (*self._in_flight, *self._pending):
             _fail(batch, self._failure)
+        self._idle.set()
 
     # ------------------------------------------------------------ upkeep
 
