@@ -32,7 +32,7 @@ from riskbot.watchdog import Notifier, Watchdog
 DRAIN_S = 35.0
 """How long work under way may go on after SIGTERM (TimeoutStopSec less ten seconds)."""
 
-FLUSH_S = 5.0
+FLUSH_S, CLOSE_S = 5.0, 2.0
 RUNNER_STEP_S, RECONCILE_STEP_S = 10.0, 120.0
 
 
@@ -67,6 +67,7 @@ class App:
         self.telegram = TelegramParts(config, self._command, submit, clock, rng)
         told = channels.build(config.root, clock, *self.telegram.channels)
         self.delivery = Delivery(told, submit, clock, rng)
+        self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
         self.executors: dict[str, Executor] = {}
         for name, account in config.accounts.items():
@@ -88,7 +89,9 @@ class App:
         return f"{status['mode']} {status['trading_state']}, {len(status['blind'])} blind"
 
     def _command(self, command: events.CommandReceived) -> None:
-        self._tasks.create_task(self._answer(command), name=f"command {command.name}")
+        task = self._tasks.create_task(self._answer(command), name=f"command {command.name}")
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
 
     async def _answer(self, command: events.CommandReceived) -> None:
         async for reply in self.runner.command(command):
@@ -126,12 +129,12 @@ class App:
             gc.freeze()
             await self.stop.wait()
             await self._wind_down()
-            for task in reversed(running):
+            for task in (*self._asked, *reversed(running)):
                 task.cancel()
             self.runner.stop()
             await guard
-        for feed in self.feeds.values():
-            await feed.exchange.close()
+        closing = [asyncio.create_task(feed.exchange.close()) for feed in self.feeds.values()]
+        await asyncio.wait(closing, timeout=CLOSE_S)
         if self.rights.faults:
             raise ConfigError(self.rights.faults)
 

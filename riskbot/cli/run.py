@@ -11,6 +11,8 @@ from riskbot.cli import exits
 from riskbot.config import Config, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from riskbot.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ async def serve(config: Config, clock: Clock) -> int:
     """Run the daemon until SIGTERM or SIGINT and return the exit code.
 
     Raises:
-        ConfigError: another riskbot runs on these accounts, or the journal cannot be opened.
+        ConfigError: another riskbot runs on these accounts, or there is no place for the journal.
     """
     from riskbot import log
     from riskbot.app import App
@@ -47,7 +49,7 @@ async def serve(config: Config, clock: Clock) -> int:
 
     loop = asyncio.get_running_loop()
     log.watch_loop(loop)
-    config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_dir(config.state_dir)
     days = config.root.retention_days
     retention = Retention(days.observations, days.decisions)
     code = 0
@@ -64,6 +66,21 @@ async def serve(config: Config, clock: Clock) -> int:
         finally:
             await journal.close()
     return code
+
+
+def make_state_dir(path: Path) -> None:
+    """Make the state directory.
+
+    Raises:
+        ConfigError: it cannot be made, or something else is in its place.
+    """
+    from riskbot.errors import ConfigError
+
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"state_dir: cannot make {path}: {error.strerror}"
+        raise ConfigError([message]) from error
 
 
 def fingerprints(config: Config) -> dict[str, str]:

@@ -30,7 +30,9 @@ GRACE_S = 60.0
 PING_EVERY_S = 10.0
 PING_TIMEOUT_S = 10.0
 MISSES_MAX = 3
-STOP_S = 5.0
+STOP_S = 2.0
+"""Each of closing its input and SIGTERM gets so long: both fit into the stop of the unit."""
+
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 STEADY_S = 60.0
