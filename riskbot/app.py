@@ -32,7 +32,7 @@ from riskbot.watchdog import Notifier, Watchdog
 DRAIN_S = 35.0
 """How long work under way may go on after SIGTERM (TimeoutStopSec less ten seconds)."""
 
-FLUSH_S, CLOSE_S = 5.0, 2.0
+SETTLE_S, FLUSH_S, CLOSE_S = 1.0, 3.0, 1.0
 RUNNER_STEP_S, RECONCILE_STEP_S = 10.0, 120.0
 
 
@@ -146,4 +146,5 @@ class App:
         deadline = self.clock.now_ms() + int(DRAIN_S * 1000)
         while self.runner.engine.state.enforcement.intents and self.clock.now_ms() < deadline:
             await self.clock.sleep(0.1)
+        await asyncio.gather(*(each.drain(SETTLE_S) for each in self.executors.values()))
         await self.delivery.flush(FLUSH_S)
