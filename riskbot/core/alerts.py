@@ -81,6 +81,7 @@ def tell(
     todo: str = "",
     measured: float | None = None,
     allowed: float | None = None,
+    worst: float | None = None,
     group: str = "",
 ) -> None:
     """Raise an alert, or change the one that fires under this name and scope.
@@ -105,7 +106,7 @@ def tell(
         level_ms=turn.now_ms if worse else before.level_ms,
         measured=measured,
         allowed=allowed,
-        worst=_worst(before, measured, allowed),
+        worst=worst,
         worst_level=max(before.worst_level, level, key=lambda lv: lv.rank),
         acked_by=None if worse else before.acked_by,
         acked_ms=None if worse else before.acked_ms,
@@ -144,13 +145,6 @@ def _new(
         worst=measured,
         worst_level=level,
     )
-
-
-def _worst(before: Alert, measured: float | None, allowed: float | None) -> float | None:
-    if measured is None or before.worst is None:
-        return before.worst if measured is None else measured
-    falls = allowed is not None and before.worst < allowed and measured < allowed
-    return min(before.worst, measured) if falls else max(before.worst, measured)
 
 
 def _send(turn: Turn, alert: Alert, *, is_loud: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from riskbot.core import actions, events
+from riskbot.core.model import PORTFOLIO, account_scope
 from riskbot.core.plain import from_plain, to_plain
 
 PRICES = "prices"
@@ -121,6 +122,26 @@ class Feeds:
             "error_rate": float(sum(ms > since for ms in self.errors_ms)),
             "order_rate": float(sum(ms > since for ms in self.orders_ms.values())),
         }
+
+    def operational(self, scope: str, now_ms: int) -> dict[str, float | None]:
+        """Return `feed_age` (s) and `clock_offset` (ms) of a scope; the portfolio's rates too."""
+        found: dict[str, float | None] = {}
+        ages = [
+            (now_ms - feed.seen_ms) / 1000
+            for (account, _), feed in self.feeds.items()
+            if feed.seen_ms and scope in {PORTFOLIO, account_scope(account)}
+        ]
+        found["feed_age"] = max(ages, default=0.0)
+        offsets = [
+            abs(offset)
+            for account, offset in self.clocks.items()
+            if scope in {PORTFOLIO, account_scope(account)}
+        ]
+        if offsets:
+            found["clock_offset"] = float(max(offsets))
+        if scope == PORTFOLIO:
+            found.update(self.rates(now_ms))
+        return found
 
     def _alive(self, account: str, feed: str, now_ms: int) -> None:
         known = self.get(account, feed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from riskbot.core import lines, plan
+from riskbot.core import lines, plan, rounding
 from riskbot.core.duty import Episode, IntentKind, Target, cause
 from riskbot.core.exposure import Aggregate, ScopeBook
 from riskbot.core.limits._base import Limit
@@ -36,11 +36,7 @@ def offsets(turn: Turn, episode: Episode, limit: Limit, book: ScopeBook | None) 
         excess = abs(book.net_usd) - wanted
         nets = {u: a.delta for u, a in book.underlyings.items() if a.delta * book.net_usd > 0}
         return _spread(turn, book, nets, excess)
-    if limit.name == "hedge_drift":
-        return _rebalance(turn, book, episode)
-    nets = {u: book.underlyings[u].delta for u in episode.keys if u in book.underlyings}
-    excess = sum(max(abs(n) - wanted, 0.0) for n in nets.values())
-    return _spread(turn, book, nets, excess)
+    return _rebalance(turn, book, episode)
 
 
 def _spread(turn: Turn, book: ScopeBook, nets: dict[str, float], excess: float) -> list[Target]:
@@ -151,7 +147,7 @@ def _unwind(turn: Turn, book: ScopeBook | None, key: PositionKey, opened: Decima
     slack = max(UNWIND_SHARE * (book.equity_usd or 0.0), float(instrument.min_notional))
     if excess_usd <= slack:
         return None
-    amount = plan.floor_to_step(Decimal(repr(excess_usd / unit_usd)), instrument.step)
+    amount = rounding.floor_to_step(Decimal(repr(excess_usd / unit_usd)), instrument.step)
     amount = min(amount, ours)
     if amount <= 0:
         return None

@@ -33,6 +33,10 @@ def judge(turn: Turn, scope: str, limit: Limit, verdicts: Iterable[Verdict]) -> 
         # No data freezes what stands; the BLIND flags tell and deny. Nor does it clear anything.
         holds.stop_clearing(turn, turn.state.enforcement.holds.get((scope, limit.name)))
         return
+    known = (scope, limit.name) in turn.state.enforcement.episodes
+    if not known and not turn.state.is_settled(scope, turn.now_ms):
+        # Part of the accounts is not the portfolio: what it shows now is no breach yet.
+        return
     _meet(turn, scope, limit, worst)
     if worst.level is Level.RED:
         _breach(turn, scope, limit, worst, found)
@@ -49,7 +53,8 @@ def _badness(verdict: Verdict) -> tuple[int, float]:
 
 def _meet(turn: Turn, scope: str, limit: Limit, worst: Verdict) -> None:
     """Record a limit's first contact in enforce; a breach standing then waits for a person."""
-    if not turn.is_enforcing:
+    if not turn.is_enforcing or not turn.state.is_settled(scope, turn.now_ms):
+        # What was seen before a restart is no evaluation: it neither meets nor arms.
         return
     known = turn.state.enforcement.contacts.get((scope, limit.name))
     in_breach = worst.level is Level.RED
@@ -148,7 +153,8 @@ def _stage(
 ) -> tuple[EpisodeStage, str]:
     """Return where the episode stands and a note on why."""
     contact = turn.state.enforcement.contacts.get((scope, limit.name))
-    if contact is not None and not contact.is_armed and response in CLOSING:
+    is_armed = contact.is_armed if contact is not None else not turn.is_enforcing
+    if not is_armed and response in CLOSING:
         return EpisodeStage.ASKING, "stood at first contact: waits for an operator"
     if turn.now_ms < since + int(limit.start_after_s * 1000):
         return EpisodeStage.WAITING, f"response starts after {limit.start_after_s:g} s"

@@ -40,7 +40,7 @@ def open_intent(
 
     What the absorbed one had still to cancel or to close, and who waits for its end, goes on.
 
-    In shadow riskbot's own intents are only said (`would_...`); an operator's are carried out.
+    In shadow riskbot's own are only said (`would_...`); an operator's are carried out.
     """
     scope, limit = causes[0] if causes else (PORTFOLIO, "")
     enforced = by_operator or turn.is_enforcing
@@ -63,9 +63,8 @@ def open_intent(
         turn.emit(actions.MarkAnswered(account=account, causes=causes))
         return None
     if present is not None:
-        turn.emit(
-            actions.EndIntent(account=account, intent_id=present.intent_id, outcome="absorbed")
-        )
+        end = actions.EndIntent(account=account, intent_id=present.intent_id, outcome="absorbed")
+        turn.emit(end)
     intent = Intent(
         intent_id=turn.state.enforcement.intent_counter + 1,
         kind=kind,

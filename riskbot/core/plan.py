@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from riskbot.core.duty import Target
 from riskbot.core.exposure import Leg, Pair, ScopeBook
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Instrument, InstrumentKind, PositionKey
+from riskbot.core.rounding import ceil_to_step, floor_to_step
 from riskbot.core.settings import HedgeSettings
 
 USD_TOLERANCE = 0.01
@@ -384,23 +385,6 @@ def hedge_target(
     if change <= 0 or change < instrument.min_quantity or too_small:
         return None
     return Target(key, present + sign * change)
-
-
-# ---------------------------------------------------------------- rounding
-
-
-def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:
-    """Round a quantity >= 0 down to the step; the quantity itself when there is no step."""
-    if step <= 0:
-        return quantity
-    return (quantity / step).to_integral_value(ROUND_FLOOR) * step
-
-
-def ceil_to_step(quantity: Decimal, step: Decimal) -> Decimal:
-    """Round a quantity >= 0 up to the step; the quantity itself when there is no step."""
-    if step <= 0:
-        return quantity
-    return (quantity / step).to_integral_value(ROUND_CEILING) * step
 
 
 def _signed(amount: Decimal, like: Decimal) -> Decimal:

@@ -317,7 +317,8 @@ def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -
     due = set(_due(turn, episode, IntentKind.HEDGE))
     for target in targets:
         account = target.key.account
-        if account in due and turn.state.enforcement.intents.get(account) is None:
+        present = turn.state.enforcement.intents.get(account)
+        if account in due and (present is None or present.kind is IntentKind.CANCEL):
             entry = work.setdefault(account, _Work())
             entry.hedges.append(target)
             entry.hedge_causes.append(episode)
@@ -338,7 +339,8 @@ def _open_work(turn: Turn, account: str, work: _Work) -> None:
             _open(turn, account, IntentKind.REDUCE, causes, targets, _cancel_keys(causes))
             return
     if work.hedges:
-        _open(turn, account, IntentKind.HEDGE, work.hedge_causes, tuple(work.hedges))
+        causes = work.hedge_causes + work.cancel
+        _open(turn, account, IntentKind.HEDGE, causes, tuple(work.hedges), _cancel_keys(causes))
         return
     if work.cancel:
         _open(turn, account, IntentKind.CANCEL, work.cancel, (), _cancel_keys(work.cancel))

@@ -18,7 +18,7 @@ from riskbot.core.model import (
     Side,
     TimeInForce,
 )
-from riskbot.core.plan import floor_to_step
+from riskbot.core.rounding import floor_to_step
 
 COLLARS = (Decimal("0.01"), Decimal("0.02"), Decimal("0.05"))
 """How far behind the reference price an IOC may reach, by try."""

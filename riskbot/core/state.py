@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from riskbot.core import actions, events, exits, lines, plan, sizing
 from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
-from riskbot.core.duty import Intent, Target
+from riskbot.core.duty import Target
 from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.feeds import Feeds
@@ -116,7 +116,8 @@ class State:
         """Measure every scope now."""
         scopes = self.meter.scopes(now_ms)
         for book in scopes.values():
-            self._add_operational(book, now_ms)
+            book.operational |= self.feeds.operational(book.scope, now_ms)
+            book.day |= self.trades.counts(book.scope)
         return scopes
 
     def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
@@ -138,24 +139,6 @@ class State:
             if e.breach_since_ms is not None
         ]
         return min(found, default=0)
-
-    def _add_operational(self, book: ScopeBook, now_ms: int) -> None:
-        ages = [
-            (now_ms - feed.seen_ms) / 1000
-            for (account, _), feed in self.feeds.feeds.items()
-            if feed.seen_ms and book.scope in {PORTFOLIO, f"account:{account}"}
-        ]
-        book.operational.setdefault("feed_age", max(ages, default=0.0))
-        offsets = [
-            abs(offset)
-            for account, offset in self.feeds.clocks.items()
-            if book.scope in {PORTFOLIO, f"account:{account}"}
-        ]
-        if offsets:
-            book.operational.setdefault("clock_offset", float(max(offsets)))
-        if book.scope == PORTFOLIO:
-            book.operational |= self.feeds.rates(now_ms)
-        book.day |= self.trades.counts(book.scope)
 
     def needs_decision(self, now_ms: int) -> bool:
         """Whether a price frame may have crossed a level, or a breach waits for its proof."""
@@ -195,8 +178,6 @@ class State:
         account = scope_account(scope)
         names = [account] if account is not None else list(self.settings.accounts)
         return any(self.accounts.get(name).was_read for name in names)
-
-    # ------------------------------------------------------------ settings
 
     def limit(self, scope: str, name: str) -> Limit | None:
         """Return a configured limit."""
@@ -404,8 +385,6 @@ class State:
         asked_later = self.enforcement.answered_reads.get(key.account, 0) > settled.request_id
         return asked_later or self.accounts.get(key.account).as_of_ms > settled.at_ms
 
-    # ------------------------------------------------------------ plans
-
     def flatten_targets(
         self, now_ms: int, accounts: tuple[str, ...], symbol: str | None = None
     ) -> tuple[Target, ...]:
@@ -414,10 +393,6 @@ class State:
         if book is None:
             return ()
         return plan.flatten_targets(book, self.holdings(), accounts, symbol)
-
-    def intent(self, account: str) -> Intent | None:
-        """Return the work under way on an account."""
-        return self.enforcement.intents.get(account)
 
 
 def _unknown(limit: Limit, book: ScopeBook, reason: str) -> Verdict:

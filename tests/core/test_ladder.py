@@ -245,6 +245,7 @@ def test_contact_when_a_min_limit_is_raised_above_the_measure_asks_again() -> No
     made.give(builders.snapshot(row, as_of_ms=made.now_ms, usdt=100_000))
     scoped = ((PORTFOLIO, LiquidationDistance(min=0.5)),)
     made.restart(builders.settings(mode=Mode.ENFORCE, limits=scoped))
+    made.give(builders.snapshot(row, as_of_ms=made.now_ms, usdt=100_000))
     made.price()
     contact = made.engine.state.enforcement.contacts[PORTFOLIO, "liquidation_distance"]
     assert not contact.is_armed

@@ -153,6 +153,10 @@ class World:
     def replies(self) -> list[actions.SendReply]:
         return [a for a in self.actions if isinstance(a, actions.SendReply)]
 
+    def told(self, name: str) -> list[actions.SendAlert]:
+        """Return what people were told under a name."""
+        return [a for a in self.actions if isinstance(a, actions.SendAlert) if a.alert.name == name]
+
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the actions of one kind so far."""
         return [a for a in self.actions if isinstance(a, kind)]
@@ -321,6 +325,8 @@ class World:
 
     def somebody_trades(self, base: str, quantity: str, account: str = builders.ACCOUNT) -> None:
         """Let somebody else trade at the mark; frames are pushed."""
+        # A frame of the very moment a read began would be taken as part of that read.
+        self.now_ms += 1
         size = Decimal(quantity)
         side = "buy" if size > 0 else "sell"
         order = actions.PlaceOrder(

@@ -35,8 +35,15 @@ class Flatten(Command):
     reason: str = ""
 
     def _targets(self, turn: Turn) -> tuple[Target, ...]:
-        names = tuple(accounts_named(turn, self.account))
-        return turn.state.flatten_targets(turn.now_ms, names, self.instrument)
+        names = accounts_named(turn, self.account)
+        # A leg on an account out of sight cannot be closed now: its pair waits for it.
+        sighted = [name for name in names if not turn.state.is_account_blind(name)]
+        return tuple(
+            target
+            for name in names
+            for target in turn.state.flatten_targets(turn.now_ms, (*sighted, name), self.instrument)
+            if target.key.account == name
+        )
 
     def plan(self, turn: Turn, actor: Actor) -> Plan:
         """Name what would be closed and what would be kept, and why."""
