@@ -57,6 +57,10 @@ class Booking:
         """Whether an unexplained change of equity bars entries and closing on an account."""
         return account in self._blocked
 
+    def is_unexplained(self, account: str) -> bool:
+        """Whether anything of an account's equity is unexplained, be it for a moment."""
+        return account in self._pending
+
     def nav_equity(self, scope: str) -> float | None:
         """Return the equity that NAV counts in USD, None = unknown.
 

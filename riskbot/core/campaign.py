@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import actions, outcomes, responses, sizing
+from riskbot.core import actions, hedging, outcomes, responses, sizing
 from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target, cause_limit
 from riskbot.core.model import InstrumentKind, OrderType, WorkingOrder, account_scope
 from riskbot.core.turn import Turn
@@ -249,8 +249,10 @@ def _place(turn: Turn, intent: Intent, target: Target) -> bool:
         state.quote(key.account, key.symbol),
         opens=_opens(intent),
     )
-    if shape is None:
-        stuck = replace(target, kept=True, note="nothing free to close")
+    unseen = _opens(intent) and hedging.is_unseen(turn, key)
+    if shape is None or unseen:
+        note = "filled, but the position does not show it" if unseen else "nothing free to close"
+        stuck = replace(target, kept=True, note=note)
         outcomes.replace_target(turn, intent, stuck)
         return False
     turn.emit(

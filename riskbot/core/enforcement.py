@@ -31,6 +31,9 @@ from riskbot.core.model import (
 from riskbot.core.ongoing import Baseline, CancelTry, Hedge, Settled
 from riskbot.core.plain import from_plain, to_plain
 
+HEDGE_SEEN_MS = 60_000
+"""A hedge that was filled must show in reads by then, else somebody closed it."""
+
 QUERY_AFTER_MS = 2_000
 """An accepted order that says nothing more is looked up after this long."""
 
@@ -239,7 +242,7 @@ class Enforcement:
         held = {position.key: position.quantity for position in read.positions}
         for key, hedge in list(self.hedges.items()):
             settled = self.settled.get(key)
-            is_late = settled is not None and read.as_of_ms <= settled.at_ms
+            is_late = settled is not None and read.as_of_ms <= settled.at_ms + HEDGE_SEEN_MS
             if key.account != read.account or is_late or self.pending_on(key) is not None:
                 continue
             quantity = held.get(key, Decimal(0))

@@ -72,8 +72,19 @@ def _target(turn: Turn, book: ScopeBook, underlying: str, offset_usd: float) -> 
     mark_usd = turn.state.mark_usd(hedge.account, hedge.instrument)
     if instrument is None or not instrument.is_active or mark_usd is None:
         return None
+    if is_unseen(turn, key):
+        return None
     present = turn.state.quantity(key)
     return plan.hedge_target(hedge, instrument, mark_usd, present, offset_usd, key)
+
+
+def is_unseen(turn: Turn, key: PositionKey) -> bool:
+    """Whether the position shows less than riskbot's own fills made of it.
+
+    Until that is clear nothing is added: the same hedge would be opened again and again.
+    """
+    hedge = turn.state.enforcement.hedges.get(key)
+    return hedge is not None and abs(turn.state.quantity(key)) < abs(hedge.quantity)
 
 
 def hedge_key(turn: Turn, hedge: HedgeSettings, offset_usd: float) -> PositionKey:

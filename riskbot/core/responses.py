@@ -244,7 +244,7 @@ def _is_shaken_by_flow(turn: Turn, episode: Episode) -> bool:
     limit = turn.state.limit(episode.scope, episode.limit)
     if limit is None or limit.is_loss or limit.name in confirmation.MARGIN_LIMITS:
         return False
-    return any(turn.state.has_pending_flow(a) for a in accounts_of(turn, episode.scope))
+    return any(turn.state.is_unexplained(a) for a in accounts_of(turn, episode.scope))
 
 
 def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, list[Verdict]]:

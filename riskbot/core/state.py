@@ -306,6 +306,10 @@ class State:
         """Whether an unexplained change of equity keeps riskbot from entries and closing."""
         return self.meter.booking.has_pending_flow(account)
 
+    def is_unexplained(self, account: str) -> bool:
+        """Whether equity has moved in a way that fills and rows do not explain (yet)."""
+        return self.meter.booking.is_unexplained(account)
+
     def nav(self, scope: str) -> float | None:
         """Return NAV per unit of a scope."""
         return self.meter.booking.nav(scope)

@@ -1,0 +1,383 @@
+"""What people are told: alerts with their times, notices, BLIND flags, the dead-man's switch."""
+
+from __future__ import annotations
+
+import pytest
+
+from riskbot.core import actions, events
+from riskbot.core.alerts import Alerts
+from riskbot.core.duty import Alert, AlertStatus
+from riskbot.core.limits.gross_exposure import GrossExposure
+from riskbot.core.limits.liquidation_distance import LiquidationDistance
+from riskbot.core.limits.maintenance_margin import MaintenanceMargin
+from riskbot.core.model import (
+    PORTFOLIO,
+    BlindKind,
+    Level,
+    MarginReport,
+    Mode,
+    Response,
+    TradingState,
+)
+from riskbot.core.settings import AccountSettings, DeadManSettings
+from tests import builders
+from tests.core.world import World, world
+
+GROSS = GrossExposure(max=2.0, on_breach=Response.DENY)
+BTC = "BTC/USDT:USDT"
+
+
+def quiet() -> World:
+    return world(GROSS, held={"BTC": (1, 50_000)})
+
+
+def red() -> World:
+    """Build a world whose gross limit is broken and stays so."""
+    return world(GROSS, held={"BTC": (4, 50_000)}, usdt=80_000)
+
+
+def loud_at(made: World, name: str) -> list[int]:
+    """Return when an alert was sent aloud, seconds since the first time."""
+    times = [
+        ts
+        for ts, record in made.journal
+        if isinstance(record, actions.SendAlert) and record.is_loud and record.alert.name == name
+    ]
+    return [round((ts - times[0]) / 1000) for ts in times]
+
+
+# ---------------------------------------------------------------- life cycle
+
+
+def test_red_when_nobody_takes_it_repeats_and_escalates_on_time() -> None:
+    made = red()
+    made.wait(4_000)
+    assert loud_at(made, "gross_exposure") == [0, 300, 900, 1500, 2100, 2700]
+    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
+    assert (alert.escalation, alert.repeats) == (2, 3)
+    made.wait(600)
+    assert loud_at(made, "gross_exposure")[-1] in {4500, 4501}
+
+
+def test_red_when_yellow_for_long_before_counts_from_its_turn_to_red() -> None:
+    made = world(GROSS, held={"BTC": (-1.7, 50_000)})
+    made.price(BTC=50_000)
+    made.somebody_trades("BTC", "-1.6")
+    made.wait(1_000)
+    assert loud_at(made, "gross_exposure") == []
+    made.somebody_trades("BTC", "-1.5")
+    made.wait(200)
+    assert loud_at(made, "gross_exposure") == [0]
+
+
+def test_ack_ends_repeats_until_it_is_worse() -> None:
+    made = world(GROSS, held={"BTC": (-3.7, 50_000)})
+    made.wait(1)
+    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
+    assert alert.level is Level.ORANGE
+    assert made.command("ack", id=alert.alert_id.lower()).ok
+    made.wait(700)
+    assert len(loud_at(made, "gross_exposure")) == 1
+    made.somebody_trades("BTC", "-1")
+    made.wait(1)
+    worse = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
+    assert (worse.level, worse.acked_by) == (Level.RED, None)
+    assert len(loud_at(made, "gross_exposure")) == 2
+    assert made.command("ack", id="all").ok
+    made.wait(1_000)
+    assert len(loud_at(made, "gross_exposure")) == 2
+
+
+def test_ack_when_no_such_alert_fires_says_which_do() -> None:
+    made = quiet()
+    assert "none" in made.command("ack", id="A99").message
+
+
+def test_red_when_it_grows_tells_the_new_figure_and_keeps_the_worst() -> None:
+    made = world(GROSS, held={"BTC": (-4, 50_000)}, usdt=80_000)
+    made.price(BTC=56_000)
+    made.wait(1)
+    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
+    assert alert.measured == pytest.approx(4.0)
+    made.price(BTC=52_000)
+    made.wait(1)
+    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
+    assert alert.worst == pytest.approx(4.0)
+    assert "2.89" in alert.title
+    made.somebody_trades("BTC", "4")
+    made.wait(1)
+    last = made.told("gross_exposure")[-1]
+    assert (last.alert.status, last.is_loud) == (AlertStatus.RESOLVED, True)
+
+
+def test_worst_of_a_min_limit_is_the_lowest() -> None:
+    made = world(LiquidationDistance(min=0.2, severity="red"), held={"BTC": (1, 50_000)})
+    for mark in (48_000, 44_000, 46_000):
+        made.now_ms += 1_000
+        row = builders.position(BTC, 1, 50_000, liquidation_price=40_000)
+        made.give(builders.snapshot(row, as_of_ms=made.now_ms))
+        made.price(BTC=mark)
+        made.give(events.TimerFired())
+    alert = made.engine.state.alerts.firing["liquidation_distance", PORTFOLIO]
+    assert alert.worst == pytest.approx(4 / 44)
+
+
+def test_alert_whose_id_is_no_number_is_folded_all_the_same() -> None:
+    state = Alerts()
+    alert = Alert("Ax", 1, Level.RED, AlertStatus.FIRING, "n", "s", "t", "", 0, 0)
+    state.apply(actions.SetAlert(alert=alert), 0)
+    state.apply(actions.SendAlert(alert=alert), 5)
+    assert state.firing["n", "s"].loud_at_ms == 5
+    other = Alert("A3", 1, Level.RED, AlertStatus.FIRING, "m", "s", "t", "", 0, 0)
+    state.apply(actions.SendAlert(alert=other), 5)
+    assert state.counter == 0
+
+
+def test_margin_alert_states_the_top_up() -> None:
+    made = world(MaintenanceMargin(max=0.3), held={"BTC": (1, 50_000)}, scope="account:main")
+    made.now_ms += 1_000
+    margin = MarginReport(equity_usd=100_000, maintenance_usd=50_000)
+    made.give(
+        builders.snapshot(builders.position(), as_of_ms=made.now_ms, margin=margin, usdt=100_000)
+    )
+    (told,) = made.told("maintenance_margin")
+    assert "top-up of 66,667 USD on main" in told.alert.todo
+
+
+# ---------------------------------------------------------------- notices
+
+
+def test_start_is_told_in_one_silent_line_with_what_is_open() -> None:
+    made = red()
+    made.deaf.add("main")
+    made.confirm("flatten")
+    made.restart()
+    last = made.told("started")[-1]
+    assert not last.is_loud
+    assert "1 accounts with unfinished work" in last.alert.text
+
+
+def test_start_when_the_halt_file_is_there_halts() -> None:
+    made = quiet()
+    made.give(events.Started(version="t", config_hash="x", halt_file=True))
+    made.give(events.HaltFileSeen())
+    assert made.engine.state.enforcement.state_of(PORTFOLIO) is TradingState.HALTED
+    assert len([a for a in made.of(actions.PlaceHold) if a.hold.limit == "operator"]) == 1
+
+
+def test_stop_is_told() -> None:
+    made = quiet()
+    made.give(events.Stopping())
+    assert made.told("stopping")
+
+
+def test_fault_of_the_engine_is_told_in_red() -> None:
+    made = quiet()
+    made.give(events.EngineFaulted(event_kind="PricesUpdated", error="boom"))
+    (told,) = made.told("engine_fault")
+    assert told.alert.level is Level.RED
+
+
+@pytest.mark.parametrize(
+    ("rights", "level"),
+    [
+        ({"can_withdraw": True}, Level.ORANGE),
+        ({"can_transfer": True}, Level.ORANGE),
+        ({"has_ip_list": False}, Level.YELLOW),
+    ],
+)
+def test_key_that_may_too_much_is_told_until_it_is_replaced(
+    rights: dict[str, bool], level: Level
+) -> None:
+    made = quiet()
+    nothing = {"can_trade": True, "can_withdraw": False, "can_transfer": False, "has_ip_list": True}
+    made.give(events.KeyRightsChecked(account="main", **{**nothing, **rights}))
+    assert made.told("key_rights")[0].alert.level is level
+    made.give(events.KeyRightsChecked(account="main", **nothing))
+    assert made.told("key_rights")[-1].alert.status is AlertStatus.RESOLVED
+    assert made.command("status").document["accounts"]["main"]["key_rights"]["can_trade"]
+
+
+def test_frontend_that_is_down_is_told_until_it_is_back() -> None:
+    made = quiet()
+    made.give(events.FrontendChanged(name="telegram", is_up=False, detail="409"))
+    made.give(events.FrontendChanged(name="telegram", is_up=True))
+    first, last = made.told("frontend_down")
+    assert first.alert.text == "409"
+    assert last.alert.status is AlertStatus.RESOLVED
+
+
+def fails(made: World, channel: str) -> None:
+    made.give(events.AlertDeliveryFailed(alert_id="A1", channel=channel, revision=1, error="no"))
+
+
+def test_alerts_when_every_channel_is_dead_for_minutes_are_blind() -> None:
+    made = quiet()
+    made.give(events.AlertDelivered(alert_id="A1", channel="mail", revision=1))
+    fails(made, "telegram")
+    made.wait(400)
+    assert not made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
+    fails(made, "mail")
+    made.wait(200)
+    assert not made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
+    made.wait(120)
+    assert made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
+    made.give(events.AlertDelivered(alert_id="A1", channel="mail", revision=2))
+    assert not made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
+    assert made.told("channel_down")[-1].alert.status is AlertStatus.RESOLVED
+
+
+# ---------------------------------------------------------------- blind
+
+
+def test_storage_when_it_fails_is_blind_until_it_is_back() -> None:
+    made = quiet()
+    made.give(events.StorageFailed(error="disk full"))
+    made.give(events.StorageFailed(error="disk full"))
+    assert made.engine.state.enforcement.is_blind(BlindKind.STORAGE)
+    made.give(events.StorageRestored())
+    assert not made.engine.state.enforcement.is_blind(BlindKind.STORAGE)
+    assert len(made.told("storage")) == 2
+
+
+@pytest.mark.parametrize(("offset", "level"), [(300, Level.YELLOW), (-1_500, Level.RED)])
+def test_clock_when_it_is_off_is_told_and_far_off_is_blind(offset: int, level: Level) -> None:
+    made = quiet()
+    made.give(events.ClockMeasured(account="main", offset_ms=offset, round_trip_ms=10))
+    made.wait(1)
+    assert made.told("clock_offset")[0].alert.level is level
+    assert made.engine.state.enforcement.is_blind(BlindKind.CLOCK, "main") is (level is Level.RED)
+    made.give(events.ClockMeasured(account="main", offset_ms=0, round_trip_ms=10))
+    made.wait(1)
+    assert not made.engine.state.enforcement.is_blind(BlindKind.CLOCK, "main")
+    assert made.told("clock_offset")[-1].alert.status is AlertStatus.RESOLVED
+
+
+def test_price_when_it_stops_is_flagged_told_and_red_after_a_minute() -> None:
+    made = quiet()
+    made.wait(20)
+    made.muted.add("main")
+    made.wait(7)
+    assert made.engine.state.enforcement.is_blind(BlindKind.PRICE, f"main|{BTC}")
+    assert made.told("blind_price")[0].alert.level is Level.ORANGE
+    made.wait(70)
+    assert made.told("blind_price")[-1].alert.level is Level.RED
+    assert not made.sent
+    made.muted.clear()
+    made.wait(2)
+    assert made.told("blind_price")[-1].alert.status is AlertStatus.RESOLVED
+
+
+def test_account_when_it_is_silent_is_flagged_told_and_back_by_itself() -> None:
+    made = quiet()
+    made.wait(20)
+    made.deaf.add("main")
+    made.muted.add("main")
+    made.wait(17)
+    assert made.engine.state.enforcement.is_blind(BlindKind.ACCOUNT, "main")
+    assert made.told("blind_account")[0].alert.level is Level.ORANGE
+    made.wait(70)
+    assert made.told("blind_account")[-1].alert.level is Level.RED
+    made.deaf.clear()
+    made.wait(2)
+    assert made.told("blind_account")[-1].alert.status is AlertStatus.RESOLVED
+
+
+def test_stream_when_it_is_lost_is_told_until_it_lives_again() -> None:
+    made = quiet()
+    made.give(events.FeedLost(account="main", feed="account", reason="gone"))
+    made.give(events.FeedLost(account="main", feed="account", reason="gone still"))
+    assert made.told("feed_account")[0].alert.level is Level.ORANGE
+    made.restart()
+    assert made.told("feed_account")[-1].alert.status is AlertStatus.FIRING
+    made.give(events.FeedAlive(account="main", feed="account"))
+    made.wait(1)
+    assert made.told("feed_account")[-1].alert.status is AlertStatus.RESOLVED
+
+
+def test_stream_when_its_account_is_blind_says_nothing_beside_it() -> None:
+    made = quiet()
+    made.deaf.add("main")
+    made.muted.add("main")
+    made.wait(20)
+    made.give(events.FeedLost(account="main", feed="prices", reason="gone"))
+    assert not made.told("feed_prices")
+
+
+# ---------------------------------------------------------------- dead-man's switch
+
+
+def watched(policy: str, mode: Mode = Mode.ENFORCE) -> World:
+    account = AccountSettings(
+        exchange="bybit",
+        dead_man=DeadManSettings(policy=policy, timeout_s=60),  # type: ignore[arg-type]
+    )
+    made = world(GROSS, held={"BTC": (1, 50_000)}, accounts={"main": account}, mode=mode)
+    made.now_ms += 120_000
+    return made
+
+
+def told_venue(made: World) -> list[tuple[int, tuple[str, ...]]]:
+    return [(a.timeout_ms, a.symbols) for a in made.of(actions.SetDeadMan)]
+
+
+def armed(made: World, *, is_armed: bool = True) -> None:
+    made.give(events.DeadManChanged(account="main", is_armed=is_armed, detail="", until_ms=None))
+
+
+def test_dead_man_is_armed_while_orders_rest_and_refreshed_in_time() -> None:
+    made = watched("all")
+    made.wait(2)
+    assert told_venue(made) == []
+    made.rest("BTC", "buy", "1", price=40_000)
+    made.wait(2)
+    assert told_venue(made) == [(60_000, (BTC,))]
+    armed(made)
+    made.wait(25)
+    assert len(told_venue(made)) == 2
+    assert made.command("status").document["accounts"]["main"]["dead_man"]["is_armed"]
+
+
+def test_dead_man_of_entries_only_is_disarmed_at_once_when_a_stop_rests() -> None:
+    made = watched("entries_only")
+    made.rest("BTC", "buy", "1", price=40_000)
+    made.wait(2)
+    armed(made)
+    made.rest("BTC", "sell", "1", stop_price=45_000, reduce_only=True)
+    made.wait(2)
+    assert told_venue(made)[-1][0] == 0
+    armed(made, is_armed=False)
+    told = len(told_venue(made))
+    made.wait(30)
+    assert len(told_venue(made)) == told
+
+
+def test_dead_man_after_a_restart_is_disarmed_although_the_venue_has_not_said_so() -> None:
+    made = watched("entries_only")
+    made.rest("BTC", "buy", "1", price=40_000)
+    made.wait(2)
+    assert told_venue(made) == [(60_000, (BTC,))]
+    made.rest("BTC", "sell", "1", stop_price=45_000, reduce_only=True)
+    made.restart()
+    made.wait(3)
+    assert 0 in [timeout for timeout, _ in told_venue(made)]
+
+
+def test_dead_man_lapses_on_an_account_that_is_blind_for_long() -> None:
+    made = watched("all")
+    made.rest("BTC", "buy", "1", price=40_000)
+    made.wait(2)
+    armed(made)
+    made.deaf.add("main")
+    made.muted.add("main")
+    made.wait(100)
+    told = len(told_venue(made))
+    made.wait(100)
+    assert len(told_venue(made)) == told
+
+
+def test_dead_man_in_shadow_is_never_armed() -> None:
+    made = watched("all", Mode.SHADOW)
+    made.rest("BTC", "buy", "1", price=40_000)
+    made.wait(2)
+    assert told_venue(made) == []
