@@ -403,7 +403,7 @@ def test_every_text_of_the_world_in_an_event_is_on_the_list() -> None:
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize("canary", CANARIES)
+@pytest.mark.parametrize("canary", CANARIES, ids=range(len(CANARIES)))
 def test_secret_cut_in_the_middle_goes_too(canary: str) -> None:
     for length in range(len(canary) - 1, 6, -1):
         for end in ("", "…"):
