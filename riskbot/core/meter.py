@@ -193,12 +193,16 @@ class Meter:
         """Whether some limit may have reached another level since the last evaluation."""
         return self.book.tripped()
 
-    def set_guards(self, checked: Iterable[Checked]) -> None:
-        """Take the room that a full evaluation left, once the next record comes.
+    def set_guards(self, checked: Iterable[Checked], *, is_urgent: bool) -> None:
+        """Take the room that a full evaluation left.
 
-        Nobody asks for it before: what was decided in between leaves first.
+        Args:
+            checked: what the limits said.
+            is_urgent: orders were decided: they leave first, nobody asks before the next record.
         """
         self._checked = list(checked)
+        if not is_urgent:
+            self._settle_guards()
 
     def _settle_guards(self) -> None:
         checked, self._checked = self._checked, []

@@ -153,7 +153,7 @@ class State:
 
     def set_guards(self, turn: Turn) -> None:
         """Tell the Book which levels come next, after a full evaluation."""
-        self.meter.set_guards(turn.checked)
+        self.meter.set_guards(turn.checked, is_urgent=turn.has_orders)
 
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew and set the running sums straight."""
@@ -393,9 +393,7 @@ class State:
         self, now_ms: int, accounts: tuple[str, ...], symbol: str | None = None
     ) -> tuple[Target, ...]:
         """Return what a flatten of these accounts closes and keeps."""
-        book = self.scopes(now_ms).get(PORTFOLIO)
-        if book is None:
-            return ()
+        book = self.scopes(now_ms)[PORTFOLIO]
         return plan.flatten_targets(book, self.holdings(), accounts, symbol)
 
 

@@ -52,6 +52,11 @@ class Turn:
         """Whether riskbot's own decisions bind."""
         return self.settings.mode is Mode.ENFORCE
 
+    @property
+    def has_orders(self) -> bool:
+        """Whether orders or cancels were decided in this turn."""
+        return any(isinstance(a, actions.PlaceOrder | actions.CancelOrder) for a in self.out)
+
     def emit(self, action: actions.Action) -> None:
         """Decide an action: fold it and hand it to the runner."""
         self.state.apply(action, self.now_ms)
