@@ -43,24 +43,36 @@ class Guard(NamedTuple):
 
 
 def guards(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[Guard]:
-    """Yield the guards of one limit's verdicts on one scope."""
+    """Yield the guards of one limit's verdicts on one scope.
+
+    Of many keys before the same level only the nearest counts: the others have more room.
+    """
+    if limit.is_min:
+        yield from _distances(limit, verdicts, book)
+        return
+    nearest: dict[tuple[float, str], Verdict] = {}
+    for verdict, share in _open(limit, verdicts):
+        # Of margin each pool counts: room is a share of its own equity.
+        group = (share, verdict.key if limit.name == "maintenance_margin" else "")
+        known = nearest.get(group)
+        if known is None or (verdict.measured or 0.0) > (known.measured or 0.0):
+            nearest[group] = verdict
+    for (share, _), verdict in nearest.items():
+        found = _guard(limit, verdict, limit.allowed * share, book)
+        if found is not None:
+            yield found
+
+
+def _open(limit: Limit, verdicts: list[Verdict]) -> Iterator[tuple[Verdict, float]]:
+    """Yield the verdicts that have a level before them, and the utilization where it begins."""
+    shares = (*limit.levels, 1.0)
     for verdict in verdicts:
-        if verdict.measured is None or verdict.utilization is None:
+        used, measured = verdict.utilization, verdict.measured
+        if measured is None or used is None or not math.isfinite(measured):
             continue
-        share = next_share(limit, verdict.utilization)
-        if share is None or not math.isfinite(verdict.measured):
-            continue
-        if limit.is_min:
-            yield from _distance(verdict, limit.allowed / share, book)
-        else:
-            found = _guard(limit, verdict, limit.allowed * share, book)
-            if found is not None:
-                yield found
-
-
-def next_share(limit: Limit, utilization: float) -> float | None:
-    """Return the utilization above which the next level begins, None past the last."""
-    return next((share for share in (*limit.levels, 1.0) if share >= utilization), None)
+        share = next((share for share in shares if share >= used), None)
+        if share is not None:
+            yield verdict, share
 
 
 def _guard(limit: Limit, verdict: Verdict, level: float, book: ScopeBook) -> Guard | None:
@@ -88,9 +100,10 @@ def _guard(limit: Limit, verdict: Verdict, level: float, book: ScopeBook) -> Gua
     return None
 
 
-def _distance(verdict: Verdict, level: float, book: ScopeBook) -> Iterator[Guard]:
-    measured = verdict.measured or 0.0
-    for leg in book.legs:
-        if position_subject(leg.key) == verdict.key and leg.notional_usd is not None:
-            room = abs(leg.notional_usd) * (measured - level) / (1 + measured)
+def _distances(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[Guard]:
+    notionals = {position_subject(leg.key): leg.notional_usd for leg in book.legs}
+    for verdict, share in _open(limit, verdicts):
+        measured, notional = verdict.measured or 0.0, notionals.get(verdict.key)
+        if notional is not None:
+            room = abs(notional) * (measured - limit.allowed / share) / (1 + measured)
             yield Guard(book.scope, room, 1.0, 0.0)
