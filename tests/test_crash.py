@@ -2,7 +2,8 @@
 
 `RISKBOT_KILLS` says how many kills there are in all (`make crash`: 200). A case is one account that
 is flattened through four deaths, then left to a daemon that lives: nothing was sent twice, nothing
-was flipped, the latch is there, and the account is flat within ten seconds of that start.
+was flipped, the latch is there, and the account is flat within ten seconds of that start. A fifth
+death shows that the latch stays.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from typing import Any
 import pytest
 
 from riskbot.crashpoint import LABELS
-from tests.scenarios.daemon import DRAWDOWN, Daemon, guarded
+from tests.scenarios.daemon import Daemon, guarded
 from tests.scenarios.seats import BTC, ETH, TWO, Seat, Venue, glide
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
 KILLS = int(os.environ.get("RISKBOT_KILLS", "32"))
 LABELS_PER_CASE = 3
-KILLS_PER_CASE = 1 + LABELS_PER_CASE
+KILLS_PER_CASE = 2 + LABELS_PER_CASE
 
 FLAT_WITHIN_S = 10.0
 RESTART_AFTER_S = 2.0
 """RestartSec of the unit: a supervisor waits so long."""
 
+# Once anything is closed this is in breach no more: what goes on does so because it was decided.
+LIMIT = {"gross_exposure": {"max": 1.45, "on_breach": "flatten", "latch": True}}
 BTC_HELD, ETH_HELD = Decimal("3"), Decimal("-8")
 
 # What passes of each label fall between the start and the middle of a flatten.
@@ -124,6 +127,8 @@ def prepare(market: Market, point: str) -> None:
     market.seat.heal()
     if point.startswith("query."):
         market.seat.strike("reply_lost", 2, market.seat.venue.order_path)
+    if point.startswith("cancel."):
+        market.seat.trade(BTC, "0.1", price=30_000)
     if point.startswith("checkpoint."):
         market.open_up()
     else:
@@ -139,7 +144,7 @@ def check_latch(seat: Seat, status: dict[str, Any]) -> None:
     """Once anything was sent the decision was durable: halted and latched from the first word."""
     assert status["trading_state"] == "HALTED"
     if seat.sent():
-        assert [(h["limit"], h["latched"]) for h in status["holds"]] == [("drawdown", True)]
+        assert [(h["limit"], h["latched"]) for h in status["holds"]] == [("gross_exposure", True)]
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
@@ -151,7 +156,7 @@ async def test_kill_9_never_doubles_an_order_nor_loses_the_latch(
     seat.hold(ETH, ETH_HELD)
     market = Market(seat)
     kills, reached = 0, []
-    async with guarded(tmp_path, seat, limits=DRAWDOWN) as daemon:
+    async with guarded(tmp_path, seat, limits=LIMIT) as daemon:
         # Given a market so thin that each life of the guard closes a part of the account.
         market.offer("0.4", "1")
         # When the market falls, and the guard dies at some instant of what it does then.
@@ -182,12 +187,35 @@ async def test_kill_9_never_doubles_an_order_nor_loses_the_latch(
             signed = fill.quantity if fill.side == "buy" else -fill.quantity
             closed[BTC if fill.instrument == seat.id_of(BTC) else ETH] += signed
         assert closed == {BTC: -BTC_HELD, ETH: -ETH_HELD}
+        # And the latch outlives one more death, although nothing is in breach any more.
         sent = len(seat.sent())
-        await glide(seat, BTC=43_000)
+        await daemon.restart()
+        kills += 1
+        check_latch(seat, await daemon.status())
         await daemon.calm(1)
         assert len(seat.sent()) == sent
     assert kills == KILLS_PER_CASE
     assert all(reached), dict(zip(case.points, reached, strict=True))
+
+
+@pytest.mark.parametrize("venue", TWO, ids=str)
+async def test_order_on_its_way_when_the_guard_dies_is_not_sent_again(
+    venue: Venue, tmp_path: Path
+) -> None:
+    # Given a venue that takes orders four seconds after they came, and says nothing until then.
+    seat = Seat(venue)
+    seat.hold(BTC, "3.5")
+    async with guarded(tmp_path, seat, limits=LIMIT) as daemon:
+        seat.strike("accept_late", 1, venue.order_path, seconds=4)
+        # When the guard dies with its order on the way, and another one starts.
+        await glide(seat, steps=2, BTC=34_000)
+        await daemon.until(seat.sent, "an order")
+        await daemon.restart()
+        # Then that order is the only one there ever is.
+        await daemon.until(seat.is_flat, "flat")
+        await daemon.halted()
+        await daemon.calm(2)
+        assert len(seat.sent()) == 1
 
 
 def test_every_label_has_its_turn_and_enough_kills_are_planned() -> None:
