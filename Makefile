@@ -17,7 +17,7 @@ PIP_COMPILE := $(PY) -m piptools compile --quiet --generate-hashes --allow-unsaf
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench crash simulate soak setup install lock clean
+.PHONY: help demo test check format bench crash nightly simulate soak setup install lock clean
 
 help:  ## what each target does
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -43,7 +43,10 @@ bench: $(DEV_STAMP)  ## measured ratios against references of the same run; asse
 
 crash: export RISKBOT_KILLS ?= 200
 crash: $(DEV_STAMP)  ## 200 kills of a real process, recovery each time
-	$(PY) -m pytest -m crash --timeout=3600 $(TEST_ARGS)
+	$(PY) -m pytest -m crash --timeout=3600 -n $(JOBS) $(TEST_ARGS)
+
+nightly: $(DEV_STAMP)  ## the stories too long for every run: each venue, each way of failing
+	$(PY) -m pytest -m nightly -n $(JOBS) $(TEST_ARGS)
 
 simulate: $(DEV_STAMP)  ## long seeded simulations
 	$(PY) -m pytest -m simulate --timeout=0 $(TEST_ARGS)
