@@ -235,7 +235,10 @@ class Meter:
         return best.value * self.book.view.cash(account, listed.quote).value
 
     def is_price_blind(self, account: str, symbol: str, now_ms: int) -> bool:
-        """Whether the account's own venue has no fresh price of an instrument."""
+        """Whether the account's own venue has no fresh price of an instrument, or of a coin."""
+        if "/" not in symbol:
+            # No market of the account trades this coin: something else prices it.
+            return self.book.view.is_coin_blind(account, symbol, now_ms)
         return self.marks.is_blind(account, symbol, now_ms)
 
     # ------------------------------------------------------------ checkpoints

@@ -86,6 +86,17 @@ class View:
         stated = self.marks.assets.get(account, {}).get(asset)
         return AssetPrice(stated.price_usd) if stated is not None else None
 
+    def is_coin_blind(self, account: str, asset: str, now_ms: int) -> bool:
+        """Whether what prices a coin is stale: its market, else the venue's own figure.
+
+        A coin that nobody prices counts as nothing, and there is nothing to be blind to.
+        """
+        market = self.market(account, asset)
+        if market is not None:
+            return self.marks.is_blind(*market, now_ms)
+        stated = self.marks.assets.get(account, {}).get(asset)
+        return stated is not None and now_ms - stated.seen_ms > STATED_FRESH_MS
+
     def market(self, account: str, asset: str) -> tuple[str, str] | None:
         """Return (account, symbol) of the instrument that prices an asset, None = none listed.
 

@@ -154,6 +154,17 @@ def test_coin_priced_by_a_perpetual_rests_on_that_one_source() -> None:
     assert (single, apart) == ([], [(ACCOUNT, BTC_PERP)])
 
 
+def test_coin_is_blind_when_what_prices_it_is() -> None:
+    made = Rig(spot_settings())
+    made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))
+    made.read(balances=(balance("BTC", 1), balance("BNB", 1), balance("SOL", 1, price_usd=100.0)))
+    seen = {"BTC": 5_001, "SOL": 60_001}
+    for asset, stale_ms in seen.items():
+        assert not made.meter.is_price_blind(ACCOUNT, asset, made.now_ms)
+        assert made.meter.is_price_blind(ACCOUNT, asset, made.now_ms + stale_ms), asset
+    assert not made.meter.is_price_blind(ACCOUNT, "BNB", made.now_ms + 100_000), "nobody prices it"
+
+
 def test_blind_account_keeps_its_positions_marked_estimated() -> None:
     made = rig(position())
     assert made.portfolio.legs[0].is_estimated is False
