@@ -150,9 +150,9 @@ class Seat:
         """Return the venue's own name of an instrument."""
         if symbol in self.venue.ids:
             return self.venue.ids[symbol]
-        base, _, settle = symbol.partition("/")
-        kind = "linear" if ":" in symbol else "spot"
-        quote = settle.partition(":")[0]
+        base, _, rest = symbol.partition("/")
+        quote, _, settle = rest.partition(":")
+        kind = {quote: "linear", base: "inverse"}.get(settle, "spot")
         found = [
             i.id
             for i in self.ledger.instruments.values()

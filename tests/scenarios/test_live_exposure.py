@@ -185,3 +185,21 @@ async def test_spot_perpetual_pair_closes_both_legs_or_neither(spot: str, tmp_pa
         else:
             assert seat.held(BTC) == 0
             assert seat.held(BTC_SPOT) < Decimal("0.0001")
+
+
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
+async def test_coins_as_collateral_are_counted_and_blind_nothing(
+    venue: Venue, tmp_path: Path
+) -> None:
+    # Given coins in a wallet of perpetuals, one of which nobody there prices.
+    seat = Seat(venue, balance={"BTC": "0.5", "BNB": "3"}, markets=["linear"])
+    seat.hold(ETH, "4")
+    async with guarded(tmp_path, seat, limits=GROSS) as daemon:
+        # When more time passes than a price may be old.
+        await daemon.calm(8)
+        # Then the coin counts at the price of its perpetual, and nothing is out of sight.
+        status = await daemon.status()
+        assert status["blind"] == []
+        assert status["trading_state"] == "ACTIVE"
+        assert status["equity_usd"] == pytest.approx(120_000, rel=1e-3)
+        assert status["gross_exposure"] == pytest.approx(30_000 / 120_000, rel=1e-2)

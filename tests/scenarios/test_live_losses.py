@@ -25,6 +25,7 @@ from tests.scenarios.seats import (
     nightly,
 )
 
+INVERSE = "BTC/USD:BTC"
 DAILY = {"daily_loss": {"max": 0.03, "on_breach": "halt"}}
 
 
@@ -84,6 +85,21 @@ async def test_drawdown_in_hedge_mode_closes_both_sides_and_flips_none(
         assert fills == {("long", "sell"), ("short", "buy")}
 
 
+async def test_drawdown_of_an_inverse_position_closes_its_face_value(tmp_path: Path) -> None:
+    # Given coins as collateral and a long of 60,000 USD face value on top of them.
+    seat = Seat(BYBIT, usdt="0", balance={"BTC": "2"}, markets=["linear", "inverse"])
+    seat.hold(INVERSE, "60000")
+    async with guarded(tmp_path, seat, limits=DRAWDOWN) as daemon:
+        assert (await daemon.status())["equity_usd"] == pytest.approx(80_000, rel=1e-3)
+        # When the coin falls: collateral and position lose together.
+        await glide(seat, BTC=36_000)
+        # Then the face value is closed by one order; the coins stay, being collateral.
+        await daemon.until(seat.is_flat, "flat")
+        await daemon.halted()
+        assert [str(f.quantity) for f in seat.ledger.fills] == ["60000"]
+        assert len(seat.sent()) == 1
+
+
 @pytest.mark.parametrize("venue", TWO, ids=str)
 async def test_daily_loss_halts_until_the_next_day_and_keeps_positions(
     venue: Venue, tmp_path: Path
@@ -111,6 +127,32 @@ async def test_daily_loss_halts_until_the_next_day_and_keeps_positions(
         after = await daemon.status()
         assert after["trading_state"] == "HALTED"
         assert after["holds"] == [{**status["holds"][0], "reason": after["holds"][0]["reason"]}]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("venue", TWO, ids=str)
+async def test_daily_loss_of_yesterday_halts_nobody_today(venue: Venue, tmp_path: Path) -> None:
+    # Given a machine and a venue whose clocks stand half a minute before midnight.
+    seat = Seat(venue)
+    seat.hold(BTC, "1")
+    now_ms = seat.server.now_ms()
+    ahead_s = (next_midnight_ms(now_ms) - now_ms) / 1000 - 30
+    seat.strike("clock_skew", None, ms=round(ahead_s * 1000))
+    path = Path(__file__).parent / "wallclock"
+    async with guarded(tmp_path, seat, limits=DAILY, starts=False) as daemon:
+        await daemon.start(PYTHONPATH=str(path), WALLCLOCK_AHEAD_S=str(ahead_s))
+        await daemon.ready()
+        # When the day loses more than its limit.
+        await glide(seat, steps=3, BTC=36_500)
+        status = await daemon.halted()
+        until_ms = status["holds"][0]["until_ms"]
+        assert until_ms - status["as_of_ms"] < 30_000
+        # Then the hold ends with the day, not before, and the new day has lost nothing.
+        status = await daemon.until_status(lambda s: not s["holds"], "released")
+        assert status["as_of_ms"] >= until_ms
+        assert status["trading_state"] == "ACTIVE"
+        assert status["daily_loss"] < 0.001
+        assert seat.sent() == []
 
 
 def next_midnight_ms(now_ms: int) -> int:
@@ -240,8 +282,10 @@ async def test_deposit_or_withdrawal_is_no_drawdown_and_hides_none(
         await glide(seat, BTC=38_000)
         await daemon.until_status(lambda s: abs(s["drawdown"] - 0.06) < 0.003, "6 % down")
         # When money moves.
-        move = seat.ledger.deposit if usdt > 0 else seat.ledger.withdraw
-        move("USDT", Decimal(abs(usdt)))
+        if usdt > 0:
+            seat.ledger.deposit("USDT", Decimal(usdt))
+        else:
+            seat.ledger.withdraw("USDT", Decimal(-usdt))
         equity = float(seat.equity())
         status = await daemon.until_status(
             lambda s: abs(s["equity_usd"] - equity) < 50, "the new equity"

@@ -119,8 +119,14 @@ async def test_halt_cancels_entries_keeps_exits_and_ends_with_resume(
 async def test_halt_of_one_account_leaves_the_other(tmp_path: Path) -> None:
     # Given two accounts at two venues, each with a working entry.
     one, two = Seat(BINANCE, "one"), Seat(BYBIT, "two")
+    one.hold(BTC, "1")
+    two.hold(BTC, "-1")
     gone, kept = one.trade(BTC, "1", price=39_000), two.trade(BTC, "1", price=39_000)
     async with guarded(tmp_path, one, two, limits=DRAWDOWN) as daemon:
+        # (Both are one portfolio, in which long and short offset each other.)
+        status = await daemon.status()
+        assert status["net_exposure"] == pytest.approx(0, abs=1e-4)
+        assert status["gross_exposure"] == pytest.approx(0.4, rel=1e-3)
         # When one is halted.
         assert (await daemon.ctl("halt", "--account", "one")).code == 0
         await daemon.until(lambda: not gone.is_open, "cancelled")
