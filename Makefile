@@ -25,8 +25,8 @@ help:  ## what each target does
 demo: $(RUN_STAMP)  ## paper venue on real prices, the whole daemon (DEMO_ARGS=--exit ends by itself)
 	$(PY) -m riskbot demo $(DEMO_ARGS)
 
-test: $(DEV_STAMP)  ## all tests of a normal run (TEST_ARGS are handed to pytest)
-	$(PY) -m pytest -n $(JOBS) $(TEST_ARGS)
+test: $(DEV_STAMP)  ## all tests of a normal run, the core covered whole (TEST_ARGS: a selection)
+	$(PY) -m pytest -n $(JOBS) $(if $(TEST_ARGS),$(TEST_ARGS),--cov=riskbot/core --cov-branch)
 
 check: $(DEV_STAMP)  ## style, format, types, house rules
 	$(PY) -m ruff check .

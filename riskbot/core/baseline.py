@@ -99,8 +99,7 @@ def _close_excess(turn: Turn, account: str, positions: dict[PositionKey, Decimal
     if not is_fighting:
         scope = account_scope(account)
         cause = ((scope, "halt_baseline"),)
-        if open_intent(turn, account, IntentKind.BASELINE, cause, tuple(targets)) is None:
-            return
+        open_intent(turn, account, IntentKind.BASELINE, cause, tuple(targets))
         recent += (turn.now_ms,)
     turn.emit(
         actions.SetBaseline(

@@ -36,10 +36,12 @@ STEPS_MAX = 8
 def advance(turn: Turn) -> None:
     """Move every intent as far as what is known allows."""
     for account in sorted(turn.state.enforcement.intents):
-        for _ in range(STEPS_MAX):
-            intent = turn.state.enforcement.intents.get(account)
-            if intent is None or not _step(turn, intent):
-                break
+        any(not _step_of(turn, account) for _ in range(STEPS_MAX))
+
+
+def _step_of(turn: Turn, account: str) -> bool:
+    intent = turn.state.enforcement.intents.get(account)
+    return intent is not None and _step(turn, intent)
 
 
 def _step(turn: Turn, intent: Intent) -> bool:
@@ -199,11 +201,8 @@ def _opens(intent: Intent) -> bool:
 
 
 def _is_met(turn: Turn, intent: Intent, target: Target) -> bool:
-    instrument = turn.state.instrument(target.key.account, target.key.symbol)
-    if instrument is None:
-        return target.kept
     quantity = turn.state.quantity(target.key)
-    return sizing.is_met(target, quantity, instrument, opens=_opens(intent))
+    return sizing.is_met(target, quantity, turn.state.listed(target.key), opens=_opens(intent))
 
 
 def _close(turn: Turn, intent: Intent) -> bool:
@@ -238,14 +237,11 @@ def _needs_read(turn: Turn, intent: Intent) -> bool:
 def _place(turn: Turn, intent: Intent, target: Target) -> bool:
     """Send the next order of a key; True when something is under way or must be waited for."""
     state, key = turn.state, target.key
-    instrument = state.instrument(key.account, key.symbol)
-    if instrument is None:
-        return False
     shape = sizing.shape_order(
         target,
         state.quantity(key),
         state.closable(key),
-        instrument,
+        state.listed(key),
         state.quote(key.account, key.symbol),
         opens=_opens(intent),
     )
@@ -344,12 +340,14 @@ def _page_when_late(turn: Turn, intent: Intent) -> None:
 
 
 def deadlines(state: State, now_ms: int) -> list[int]:
-    """Return when intents and orders in flight next need a look, UTC ms."""
+    """Return when intents and orders in flight next need a look, UTC ms, later than now.
+
+    What is due already was looked at in the turn that asks; it waits for an event, or the tick.
+    """
     enforcement = state.enforcement
     due = [p.next_query_ms for p in enforcement.pending.values()]
     due += [c.retry_ms for c in enforcement.cancels.values() if not c.in_flight]
     for intent in enforcement.intents.values():
-        due += [t.not_before_ms for t in intent.targets if t.not_before_ms > now_ms]
-        if intent.flat_reads:
-            due.append(intent.last_read_ms + SECOND_READ_AFTER_MS)
-    return due
+        due += [t.not_before_ms for t in intent.targets]
+        due.append(intent.last_read_ms + SECOND_READ_AFTER_MS)
+    return [ms for ms in due if ms > now_ms]

@@ -111,14 +111,15 @@ class Engine:
 
     def _book(self, turn: Turn, event: events.Event) -> None:
         """Book flows and residuals, then the NAV samples that rest on them."""
-        for _ in range(BOOKINGS_MAX):
-            due = self.state.decide_cashflows(event, turn.now_ms)
-            for action in due:
-                turn.emit(action)
-                cash.tell(turn, action)
-            booked = (actions.BookFlow, actions.BookResidual)
-            if not any(isinstance(action, booked) for action in due):
-                break
+        any(not self._book_once(turn, event) for _ in range(BOOKINGS_MAX))
+
+    def _book_once(self, turn: Turn, event: events.Event) -> bool:
+        due = self.state.decide_cashflows(event, turn.now_ms)
+        for action in due:
+            turn.emit(action)
+            cash.tell(turn, action)
+        booked = (actions.BookFlow, actions.BookResidual)
+        return any(isinstance(action, booked) for action in due)
 
     def _check(self, turn: Turn) -> None:
         holds.drop_calendar_holds(turn)

@@ -102,8 +102,8 @@ def _guard(limit: Limit, verdict: Verdict, level: float, book: ScopeBook) -> Gua
 
 def _distances(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[Guard]:
     notionals = {position_subject(leg.key): leg.notional_usd for leg in book.legs}
-    for verdict, share in _open(limit, verdicts):
-        measured, notional = verdict.measured or 0.0, notionals.get(verdict.key)
-        if notional is not None:
-            room = abs(notional) * (measured - limit.allowed / share) / (1 + measured)
-            yield Guard(book.scope, room, 1.0, 0.0)
+    held = [(v, s, n) for v, s in _open(limit, verdicts) if (n := notionals.get(v.key)) is not None]
+    for verdict, share, notional in held:
+        measured = verdict.measured or 0.0
+        room = abs(notional) * (measured - limit.allowed / share) / (1 + measured)
+        yield Guard(book.scope, room, 1.0, 0.0)

@@ -42,9 +42,7 @@ def offsets(turn: Turn, episode: Episode, limit: Limit, book: ScopeBook | None) 
 def _spread(turn: Turn, book: ScopeBook, nets: dict[str, float], excess: float) -> list[Target]:
     targets = []
     for underlying in sorted(nets, key=lambda u: -abs(nets[u])):
-        if excess <= plan.USD_TOLERANCE:
-            break
-        amount = min(abs(nets[underlying]), excess)
+        amount = min(abs(nets[underlying]), max(excess, 0.0))
         target = _target(turn, book, underlying, -amount if nets[underlying] > 0 else amount)
         if target is not None:
             targets.append(target)
@@ -55,12 +53,10 @@ def _spread(turn: Turn, book: ScopeBook, nets: dict[str, float], excess: float) 
 def _rebalance(turn: Turn, book: ScopeBook, episode: Episode) -> list[Target]:
     targets = []
     for pair in book.pairs:
-        if pair.name in episode.keys or pair.underlying in episode.keys:
-            gap = pair.hedged_delta_usd + pair.hedge_delta_usd
-            target = _target(turn, book, pair.underlying, -gap)
-            if target is not None:
-                targets.append(target)
-    return targets
+        gap = pair.hedged_delta_usd + pair.hedge_delta_usd
+        if {pair.name, pair.underlying} & set(episode.keys):
+            targets.append(_target(turn, book, pair.underlying, -gap))
+    return [target for target in targets if target is not None]
 
 
 def _target(turn: Turn, book: ScopeBook, underlying: str, offset_usd: float) -> Target | None:
@@ -99,9 +95,7 @@ def _breaks_a_limit(turn: Turn, hedge: HedgeSettings, underlying: str, offset_us
     """Whether the added gross would break a limit on gross of a book it lands in."""
     sector = lines.sector_of(turn.settings, underlying)
     for scope in (PORTFOLIO, account_scope(hedge.account)):
-        where = turn.book(scope)
-        if where is None or not where.capital_usd:
-            continue
+        where = turn.book(scope) or ScopeBook(scope)
         amounts = {
             "gross_exposure": where.gross_usd,
             "leverage": where.gross_usd,
@@ -112,7 +106,8 @@ def _breaks_a_limit(turn: Turn, hedge: HedgeSettings, underlying: str, offset_us
             limit = turn.state.limit(scope, name)
             if limit is None or getattr(limit, "netted", False):
                 continue
-            if (amount + abs(offset_usd)) / where.capital_usd > limit.allowed:
+            share = where.share(amount + abs(offset_usd))
+            if share is None or share > limit.allowed:
                 return True
     return False
 
@@ -160,6 +155,4 @@ def _unwind(turn: Turn, book: ScopeBook | None, key: PositionKey, opened: Decima
         return None
     amount = rounding.floor_to_step(Decimal(repr(excess_usd / unit_usd)), instrument.step)
     amount = min(amount, ours)
-    if amount <= 0:
-        return None
-    return Target(key, held - amount if held > 0 else held + amount)
+    return Target(key, held - amount if held > 0 else held + amount) if amount > 0 else None

@@ -223,10 +223,8 @@ def _episode(
     turn: Turn, scope: str, limit: Limit, worst: Verdict, before: Episode | None
 ) -> Episode:
     measured = worst.measured
-    record = before.worst if before else None
-    if measured is not None:
-        bad = min if limit.is_min else max
-        record = measured if record is None else bad(record, measured)
+    seen = [m for m in (before.worst if before else None, measured) if m is not None]
+    record = (min if limit.is_min else max)(seen, default=None)
     return Episode(
         scope=scope,
         limit=limit.name,

@@ -173,9 +173,9 @@ class Meter:
             for name, sheet in book.by_account.items():
                 sheet.take_margin(self.accounts.get(name).margin)
         self._behind.clear()
-        for key, quantities in self.cashflows.owned().items():
-            if book.owners.get(key) != quantities:
-                book.attribute(key, quantities)
+        owned = self.cashflows.owned()
+        for key in [key for key, quantities in owned.items() if book.owners.get(key) != quantities]:
+            book.attribute(key, owned[key])
         return book
 
     def day_begun_ms(self, scope: str) -> int | None:

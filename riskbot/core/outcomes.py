@@ -46,13 +46,11 @@ def _on_rejected(turn: Turn, event: events.OrderRejected) -> None:
     intent = turn.state.enforcement.intents.get(pending.account)
     if intent is None or intent.intent_id != pending.intent_id:
         return
-    target = next((t for t in intent.targets if t.key == pending.key), None)
-    if target is None:
-        return
-    changed = sizing.after_refusal(
-        target, event.reason, event.message, event.retry_after_ms, turn.now_ms
-    )
-    replace_target(turn, intent, changed)
+    for target in [t for t in intent.targets if t.key == pending.key]:
+        changed = sizing.after_refusal(
+            target, event.reason, event.message, event.retry_after_ms, turn.now_ms
+        )
+        replace_target(turn, intent, changed)
     if event.reason is RejectReason.REDUCE_ONLY:
         # Exits that rest against the position use up what may be closed: they go first.
         for order in turn.state.exits_on(pending.key):

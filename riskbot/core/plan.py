@@ -232,7 +232,7 @@ def _answer(
     book: ScopeBook, virtual: dict[PositionKey, _Virtual], breach: Breach, pairs: list[Pair]
 ) -> None:
     legs = [v for v in virtual.values() if _concerns(breach, v)]
-    if breach.limit.name in {"net_exposure", "net_delta"}:
+    if breach.limit.name == "net_exposure":
         _close_net(legs, breach, book)
         return
     weight: _Weight = _risk_weight if breach.limit.name == "stop_risk" else _unit_weight
@@ -320,10 +320,9 @@ def _close_pairs(
 
 def _close_net(legs: list[_Virtual], breach: Breach, book: ScopeBook) -> None:
     net = sum(v.left_usd for v in legs)
-    wanted = breach.limit.allowed * breach.limit.target
-    if breach.limit.unit == "ratio":
-        wanted *= max(book.capital_usd or 0.0, 0.0)
-    excess = abs(net) - wanted
+    excess = abs(net) - breach.limit.allowed * breach.limit.target * max(
+        book.capital_usd or 0.0, 0.0
+    )
     same = [v for v in legs if v.left_usd * net > 0]
     for virtual in sorted(same, key=lambda v: -v.free_usd):
         if excess <= USD_TOLERANCE:

@@ -45,7 +45,7 @@ class _Work:
     """What is wanted on one account in this turn."""
 
     flatten: list[Episode] = field(default_factory=list)
-    reduce: list[Episode] = field(default_factory=list)
+    reduce: list[tuple[Episode, Limit]] = field(default_factory=list)
     free: set[str] = field(default_factory=set)
     cancel: list[Episode] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
@@ -127,9 +127,8 @@ def _is_halted_hedge(turn: Turn, intent: Intent) -> bool:
 
 
 def _is_at_target(turn: Turn, scope: str, name: str) -> bool:
-    episode, limit = turn.state.enforcement.episodes.get((scope, name)), None
-    if episode is not None:
-        limit = turn.state.limit(scope, name)
+    episode = turn.state.enforcement.episodes.get((scope, name))
+    limit = turn.state.limit(scope, name)
     if episode is None or limit is None:
         return True
     return episode.utilization is not None and episode.utilization <= limit.target
@@ -185,7 +184,7 @@ def _collect(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit)
         return
     if response is Response.HEDGE and _hedge(turn, work, episode, limit):
         return
-    _reduce(turn, work, episode)
+    _reduce(turn, work, episode, limit)
 
 
 def _is_confirmed(turn: Turn, episode: Episode, limit: Limit) -> bool:
@@ -251,15 +250,16 @@ def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, 
     """Return the Book and the verdicts under which the breach is the smaller one.
 
     A price that one source alone states must not make a close larger than the others ask for.
+    Margin is left to the mark: it is what liquidates.
     """
     found = []
-    for book in (turn.book(scope), turn.second().scopes.get(scope)):
+    books = [turn.book(scope)]
+    if limit.name not in confirmation.MARGIN_LIMITS:
+        books.append(turn.second().scopes.get(scope))
+    for book in books:
         verdicts = turn.state.check(limit, book) if book is not None else []
-        used = max((v.utilization for v in verdicts if v.utilization is not None), default=None)
-        if used is not None:
-            found.append((used, book, verdicts))
-    if not found:
-        return None, []
+        used = max((v.utilization or 0.0 for v in verdicts), default=0.0)
+        found.append((used, book, verdicts))
     _, book, verdicts = min(found, key=lambda row: row[0])
     return book, verdicts
 
@@ -272,7 +272,7 @@ def _breaches(episode: Episode, limit: Limit, verdicts: list[Verdict]) -> list[p
     ]
 
 
-def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode) -> None:
+def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> None:
     """Plan the closes of one reduce on the accounts that are free to work."""
     _give_up_hedges(turn, episode)
     intents = turn.state.enforcement.intents
@@ -288,7 +288,7 @@ def _reduce(turn: Turn, work: dict[str, _Work], episode: Episode) -> None:
     free = [a for a in _due(turn, episode, IntentKind.REDUCE) if a not in working]
     for account in free:
         entry = work.setdefault(account, _Work())
-        entry.reduce.append(episode)
+        entry.reduce.append((episode, limit))
         entry.free.update(free)
 
 
@@ -335,7 +335,7 @@ def _open_work(turn: Turn, account: str, work: _Work) -> None:
     if work.reduce:
         targets = _reduce_targets(turn, account, work)
         if targets:
-            causes = work.reduce + work.cancel
+            causes = [episode for episode, _ in work.reduce] + work.cancel
             _open(turn, account, IntentKind.REDUCE, causes, targets, _cancel_keys(causes))
             return
     if work.hedges:
@@ -354,15 +354,12 @@ def _reduce_targets(turn: Turn, account: str, work: _Work) -> tuple[Target, ...]
     """
     holdings = turn.state.holdings()
     found: tuple[Target, ...] = ()
-    for episode in work.reduce:
-        limit, whole = turn.state.limit(episode.scope, episode.limit), turn.book(episode.scope)
-        if limit is None or whole is None:
-            continue
+    for episode, limit in work.reduce:
+        whole = turn.book(episode.scope) or ScopeBook(episode.scope)
         book, verdicts = _kind_book(turn, episode.scope, limit)
         breaches = _breaches(episode, limit, verdicts)
-        if book is not None and breaches:
-            targets = plan.reduce_targets(book, holdings, breaches, whole.pairs, work.free)
-            found = opening.merged_targets(IntentKind.REDUCE, found, targets)
+        targets = plan.reduce_targets(book or whole, holdings, breaches, whole.pairs, work.free)
+        found = opening.merged_targets(IntentKind.REDUCE, found, targets)
     return tuple(t for t in found if t.key.account == account)
 
 

@@ -234,6 +234,11 @@ class State:
         """Return an instrument as its venue lists it."""
         return self.accounts.get(account).instruments.get(symbol)
 
+    def listed(self, key: PositionKey) -> Instrument:
+        """Return the instrument of a position, a stand-in for one that is not loaded."""
+        known = self.instrument(key.account, key.symbol)
+        return known if known is not None else lines.unlisted(key.account, key.symbol)
+
     def is_hedge_mode(self, account: str) -> bool:
         """Whether both sides are positions of their own there."""
         return bool(self.accounts.get(account).is_hedge_mode)
@@ -309,10 +314,6 @@ class State:
     def is_unexplained(self, account: str) -> bool:
         """Whether equity has moved in a way that fills and rows do not explain (yet)."""
         return self.meter.booking.is_unexplained(account)
-
-    def nav(self, scope: str) -> float | None:
-        """Return NAV per unit of a scope."""
-        return self.meter.booking.nav(scope)
 
     def flow_usd(self, flow_id: str) -> float | None:
         """Return the amount of a booked flow, None = no such flow."""

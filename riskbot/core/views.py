@@ -205,9 +205,7 @@ def _position(leg: Leg) -> dict[str, Any]:
 
 def exposure(state: State, now_ms: int) -> dict[str, Any]:
     """Return the document of `/v1/exposure`."""
-    book = state.scopes(now_ms).get(PORTFOLIO)
-    if book is None:
-        return {"equity_usd": None}
+    book = state.scopes(now_ms)[PORTFOLIO]
     keyed = {"assets": book.underlyings, "sectors": book.sectors, "groups": book.groups}
     top = sorted(book.underlyings.items(), key=lambda item: -item[1].gross)[:5]
     return {
@@ -267,9 +265,7 @@ def limits(state: State, now_ms: int) -> list[dict[str, Any]]:
 
 def _limit_row(state: State, scope: str, limit: Limit, verdicts: list[Verdict]) -> dict[str, Any]:
     known = [v for v in verdicts if v.utilization is not None]
-    worst = max(known, key=lambda v: v.utilization or 0.0) if known else None
-    if worst is None and verdicts:
-        worst = verdicts[0]
+    worst = max(known or verdicts, key=lambda v: v.utilization or 0.0, default=None)
     episode = state.enforcement.episodes.get((scope, limit.name))
     level = worst.level if worst else Level.OK
     if episode is not None and level is not Level.UNKNOWN:

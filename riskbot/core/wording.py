@@ -31,10 +31,9 @@ _WORK = {
 def speak(turn: Turn) -> None:
     """Raise, change and resolve the alerts of episodes and intents."""
     enforcement = turn.state.enforcement
-    for (scope, name), episode in enforcement.episodes.items():
-        limit = turn.state.limit(scope, name)
-        if limit is not None:
-            _tell_episode(turn, episode, limit)
+    rows = [(e, turn.state.limit(*key)) for key, e in enforcement.episodes.items()]
+    for episode, limit in ((e, limit) for e, limit in rows if limit is not None):
+        _tell_episode(turn, episode, limit)
     for name, scope in list(turn.state.alerts.firing):
         if name in LIMITS_BY_NAME and (scope, name) not in enforcement.episodes:
             alerts.resolve(turn, name, scope)

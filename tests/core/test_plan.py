@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -19,6 +20,7 @@ from riskbot.core.model import Instrument, InstrumentKind, PositionKey, Position
 from riskbot.core.settings import HedgeSettings
 
 STEP = Decimal("0.001")
+ONE_WAY = PositionSide.NET
 
 
 def instrument(symbol: str, kind: InstrumentKind = InstrumentKind.LINEAR) -> Instrument:
@@ -234,6 +236,68 @@ def test_reduce_when_the_rest_would_be_dust_closes_it_all() -> None:
         book(*legs), holdings(*legs), [plan.Breach("portfolio", limit, "BTC", 0.4)]
     )
     assert target.quantity == 0
+
+
+def test_reduce_when_the_rest_is_less_than_one_order_closes_it_all() -> None:
+    small = replace(instrument("X/USDT:USDT"), min_quantity=Decimal(2), min_notional=Decimal(0))
+    row = leg("X", 10, 1_000, instrument=small, key=PositionKey("main", "X/USDT:USDT", ONE_WAY))
+    limit = GrossExposure(max=0.1, on_breach=Response.REDUCE)
+    targets = plan.reduce_targets(
+        book(row), holdings(row), [plan.Breach("portfolio", limit, "", 1.0)]
+    )
+    assert [t.quantity for t in targets] == [0]
+
+
+def test_reduce_when_the_rest_of_an_inverse_is_small_counts_its_face_value() -> None:
+    coin = replace(
+        instrument("X/USD:X", InstrumentKind.INVERSE), min_notional=Decimal(2_000), step=Decimal(1)
+    )
+    key = PositionKey("main", "X/USD:X", ONE_WAY)
+    row = leg("X", 0.1, 100_000, instrument=coin, key=key)
+    held = plan.Holdings({key: Decimal(10_000)}, {key: Decimal(10_000)})
+    limit = GrossExposure(max=0.1, on_breach=Response.REDUCE)
+    (target,) = plan.reduce_targets(book(row), held, [plan.Breach("portfolio", limit, "", 1.0)])
+    assert target.quantity == 0
+
+
+def test_reduce_when_net_breaks_stops_at_its_target() -> None:
+    rows = (leg("BTC", 1, 50_000), leg("ETH", 10, 2_000), leg("X", 10, 1_000))
+    limit = NetExposure(max=0.6, on_breach=Response.REDUCE)
+    targets = plan.reduce_targets(
+        book(*rows, equity=100_000),
+        holdings(*rows),
+        [plan.Breach("portfolio", limit, "+", 0.8)],
+    )
+    assert [(t.key.symbol, t.quantity) for t in targets] == [("BTC/USDT:USDT", Decimal("0.48"))]
+
+
+def test_reduce_when_some_legs_carry_no_risk_leaves_them() -> None:
+    rows = (leg("BTC", 1, 50_000, risk_usd=0.0), leg("ETH", 10, 2_000, risk_usd=2_000.0))
+    rows[1].is_closable = False
+    limit = StopRisk(max=0.01, on_breach=Response.REDUCE)
+    breach = plan.Breach("portfolio", limit, "", 0.2)
+    assert plan.reduce_targets(book(*rows), holdings(*rows), [breach]) == ()
+
+
+def test_reduce_when_one_leg_of_a_pair_is_out_of_reach_keeps_the_other() -> None:
+    far = leg("BTC", -1, 10_000)
+    far.key = PositionKey("other", far.key.symbol, ONE_WAY)
+    near = leg("BTC", 1, 10_000)
+    limit = GrossExposure(max=0.1, on_breach=Response.REDUCE)
+    targets = plan.reduce_targets(
+        book(near),
+        holdings(near),
+        [plan.Breach("portfolio", limit, "", 1.0)],
+        [pair(near, far)],
+        {"main"},
+    )
+    assert targets == ()
+
+
+def test_flatten_when_a_leg_is_dust_names_it() -> None:
+    row = leg("BTC", 0.0001, 10_000, is_dust=True)
+    (target,) = plan.flatten_targets(book(row), holdings(row), ["main"])
+    assert (target.kept, target.note) == (True, "dust, below the venue's minimum")
 
 
 def test_reduce_when_nothing_is_closable_returns_nothing() -> None:

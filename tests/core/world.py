@@ -17,6 +17,7 @@ from riskbot.core.engine import Engine
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import (
     Actor,
+    MarginReport,
     Mode,
     OrderStatus,
     RejectReason,
@@ -65,6 +66,7 @@ class World:
     muted: set[str] = field(default_factory=set)
     keep: int = 0
     die_after: int = -1
+    margin: MarginReport = field(default_factory=MarginReport)
     airdrops: tuple[builders.Balance, ...] = ()
     journal: list[tuple[int, Any]] = field(default_factory=list)
     _trade: int = 0
@@ -224,6 +226,7 @@ class World:
             account=account,
             usdt=self.wallet.get(account, Decimal(0)),
             balances=self.airdrops,
+            margin=self.margin,
             orders=tuple(self.orders.get(account, {}).values()),
             as_of_ms=self.now_ms,
             request_id=request_id,

@@ -7,6 +7,7 @@ plan first, bound to the facts of that moment, and is carried out when the same 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,11 +71,12 @@ class Command(BaseModel):
 
     def plan(self, turn: Turn, actor: Actor) -> Plan:
         """Return what a riskier command would do now."""
-        raise NotImplementedError
+        del turn, actor
+        return Plan("", refusal=f"{self.name} needs no plan")
 
+    @abstractmethod
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
         """Carry the command out, or answer it."""
-        raise NotImplementedError
 
 
 def scope_of(account: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from riskbot.core.commands._base import Command, Reply
@@ -16,9 +17,9 @@ class ReadCommand(Command):
 
     account: str | None = None
 
+    @abstractmethod
     def document(self, turn: Turn) -> Any:
         """Return the JSON document."""
-        raise NotImplementedError
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
         """Answer with the view; `account` narrows lists of rows."""

@@ -81,8 +81,6 @@ class Flatten(Command):
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
         """Place the operator's hold and open the flatten on every account named."""
-        if fault := unknown_account(turn, self.account):
-            return Reply(ok=False, message=fault)
         if self.instrument is None:
             place_operator_hold(turn, scope_of(self.account), actor.name, self.reason or "flatten")
         targets = self._targets(turn)

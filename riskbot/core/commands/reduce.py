@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core import plan as plans
 from riskbot.core.commands._base import Command, Plan, Reply, unknown_account
 from riskbot.core.duty import OPERATOR, IntentKind, Target
-from riskbot.core.model import Level, PositionKey, Role, account_scope
-from riskbot.core.opening import open_intent
+from riskbot.core.exposure import ScopeBook
+from riskbot.core.model import Level, Role, account_scope
+from riskbot.core.opening import merged_targets, open_intent
 
 if TYPE_CHECKING:
     from riskbot.core.model import Actor
@@ -29,24 +30,20 @@ class Reduce(Command):
 
     def _targets(self, turn: Turn) -> tuple[list[str], tuple[Target, ...]]:
         names: list[str] = []
-        merged: dict[PositionKey, Target] = {}
+        merged: tuple[Target, ...] = ()
         for scope in _scopes(turn, self.account):
-            book = turn.book(scope)
-            if book is None:
-                continue
-            breaches = []
-            for limit in turn.settings.limits_of(scope):
-                if not limit.is_over_equity or self.limit not in {None, limit.name}:
-                    continue
-                for verdict in turn.state.check(limit, book):
-                    if verdict.level is Level.RED and verdict.measured is not None:
-                        breaches.append(plans.Breach(scope, limit, verdict.key, verdict.measured))
-                        names.append(f"{scope} {limit.name}")
-            for target in plans.reduce_targets(book, turn.state.holdings(), breaches):
-                known = merged.get(target.key)
-                if known is None or abs(target.quantity) < abs(known.quantity):
-                    merged[target.key] = target
-        return names, tuple(merged.values())
+            book = turn.book(scope) or ScopeBook(scope)
+            breaches = [
+                plans.Breach(scope, limit, verdict.key, verdict.measured)
+                for limit in turn.settings.limits_of(scope)
+                if limit.is_over_equity and self.limit in {None, limit.name}
+                for verdict in turn.state.check(limit, book)
+                if verdict.level is Level.RED and verdict.measured is not None
+            ]
+            names += [f"{scope} {breach.limit.name}" for breach in breaches]
+            targets = plans.reduce_targets(book, turn.state.holdings(), breaches)
+            merged = merged_targets(IntentKind.REDUCE, merged, targets)
+        return names, merged
 
     def plan(self, turn: Turn, actor: Actor) -> Plan:
         """Name the closes that would bring the broken limits to their targets."""
@@ -73,8 +70,6 @@ class Reduce(Command):
         """Open the reduce on every account it touches."""
         names, targets = self._targets(turn)
         accounts = sorted({t.key.account for t in targets})
-        if not accounts:
-            return Reply(ok=False, message="nothing to reduce any more")
         opened = [
             open_intent(
                 turn,

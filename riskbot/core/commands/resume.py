@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core import actions
 from riskbot.core.commands._base import Command, Plan, Reply, scope_of, unknown_account
 from riskbot.core.duty import OPERATOR, Hold
+from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import drop_hold
 from riskbot.core.model import PORTFOLIO, Level, Role
 
@@ -37,18 +38,17 @@ class Resume(Command):
             return list(holds)
         return [h for h in holds if h.scope == scope_of(self.account)]
 
-    def _loss_breaches(self, turn: Turn) -> list[tuple[str, str, float]]:
-        """Return (scope, limit, measured) of the loss limits that would halt again at once."""
+    def _loss_breaches(self, turn: Turn) -> list[tuple[str, str, float, float]]:
+        """Return (scope, limit, measured, NAV) of the loss limits that would halt again at once."""
         found = []
         for scope, limit in turn.settings.limits:
             if not limit.is_loss or (self.account and scope != scope_of(self.account)):
                 continue
-            book = turn.book(scope)
-            verdicts = turn.state.check(limit, book) if book is not None else []
+            book = turn.book(scope) or ScopeBook(scope)
             found += [
-                (scope, limit.name, v.measured)
-                for v in verdicts
-                if v.level is Level.RED and v.measured is not None
+                (scope, limit.name, v.measured, book.losses.nav)
+                for v in turn.state.check(limit, book)
+                if v.level is Level.RED and v.measured is not None and book.losses.nav is not None
             ]
         return found
 
@@ -66,14 +66,14 @@ class Resume(Command):
         names = ", ".join(f"{h.scope} {h.limit}" for h in holds) or "the HALT file"
         message = f"Resume: ends {names}"
         if rebased:
-            starts = ", ".join(f"{s} {n} ({m * 100:.2f}%)" for s, n, m in rebased)
+            starts = ", ".join(f"{s} {n} ({m * 100:.2f}%)" for s, n, m, _ in rebased)
             message += f"; NAV now becomes the new start of {starts} for enforcement,"
             message += " reports keep the true peak"
         details = {
             "holds": [{"scope": h.scope, "limit": h.limit, "reason": h.reason} for h in holds],
-            "rebased": [{"scope": s, "limit": n, "measured": m} for s, n, m in rebased],
+            "rebased": [{"scope": s, "limit": n, "measured": m} for s, n, m, _ in rebased],
         }
-        parts = [f"{h.scope}/{h.limit}" for h in holds] + [f"{s}/{n} again" for s, n, _ in rebased]
+        parts = [f"{h.scope}/{h.limit}" for h in holds] + [f"{s}/{n} again" for s, n, *_ in rebased]
         fingerprint = "|".join(sorted(parts))
         return Plan(message, details, fingerprint)
 
@@ -86,12 +86,7 @@ class Resume(Command):
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
         """Drop the holds, re-base, remove the HALT file."""
         del request_id
-        if turn.state.enforcement.is_flattening:
-            return Reply(ok=False, message="flattening is under way: resume when it has finished")
-        for scope, limit, measured in self._loss_breaches(turn):
-            nav = turn.state.nav(scope)
-            if nav is None:
-                continue
+        for scope, limit, measured, nav in self._loss_breaches(turn):
             turn.emit(actions.RebaseLoss(scope=scope, limit=limit, nav=nav))
             turn.audit("rebase", limit, scope, "resume", actor.name, measured=measured, nav=nav)
         for hold in self._holds(turn):
