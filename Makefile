@@ -12,7 +12,8 @@ JOBS      ?= auto
 
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
-PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all:
+# The locks are complete: pip has nothing to resolve, and older ones (23.2) would resolve extras past the pins.
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps
 PIP_COMPILE := $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -61,7 +62,7 @@ install: $(DEV_STAMP)  ## into PREFIX (/opt/riskbot), with the systemd units; as
 	$(PY) -m build --wheel --no-isolation --outdir dist . >/dev/null
 	"$(PYTHON)" -m venv $(PREFIX)
 	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		--only-binary=:all: -r requirements.lock
+		--only-binary=:all: --no-deps -r requirements.lock
 	$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
 		--force-reinstall dist/riskbot-*.whl
 	rm -rf build dist riskbot.egg-info
