@@ -232,9 +232,14 @@ class AccountKill:
             read = await self._look()
             await self._settle(read)
             left = [x for x in left_to_close(read, self._kept) if x[0].key not in self._dust]
-            if left:
+            # A stop that is not reduce-only would by now open what it closed before.
+            stray = read.orders(with_exits=False)
+            if left or stray:
                 clean = 0
-                await asyncio.gather(*(self._close(read, held, q) for held, q in left))
+                await asyncio.gather(
+                    *(self._close(read, held, q) for held, q in left),
+                    *(self._cancel_one(order) for order in stray),
+                )
             else:
                 clean += 1
             if clean < CLEAN_READS:

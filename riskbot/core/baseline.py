@@ -18,7 +18,7 @@ from riskbot.core.model import (
 )
 from riskbot.core.ongoing import Baseline, baseline_key
 from riskbot.core.opening import open_intent
-from riskbot.core.responses import can_close
+from riskbot.core.reach import can_close
 from riskbot.core.turn import Turn
 
 MAX_CLOSES = 3

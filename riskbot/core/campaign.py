@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import actions, hedging, outcomes, responses, sizing
+from riskbot.core import actions, cancels, hedging, outcomes, reach, sizing
 from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target, cause_limit
-from riskbot.core.model import InstrumentKind, OrderType, WorkingOrder, account_scope
+from riskbot.core.model import InstrumentKind, account_scope
 from riskbot.core.turn import Turn
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ READ_PATIENCE_MS = 5_000
 
 PATIENCE_MS = 30_000
 """An intent that is not through by now is paged to a person, and goes on."""
+
+ORPHAN_READS = 5
+"""Reads that wait for exits of closed positions to be gone; they hold nothing up after that."""
 
 STEPS_MAX = 8
 """Phases one turn may walk through: all of them, and one round back."""
@@ -65,46 +68,8 @@ def _set(turn: Turn, intent: Intent, **changes: object) -> bool:
 # ---------------------------------------------------------------- cancel
 
 
-def _to_cancel(turn: Turn, intent: Intent) -> list[WorkingOrder]:
-    ours = {p.order_id for p in turn.state.enforcement.pending_of(intent.account) if p.order_id}
-    locking = [
-        order
-        for target in intent.targets
-        if turn.state.is_locked(target)
-        for order in turn.state.exits_on(target.key)
-    ]
-    return [
-        order
-        for order in (*turn.state.entries(intent.account), *locking)
-        if order.order_id not in ours
-        and _rests(order)
-        and (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
-        and (not intent.cancel_keys or turn.state.raises_keys(order, intent.cancel_keys))
-    ]
-
-
-def _rests(order: WorkingOrder) -> bool:
-    # A plain market order is told of as new a moment before its fill: there is nothing to cancel,
-    # and waiting for the venue to say so would hold up the close.
-    return order.type is not OrderType.MARKET or order.is_conditional
-
-
-def _send_cancels(turn: Turn, intent: Intent) -> bool:
-    """Send what is due; True while anything is left to cancel or in flight."""
-    orders = _to_cancel(turn, intent)
-    for order in orders:
-        outcomes.cancel_order(turn, order, intent.intent_id)
-    in_flight = any(
-        c.account == intent.account
-        and c.in_flight
-        and turn.now_ms - c.sent_ms < outcomes.CANCEL_RESEND_MS
-        for c in turn.state.enforcement.cancels.values()
-    )
-    return bool(orders) or in_flight
-
-
 def _cancel(turn: Turn, intent: Intent) -> bool:
-    busy = _send_cancels(turn, intent)
+    busy = cancels.send(turn, intent)
     if busy and not intent.has_canceled:
         _set(turn, intent, has_canceled=True)
     waited = turn.now_ms - intent.started_ms
@@ -153,7 +118,7 @@ def _read(turn: Turn, intent: Intent) -> bool:
             return False
         return _set(turn, intent, phase=IntentPhase.CLOSE, request_id=None)
     intent = _with_new_positions(turn, replace(intent, last_read_ms=turn.now_ms))
-    if _send_cancels(turn, intent) and turn.now_ms - intent.started_ms < CANCEL_PATIENCE_MS:
+    if cancels.send(turn, intent) and turn.now_ms - intent.started_ms < CANCEL_PATIENCE_MS:
         # Second pass: the read shows entries that the first did not know or did not get.
         return _set(turn, intent, phase=IntentPhase.CANCEL, request_id=None, has_canceled=True)
     if intent.targets:
@@ -182,10 +147,11 @@ def _with_new_positions(turn: Turn, intent: Intent) -> Intent:
         return intent
     known = {target.key for target in intent.targets}
     symbols = {key.symbol for key in known}
-    reach = (*responses.sighted(turn, (scope for scope, _ in intent.causes)), intent.account)
+    scopes = (scope for scope, _ in intent.causes)
+    sighted = (*reach.sighted(turn, scopes), intent.account)
     new = tuple(
         target
-        for target in turn.state.flatten_targets(turn.now_ms, reach)
+        for target in turn.state.flatten_targets(turn.now_ms, sighted)
         if target.key.account == intent.account
         and target.key not in known
         and (intent.cancel_symbols is None or target.key.symbol in symbols)
@@ -206,7 +172,7 @@ def _is_met(turn: Turn, intent: Intent, target: Target) -> bool:
 
 
 def _close(turn: Turn, intent: Intent) -> bool:
-    _send_cancels(turn, intent)
+    cancels.send(turn, intent)
     waiting = False
     for target in intent.targets:
         if _is_met(turn, intent, target):
@@ -281,12 +247,13 @@ def _verify(turn: Turn, intent: Intent) -> bool:
     if not _has_read(turn, intent):
         return False
     read = _with_new_positions(turn, replace(intent, last_read_ms=turn.now_ms))
-    if _send_cancels(turn, intent):
+    if cancels.send(turn, intent):
         return _set(turn, read, phase=IntentPhase.CANCEL, request_id=None, flat_reads=0)
     if not all(_is_met(turn, read, t) for t in read.targets):
         return _set(turn, read, phase=IntentPhase.CLOSE, request_id=None, flat_reads=0)
     reads = intent.flat_reads + 1
-    if intent.kind is IntentKind.FLATTEN and reads < 2:
+    orphaned = cancels.send_orphans(turn, read) and reads < ORPHAN_READS
+    if orphaned or (intent.kind is IntentKind.FLATTEN and reads < 2):
         _set(turn, read, request_id=None, flat_reads=reads)
         return False
     _set(turn, read, phase=IntentPhase.DONE, request_id=None, flat_reads=reads)
@@ -325,8 +292,10 @@ def _summary(turn: Turn, intent: Intent) -> str:
         for t in intent.targets
         if intent.kind is IntentKind.FLATTEN and turn.state.quantity(t.key)
     ]
+    orphans = sorted({order.symbol for order in cancels.orphans(turn, intent)})
     done = f"{word.get(intent.kind, 'reduced')} {intent.account}, verified"
-    return done + (f"; kept {', '.join(kept)}" if kept else "")
+    done += f"; kept {', '.join(kept)}" if kept else ""
+    return done + (f"; exits of {', '.join(orphans)} could not be cancelled" if orphans else "")
 
 
 def _page_when_late(turn: Turn, intent: Intent) -> None:

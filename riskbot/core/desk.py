@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from riskbot.core import actions, events, responses
+from riskbot.core import actions, events, reach
 from riskbot.core.commands import BY_NAME, Command
 from riskbot.core.commands._base import PLAN_LIFE_MS, Plan
 from riskbot.core.duty import Intent, IntentKind, PendingPlan, Target
@@ -217,8 +217,7 @@ def _left_elsewhere(turn: Turn, done: list[Intent]) -> list[dict[str, Any]]:
     scopes = {scope for intent in done for scope, _ in intent.causes}
     if any(i.kind is not IntentKind.FLATTEN or i.cancel_symbols is not None for i in done):
         return []
-    reach = responses.sighted(turn, scopes)
-    targets = turn.state.flatten_targets(turn.now_ms, reach)
+    targets = turn.state.flatten_targets(turn.now_ms, reach.sighted(turn, scopes))
     return [row for t in targets if t.key.account not in ended and (row := _row(turn, t))]
 
 

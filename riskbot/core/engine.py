@@ -26,6 +26,7 @@ from riskbot.core import (
     notices,
     opening,
     outcomes,
+    reach,
     responses,
     wording,
 )
@@ -148,7 +149,7 @@ class Engine:
         if turn.is_enforcing:
             for account, targets in hedging.unwinds(turn).items():
                 free = account not in self.state.enforcement.intents
-                if free and responses.can_close(turn, account):
+                if free and reach.can_close(turn, account):
                     opening.open_intent(
                         turn,
                         account,

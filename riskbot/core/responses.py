@@ -24,14 +24,8 @@ from riskbot.core.duty import (
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import IMPLY_DENY
 from riskbot.core.limits._base import Limit, Verdict
-from riskbot.core.model import (
-    PORTFOLIO,
-    BlindKind,
-    Level,
-    Response,
-    TradingState,
-    scope_account,
-)
+from riskbot.core.model import PORTFOLIO, Level, Response, TradingState
+from riskbot.core.reach import accounts_of, can_close, sighted
 from riskbot.core.turn import RISKBOT, Turn
 
 AGAIN_MS = 1_000
@@ -51,38 +45,6 @@ class _Work:
     targets: list[Target] = field(default_factory=list)
     hedges: list[Target] = field(default_factory=list)
     hedge_causes: list[Episode] = field(default_factory=list)
-
-
-def accounts_of(turn: Turn, scope: str) -> list[str]:
-    """Return the accounts a response in this scope may touch.
-
-    A strategy's reach is its accounts that no other strategy shares and nobody else trades.
-    """
-    if scope == PORTFOLIO:
-        return sorted(turn.settings.accounts)
-    account = scope_account(scope)
-    if account is not None:
-        return [account] if account in turn.settings.accounts else []
-    name = scope.partition(":")[2]
-    mine = turn.settings.strategies.get(name)
-    others = {a for n, s in turn.settings.strategies.items() if n != name for a in s.accounts}
-    return [
-        a
-        for a in (mine.accounts if mine else ())
-        if a not in others and turn.settings.accounts[a].exclusive
-    ]
-
-
-def can_close(turn: Turn, account: str) -> bool:
-    """Whether closing work may be opened on an account: sighted, no unexplained flow."""
-    blind = turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account)
-    return not blind and not turn.state.has_pending_flow(account)
-
-
-def sighted(turn: Turn, scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the accounts in these scopes that are in sight: what may be closed of a pair."""
-    names = {name for scope in scopes for name in accounts_of(turn, scope)}
-    return tuple(sorted(name for name in names if not turn.state.is_account_blind(name)))
 
 
 def respond(turn: Turn) -> None:

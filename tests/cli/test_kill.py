@@ -84,6 +84,18 @@ async def test_kill_when_flattening_all_cancels_stops_after_the_close() -> None:
     assert (venue.orders, venue.positions) == ([], {})
 
 
+async def test_flatten_when_a_stop_is_not_reduce_only_cancels_it_after_the_close() -> None:
+    venue = KillVenue()
+    venue.hold(BTC, "1")
+    venue.work(BTC, side=Side.SELL, quantity="1", stop_price=1, is_conditional=True)
+    kept = venue.work(ETH, side=Side.SELL, quantity="1", stop_price=1, reduce_only=True)
+    result = await alone(venue)
+    assert result.is_done
+    done = [name for name, _ in venue.calls if name in {"place", "cancel"}]
+    assert done == ["place", "cancel"]
+    assert (venue.orders, venue.positions) == ([kept], {})
+
+
 async def test_flatten_when_positions_are_open_closes_each_once_reduce_only() -> None:
     venue = KillVenue()
     venue.hold(BTC, "0.5", venue_mark=40_000)

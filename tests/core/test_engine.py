@@ -23,6 +23,7 @@ from riskbot.core.model import (
     Response,
     Role,
     TradingState,
+    WorkingOrder,
 )
 from riskbot.core.settings import AccountSettings, HedgeSettings
 from tests import builders
@@ -68,6 +69,11 @@ def test_flatten_when_drawdown_breaks_closes_all_once_and_stays_halted() -> None
     assert state(made) is TradingState.HALTED
 
 
+def cancel_of(made: World, order: WorkingOrder) -> actions.CancelOrder:
+    (found,) = [a for a in made.of(actions.CancelOrder) if a.order_id == order.order_id]
+    return found  # type: ignore[no-any-return]
+
+
 def test_flatten_when_entries_rest_cancels_them_first_and_verifies() -> None:
     made = world(DRAWDOWN, held=BOOK)
     made.rest("BTC", "buy", "1", price=40_000)
@@ -76,7 +82,9 @@ def test_flatten_when_entries_rest_cancels_them_first_and_verifies() -> None:
     crash_through(made)
     work = [a for a in made.actions if isinstance(a, actions.CancelOrder | actions.PlaceOrder)]
     assert isinstance(work[0], actions.CancelOrder)
-    assert stop.order_id not in [a.order_id for a in made.of(actions.CancelOrder)]
+    assert all(o.reduce_only for o in made.sent)
+    closed, canceled = made.actions.index(made.sent[0]), made.actions.index(cancel_of(made, stop))
+    assert closed < canceled
     reads = [a for a in made.of(actions.RefreshAccount) if a.reason == "flatten"]
     assert len(reads) >= 3
     assert made.quantity("BTC") == made.quantity("ETH") == 0

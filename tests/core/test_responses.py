@@ -23,7 +23,7 @@ from riskbot.core.model import (
     Response,
     TradingState,
 )
-from riskbot.core.responses import accounts_of
+from riskbot.core.reach import accounts_of
 from riskbot.core.settings import AccountSettings, HedgeSettings, StrategySettings
 from riskbot.core.turn import Turn
 from tests import builders

@@ -49,9 +49,11 @@ async def test_drawdown_flattens_once_verified_and_stays_halted(
         status = await daemon.halted()
         assert [len(seat.sent(symbol)) for symbol in (BTC, ETH)] == [1, 1]
         assert not {entry.id, breakout.id} & seat.resting()
-        # And the protective stop stood until then: it can only close, so nobody took it away.
+        # And the protective stop stood until then: it can only close.
         closed_ms = min(f.time_ms for f in seat.ledger.fills if f.instrument == seat.id_of(BTC))
         assert stop.is_open or stop.updated_ms >= closed_ms
+        # And once there is nothing left to protect, it is gone too.
+        await daemon.until(lambda: stop.id not in seat.resting(), "the orphaned stop cancelled")
         # And it says so.
         assert [(h["limit"], h["latched"]) for h in status["holds"]] == [("drawdown", True)]
         assert limit_of(status, "drawdown")["level"] == "red"

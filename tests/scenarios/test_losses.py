@@ -46,6 +46,17 @@ def test_drawdown_when_the_market_falls_goes_yellow_orange_red_flattens_and_stay
     assert made.state() is TradingState.HALTED
 
 
+def test_drawdown_when_a_stop_is_not_reduce_only_leaves_none_that_would_open_a_short() -> None:
+    made = stage(DRAWDOWN, accounts={"main": BOOK})
+    stop = made.trade(BTC, -3, stop_price=30_000)
+    crash(made)
+    assert made.is_flat()
+    assert stop.order_id not in made.resting()
+    made.glide(BTC=29_000)
+    made.wait(5)
+    assert made.is_flat()
+
+
 def test_drawdown_when_it_gaps_straight_through_flattens_once() -> None:
     made = stage(DRAWDOWN, accounts={"main": BOOK})
     made.move(BTC=30_000)

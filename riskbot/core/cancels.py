@@ -1,0 +1,84 @@
+"""Which orders an intent cancels: entries before it closes, orphaned exits once it has.
+
+One cancel and its retries are `outcomes`; when to go on is `campaign`.
+"""
+
+from __future__ import annotations
+
+from riskbot.core import outcomes
+from riskbot.core.duty import Intent
+from riskbot.core.model import OrderType, WorkingOrder
+from riskbot.core.turn import Turn
+
+
+def send(turn: Turn, intent: Intent) -> bool:
+    """Send the cancels that are due; True while anything is left to cancel or in flight."""
+    orders = _entries(turn, intent)
+    for order in orders:
+        outcomes.cancel_order(turn, order, intent.intent_id)
+    in_flight = any(
+        c.account == intent.account
+        and c.in_flight
+        and turn.now_ms - c.sent_ms < outcomes.CANCEL_RESEND_MS
+        for c in turn.state.enforcement.cancels.values()
+    )
+    return bool(orders) or in_flight
+
+
+def _entries(turn: Turn, intent: Intent) -> list[WorkingOrder]:
+    ours = _ours(turn, intent)
+    locking = [
+        order
+        for target in intent.targets
+        if turn.state.is_locked(target)
+        for order in turn.state.exits_on(target.key)
+    ]
+    return [
+        order
+        for order in (*turn.state.entries(intent.account), *locking)
+        if order.order_id not in ours
+        and _rests(order)
+        and (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
+        and (not intent.cancel_keys or turn.state.raises_keys(order, intent.cancel_keys))
+    ]
+
+
+def _ours(turn: Turn, intent: Intent) -> set[str | None]:
+    return {p.order_id for p in turn.state.enforcement.pending_of(intent.account)}
+
+
+def _rests(order: WorkingOrder) -> bool:
+    # A plain market order is told of as new a moment before its fill: there is nothing to cancel,
+    # and waiting for the venue to say so would hold up the close.
+    return order.type is not OrderType.MARKET or order.is_conditional
+
+
+# ---------------------------------------------------------------- after the close
+
+
+def orphans(turn: Turn, intent: Intent) -> list[WorkingOrder]:
+    """Return the exits that rest on positions the intent has closed: they protect nothing now.
+
+    One that the venue keeps from opening is in the way of the next position on that key; one
+    that it does not is an entry by now, and cancelled as such.
+    """
+    closed = (
+        target.key
+        for target in intent.targets
+        if not target.kept and not target.quantity and not turn.state.quantity(target.key)
+    )
+    ours = _ours(turn, intent)
+    return [
+        order
+        for key in closed
+        for order in turn.state.exits_on(key)
+        if order.order_id not in ours and _rests(order)
+    ]
+
+
+def send_orphans(turn: Turn, intent: Intent) -> bool:
+    """Cancel the exits of closed positions; True while the venue still shows one."""
+    orders = orphans(turn, intent)
+    for order in orders:
+        outcomes.cancel_order(turn, order, intent.intent_id)
+    return bool(orders)
