@@ -57,3 +57,26 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         await asyncio.sleep(seconds)
+
+
+class Pace:
+    """How often something may be done: ever more rarely while it keeps being needed.
+
+    Args:
+        first_ms: least time between the first two.
+        longest_ms: what that grows to, doubling; after so long without any it starts anew.
+    """
+
+    def __init__(self, first_ms: int, longest_ms: int) -> None:
+        self._first_ms, self._longest_ms = first_ms, longest_ms
+        self._wait_ms = 0
+        self._next_ms: int | None = None
+
+    def take(self, now_ms: int) -> bool:
+        """Return whether it may be done now; then it counts as done."""
+        if self._next_ms is not None and now_ms < self._next_ms:
+            return False
+        is_new = self._next_ms is None or now_ms - self._next_ms > self._longest_ms
+        self._wait_ms = self._first_ms if is_new else min(self._wait_ms * 2, self._longest_ms)
+        self._next_ms = now_ms + self._wait_ms
+        return True

@@ -102,6 +102,7 @@ class FakeExchange:
         self.watched: frozenset[str] = frozenset()
         self.emit: Emit | None = None
         self.restarts: list[str] = []
+        self.rebuilds: list[str] = []
         self.streams_begun = 0
         self.stream_gate = asyncio.Event()
         self.stream_error: Exception | None = None
@@ -215,6 +216,10 @@ class FakeExchange:
     async def restart_stream(self, reason: str) -> None:
         self.restarts.append(reason)
         await self._answer("restart_stream", reason, lambda: None)
+
+    def rebuild(self, reason: str) -> bool:
+        self.rebuilds.append(reason)
+        return True
 
     async def place(
         self, order: actions.PlaceOrder

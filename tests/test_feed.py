@@ -171,6 +171,61 @@ async def test_venue_that_comes_back_after_an_outage_gets_new_sockets(scene: Sce
     assert scene.exchange.restarts == ["the venue was away"]
 
 
+@pytest.mark.parametrize("trouble", [unreachable("no answer"), TypeError("null")])
+async def test_reads_without_an_answer_twice_in_a_row_get_a_new_client(
+    scene: Scene, trouble: Exception
+) -> None:
+    await scene.start()
+    scene.exchange.will("snapshot", trouble)
+    await scene.clock.advance(15_000)
+    assert scene.exchange.rebuilds == []
+    scene.exchange.will("snapshot", trouble, trouble, trouble, trouble)
+    await scene.clock.advance(20_000)
+    # Two more in a row are two more reasons; how often that is heeded is the client's business.
+    assert [reason.partition(":")[0] for reason in scene.exchange.rebuilds] == ["snapshot"] * 2
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        VenueError(model.RejectReason.RATE_LIMITED, "own budget"),
+        VenueError(model.RejectReason.AUTHENTICATION, "key"),
+        VenueError(model.RejectReason.UNREACHABLE, "busy", http_status=503),
+        VenueError(model.RejectReason.MAINTENANCE, "closed", http_status=200),
+    ],
+    ids=lambda error: error.reason.value,
+)
+async def test_refusals_show_that_the_client_works(scene: Scene, refusal: VenueError) -> None:
+    await scene.start()
+    scene.exchange.will("snapshot", *[refusal] * 6)
+    await scene.clock.advance(60_000)
+    assert scene.exchange.rebuilds == []
+
+
+async def test_prices_without_an_answer_get_a_new_client_too(scene: Scene) -> None:
+    scene.exchange.will("prices", *[unreachable()] * 2)
+    scene.hold("1")
+    await scene.start()
+    await scene.clock.advance(5_000)
+    assert len(scene.exchange.rebuilds) == 1
+
+
+async def test_venue_away_at_the_start_is_asked_with_a_new_client(scene: Scene) -> None:
+    scene.exchange.will("open", *[unreachable()] * 2)
+    await scene.start()
+    await scene.clock.advance(5_000)
+    assert len(scene.exchange.rebuilds) == 1
+
+
+async def test_new_sockets_are_asked_for_ever_more_rarely_while_they_do_not_help(
+    scene: Scene,
+) -> None:
+    scene.exchange.has_steady_prices = True
+    await scene.start()
+    await scene.clock.advance(3_600_000)
+    assert 30 <= len(scene.exchange.restarts) <= 35
+
+
 async def test_clock_and_rights_are_asked_again(scene: Scene) -> None:
     scene.exchange.will("clock", unreachable())
     scene.exchange.will("key_rights", unreachable())

@@ -140,6 +140,14 @@ class Exchange(Protocol):
         """Drop the sockets and build them anew (staleness found from outside)."""
         ...
 
+    def rebuild(self, reason: str) -> bool:
+        """Ask from now on with a new client in place of one that may be wedged.
+
+        What is under way keeps the old one until it is settled. False where nothing is replaced,
+        or not so soon again.
+        """
+        ...
+
     async def place(
         self, order: actions.PlaceOrder
     ) -> events.OrderAccepted | events.OrderRejected | events.OrderOutcomeUnknown:

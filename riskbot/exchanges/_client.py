@@ -13,15 +13,21 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from riskbot.clock import Clock
+from riskbot.clock import Clock, Pace
 from riskbot.core.model import RejectReason
 from riskbot.errors import ConfigError, VenueError
 from riskbot.exchanges import _errors, _lazy
 from riskbot.exchanges._base import Credentials
 from riskbot.exchanges._budget import shared_budget
+from riskbot.exchanges._retired import Retired
 from riskbot.exchanges._tap import tapped
 
+_log = logging.getLogger(__name__)
+
 ABSENT_MS = 600_000
+REBUILD_MS = (10_000, 300_000)
+"""Least time between two rebuilds: first, and while they keep being needed."""
+
 LONGEST_WAIT_MS = 5_000
 _HTTP_NOT_FOUND = frozenset({404, 405})
 
@@ -63,6 +69,8 @@ class VenueClient:
         api: the ccxt.pro instance for REST.
         rules: the venue's error codes.
         budget: shared with all accounts behind the same host and way out.
+        retired: objects that were replaced, until they are closed.
+        built: how many ccxt objects were built so far, for REST and streams.
         faults: what a call into ccxt may raise.
     """
 
@@ -101,6 +109,9 @@ class VenueClient:
         config = merged(merged(_DEFAULTS, defaults), ccxt_config)
         self._config = merged(merged(config, credentials.ccxt_config()), _FORCED)
         self._absent_until_ms: dict[str, int] = {}
+        self.retired = Retired(account, clock, self.faults)
+        self.built = 0
+        self._rebuilds = Pace(*REBUILD_MS)
         self.api = self.new_api(None)
         self._check_options()
         self.budget = shared_budget(self._budget_key(), *capacity)
@@ -112,11 +123,26 @@ class VenueClient:
         except (TypeError, ValueError, AttributeError, _lazy.error_base()) as error:
             raise ConfigError([f"accounts.{self.account}.ccxt: {error}"]) from error
         api.tap, api.ear = tap, self
+        self.built += 1
         known = getattr(self, "api", None)
         if known is not None and known.markets:
             api.set_markets_from_exchange(known)
-            api.options["timeDifference"] = known.options.get("timeDifference", 0)
+            for name in ("timeDifference", "fetchMarkets"):
+                if name in known.options:
+                    api.options[name] = known.options[name]
         return api
+
+    def rebuild(self, reason: str) -> bool:
+        """Put a new ccxt object in place of one that may be wedged; False when it is too soon.
+
+        Markets and clock offset go along. Requests under way end on the old one.
+        """
+        if not self._rebuilds.take(self.clock.now_ms()):
+            return False
+        _log.warning("%s: a new ccxt object takes over: %s", self.account, reason)
+        old, self.api = self.api, self.new_api(None)
+        self.retired.retire(old)
+        return True
 
     def _check_options(self) -> None:
         # A retry inside ccxt would send a second order for one intent.
@@ -166,8 +192,10 @@ class VenueClient:
             VenueError: refused or no answer; with RATE_LIMITED perhaps nothing was sent.
         """
         await self._take_weight(cost, is_urgent=is_urgent)
+        api = self.api
         try:
-            return await getattr(self.api, method)(*arguments, **keywords)
+            with self.retired.using(api):
+                return await getattr(api, method)(*arguments, **keywords)
         except self.faults as error:
             failure = _errors.classify(error, self.rules, self.clock.now_ms())
             self._heed(failure)
@@ -216,8 +244,9 @@ class VenueClient:
             self.budget.observe_used(used, self.clock.now_ms())
 
     async def close(self) -> None:
-        """Close sockets and sessions."""
-        await self.api.close()
+        """Close sockets and sessions, those of replaced objects too."""
+        await self.retired.close_now(self.api)
+        await self.retired.wait()
 
 
 def is_absent(error: VenueError) -> bool:

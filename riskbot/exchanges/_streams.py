@@ -8,20 +8,28 @@ takes nothing, what the watch call returns is used. No REST answer becomes an ev
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from riskbot.clock import Clock
+from riskbot.clock import Clock, Pace
 from riskbot.core import events
 from riskbot.exchanges._base import Emit
+from riskbot.exchanges._tap import deafen
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
 CALM_MS = 30_000
+LOOK_S = 1.0
+REBUILD_AFTER = 2
+"""So many failures of a link in a row without a sign of life, and ccxt's object is replaced."""
+DEAF_MS = 15_000
+"""A link with neither frame nor pong for so long is dead, whatever ccxt believes of it."""
+REBUILD_MS = (10_000, 300_000)
+"""Least time between two rebuilds: first, and while they keep being needed."""
+
 ALIVE_EVERY_MS = 1_000
 ACCOUNT, PRICES = "account", "prices"
 
@@ -85,6 +93,8 @@ class _Watcher:
     task: asyncio.Task[None] | None = None
     is_down: bool = True
     is_told: bool = False
+    failures: int = 0
+    heard_ms: int = 0
 
 
 _current: ContextVar[_Watcher | None] = ContextVar("riskbot_watcher", default=None)
@@ -98,6 +108,7 @@ class Streams:
         account: str,
         dialect: Dialect,
         new_api: Callable[[Any], Any],
+        retire: Callable[[Any], None],
         clock: Clock,
         rng: random.Random,
         faults: tuple[type[Exception], ...],
@@ -105,6 +116,8 @@ class Streams:
         self._account = account
         self._dialect = dialect
         self._new_api = new_api
+        self._retire = retire
+        self._rebuilds, self._deaf_ms = Pace(*REBUILD_MS), DEAF_MS
         self._clock = clock
         self._rng = rng
         self._faults = faults
@@ -158,6 +171,9 @@ class Streams:
         api = self._new_api(self)
         self._by_url.clear()
         self._watchers = []
+        keep_alive = (getattr(api, "streaming", None) or {}).get("keepAlive") or 0
+        self._deaf_ms = max(DEAF_MS, 3 * int(keep_alive))
+        listener = asyncio.create_task(self._listen(), name=f"{self._account}:listen")
         try:
             while self._restart_reason is None:
                 self._wake.clear()
@@ -168,11 +184,31 @@ class Streams:
                 await self._wake.wait()
         finally:
             tasks = [watcher.task for watcher in self._watchers if watcher.task is not None]
-            for task in tasks:
+            for task in (*tasks, listener):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(*self._faults):
-                await api.close()
+            # Closing a socket whose other end is gone takes long: the next ones do not wait.
+            deafen(api)
+            self._retire(api)
+            await asyncio.gather(*tasks, listener, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        """Hold every link to a deadline of our own: ccxt may wait for ever without noticing."""
+        while True:
+            await self._clock.sleep(LOOK_S)
+            # Each login may have an address of its own: those nobody uses are forgotten.
+            self._by_url = {url: group for url, group in self._by_url.items() if group}
+            now_ms = self._clock.now_ms()
+            for group in self._by_url.values():
+                needed = [watcher for watcher in group if not watcher.watch.is_optional]
+                heard_ms = max((watcher.heard_ms for watcher in needed), default=now_ms)
+                if now_ms - heard_ms > self._deaf_ms:
+                    name = needed[0].watch.method
+                    self._rebuild(f"{name}: neither frame nor pong for {self._deaf_ms / 1000:g} s")
+
+    def _rebuild(self, reason: str) -> None:
+        # A new ccxt object, ever more rarely while that does not help.
+        if self._restart_reason is None and self._rebuilds.take(self._clock.now_ms()):
+            self.restart(reason)
 
     def _drop_account(self, api: Any) -> None:
         for watcher in [w for w in self._watchers if w.watch.feed == ACCOUNT]:
@@ -189,25 +225,18 @@ class Streams:
         for watch in self._dialect.account_watches():
             if watch not in running:
                 self._start(api, watch)
-        covered = {
-            symbol
-            for watcher in self._watchers
-            if watcher.watch.feed == PRICES
-            for symbol in watcher.watch.symbols
-        }
+        prices = [w for w in self._watchers if w.watch.feed == PRICES]
+        covered = {symbol for watcher in prices for symbol in watcher.watch.symbols}
         missing = sorted(self._wanted - covered)
         for watch in self._dialect.price_watches(missing) if missing else ():
             self._start(api, watch)
-        for watcher in [w for w in self._watchers if self._is_idle(w.watch)]:
+        for watcher in [w for w in prices if not self._wanted.intersection(w.watch.symbols)]:
             self._watchers.remove(watcher)
             if watcher.task is not None:
                 watcher.task.cancel()
 
-    def _is_idle(self, watch: Watch) -> bool:
-        return watch.feed == PRICES and not self._wanted.intersection(watch.symbols)
-
     def _start(self, api: Any, watch: Watch) -> None:
-        watcher = _Watcher(watch)
+        watcher = _Watcher(watch, heard_ms=self._clock.now_ms())
         self._watchers.append(watcher)
         watcher.task = asyncio.create_task(
             self._keep(api, watcher), name=f"{self._account}:{watch.method}"
@@ -234,6 +263,9 @@ class Streams:
             if self._clock.now_ms() - began_ms > CALM_MS:
                 failures = 0
             self._went_down(watcher, reason)
+            watcher.failures += 1
+            if self._is_link_down(watcher):
+                self._rebuild(reason)
             for group in self._by_url.values():
                 group.discard(watcher)
             self._dialect.renew(api, watch.feed)
@@ -253,8 +285,7 @@ class Streams:
         if watcher.is_told or watcher.watch.is_optional:
             return
         watcher.is_down = watcher.is_told = True
-        # A single channel the venue refuses is no broken socket while others share it.
-        if not all(w.is_down for w in self._sharing(watcher) if not w.watch.is_optional):
+        if not self._is_down(watcher):
             return
         feed = watcher.watch.feed
         siblings = [w for w in self._watchers if w.watch.feed == feed and not w.watch.is_optional]
@@ -268,6 +299,18 @@ class Streams:
                     account=self._account, feed=feed, reason=reason, symbol=symbol
                 )
                 self._emit(lost)
+
+    def _is_down(self, watcher: _Watcher) -> bool:
+        # A single channel the venue refuses is no broken socket while others share it.
+        sharing = [w for w in self._sharing(watcher) if not w.watch.is_optional]
+        return bool(sharing) and all(w.is_down for w in sharing)
+
+    def _is_link_down(self, watcher: _Watcher) -> bool:
+        # What never dials may be a channel that the venue has not: no fault of the object's then.
+        siblings = [w for w in self._watchers if w.watch.feed == watcher.watch.feed]
+        if any(watcher in group for group in self._by_url.values()):
+            return watcher.failures >= REBUILD_AFTER and self._is_down(watcher)
+        return watcher.failures >= 4 * REBUILD_AFTER and all(w.is_down for w in siblings)
 
     def _sharing(self, watcher: _Watcher) -> set[_Watcher]:
         groups = [group for group in self._by_url.values() if watcher in group]
@@ -316,14 +359,16 @@ class Streams:
     def connected(self, url: str) -> None:
         """Take an opened socket as a sign of life where nothing more has to be agreed on."""
         if self._dialect.is_ready_on_connect:
-            self._came_alive(url, is_data=False)
+            self._came_alive(url, is_data=False, is_heard=False)
 
-    def _came_alive(self, url: str, *, is_data: bool) -> None:
+    def _came_alive(self, url: str, *, is_data: bool, is_heard: bool = True) -> None:
         watchers = self._by_url.get(url)
         if not watchers:
             return
         for watcher in watchers:
             watcher.is_down = watcher.is_told = False
+            if is_heard:
+                watcher.failures, watcher.heard_ms = 0, self._clock.now_ms()
         for feed in {watcher.watch.feed for watcher in watchers}:
             # A pong proves a socket, not a price: for prices only data counts.
             if feed == PRICES and not is_data:

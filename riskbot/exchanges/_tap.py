@@ -113,6 +113,17 @@ def _label(error: Exception, status: int, headers: Mapping[str, str], body: str)
     error.http_body = body  # type: ignore[attr-defined]
 
 
+def deafen(api: Any) -> None:
+    """Take nothing more from an object that was replaced, while its sockets are being closed."""
+    api.tap = None
+    for client in (getattr(api, "clients", None) or {}).values():
+        client.riskbot_tap = None
+
+
+def _is_heard(client: Any, tap: Tap) -> bool:
+    return getattr(client, "riskbot_tap", None) is tap
+
+
 def _install(client: Any, tap: Tap) -> None:
     if getattr(client, "riskbot_tap", None) is tap:
         return
@@ -130,11 +141,12 @@ def _guard_decoding(client: Any, tap: Tap) -> None:
         try:
             decode(data)
         except Exception as error:  # noqa: BLE001 - whatever a frame holds, the loop must go on
-            tap.bad_frame(client.url, error)
+            if _is_heard(client, tap):
+                tap.bad_frame(client.url, error)
 
     def heard_message(message: Any) -> None:
         handle(message)
-        if message.type is WSMsgType.PONG:
+        if message.type is WSMsgType.PONG and _is_heard(client, tap):
             tap.pong(client.url)
 
     client.handle_text_or_binary_message = guarded_decode
@@ -145,7 +157,7 @@ def _guard_frames(client: Any, tap: Tap) -> None:
     parse = client.on_message_callback
 
     def frame(source: Any, message: Any) -> None:
-        if not tap.frame(client.url, message):
+        if _is_heard(client, tap) and not tap.frame(client.url, message):
             parse(source, message)
 
     client.on_message_callback = frame
@@ -155,7 +167,7 @@ def _hear_results(client: Any, tap: Tap) -> None:
     resolve = client.resolve
 
     def heard(result: Any, message_hash: Any) -> Any:
-        if tap.result(client.url, result):
+        if not _is_heard(client, tap) or tap.result(client.url, result):
             return result
         return resolve(result, message_hash)
 

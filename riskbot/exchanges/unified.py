@@ -63,9 +63,10 @@ class UnifiedExchange(Reading):
             account, venue_id, credentials, ccxt_config, markets, clock, rng, halt_check
         )
         self._streams = _streams.Streams(
-            account, self, self._stream_api, clock, rng, self.client.faults
-        )
-        self._stream_client: Any = None
+            account, self, self._stream_api, self.client.retired.retire, clock, rng,
+            self.client.faults,
+        )  # fmt: skip
+        self.stream_client: Any = None
         self._announced: set[str] = set()
 
     # ------------------------------------------------------------ streams
@@ -97,14 +98,18 @@ class UnifiedExchange(Reading):
         """Drop the sockets and build them anew."""
         self._streams.restart(reason)
 
+    def rebuild(self, reason: str) -> bool:
+        """Ask from now on with a new ccxt object; the old one is closed behind its requests."""
+        return self.client.rebuild(reason)
+
     def _stream_api(self, tap: Any) -> Any:
-        self._stream_client = self.client.new_api(tap)
-        return self._stream_client
+        self.stream_client = self.client.new_api(tap)
+        return self.stream_client
 
     def _apply_offset(self, offset_ms: int) -> None:
         super()._apply_offset(offset_ms)
-        if self._stream_client is not None:
-            self._stream_client.options["timeDifference"] = offset_ms
+        if self.stream_client is not None:
+            self.stream_client.options["timeDifference"] = offset_ms
 
     def account_watches(self) -> Sequence[Watch]:
         """Return the account's channels, as far as the venue has them."""

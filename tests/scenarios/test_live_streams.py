@@ -231,15 +231,27 @@ async def test_price_feed_silenced_with_the_socket_open_is_flagged_and_comes_bac
         await daemon.until(daemon.is_flat, "flat")
 
 
-@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
-async def test_market_sockets_silent_alone_are_replaced_and_no_move_is_missed(
-    venue: Venue, tmp_path: Path
+@pytest.mark.parametrize(
+    ("venue", "kind"),
+    [
+        (BYBIT, "market_silent"),
+        (BINANCE, "timestamps_frozen"),
+        (BYBIT, "frames_dripped"),
+        nightly(BINANCE, "market_silent"),
+        nightly(BYBIT, "timestamps_frozen"),
+        nightly(BINANCE, "frames_dripped"),
+    ],
+    ids=str,
+)
+async def test_market_sockets_gone_bad_alone_are_replaced_and_no_move_is_missed(
+    venue: Venue, kind: str, tmp_path: Path
 ) -> None:
-    # Given market sockets that say nothing more, and a venue that still answers over REST.
+    # Given market sockets that say nothing more, repeat an old time or drip byte by byte, and a
+    # venue that still answers over REST.
     seat = Seat(venue)
     seat.hold(BTC, "3")
     async with guarded(tmp_path, seat, limits=DRAWDOWN) as daemon:
-        mute = seat.strike("market_silent", None)
+        mute = seat.strike(kind, None)
         silent_ms = (await daemon.status())["as_of_ms"]
         # When the price moves on unseen.
         status = await daemon.status()

@@ -248,7 +248,23 @@ class ProtocolServer(ABC):
         delayed = self.faults.take("reply_delayed", **context)
         if delayed is not None:
             await asyncio.sleep(float(delayed.params.get("seconds", 1)))
-        return self._send(request, reply, context)
+        answer = self._send(request, reply, context)
+        dripped = self.faults.take("reply_dripped", **context)
+        if dripped is None:
+            return answer
+        return await self._drip(http, answer, float(dripped.params.get("seconds", 0.1)))
+
+    async def _drip(
+        self, http: web.Request, answer: web.Response, seconds: float
+    ) -> web.StreamResponse:
+        slow = web.StreamResponse(status=answer.status, headers=answer.headers)
+        await slow.prepare(http)
+        for byte in (answer.text or "").encode():
+            if self._stopping.is_set():
+                break
+            await asyncio.sleep(seconds)
+            await slow.write(bytes([byte]))
+        return slow
 
     async def _later(self, seconds: float, request: Request) -> None:
         await asyncio.sleep(seconds)
@@ -290,7 +306,7 @@ class ProtocolServer(ABC):
 
     def _send(
         self, request: Request, reply: Reply, context: dict[str, Any] | None = None
-    ) -> web.StreamResponse:
+    ) -> web.Response:
         request.status = reply.status
         if isinstance(reply.data, dict):
             request.code = str(reply.data.get("code", reply.data.get("retCode", "")))
@@ -331,6 +347,9 @@ class ProtocolServer(ABC):
     async def _serve_socket(self, http: web.Request) -> web.StreamResponse:
         if self.faults.take("sockets_refused", path=http.path):
             return web.Response(status=503)
+        if self.faults.take("sockets_hang", path=http.path):
+            await self._stopping.wait()
+            return self._cut(http)
         socket = web.WebSocketResponse(autoping=False, heartbeat=None, timeout=0.2)
         await socket.prepare(http)
         connection = Connection(socket, http, self.faults)

@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "accept_delayed": "effect and reply only after [seconds=1]",
     "accept_late": "no reply (or [code], [status]) now; the effect comes after [seconds=1]",
     "no_reply": "no effect and no reply; the connection stays open",
+    "reply_dripped": "effect at once, then the reply byte by byte, one each [seconds=0.1]",
     "reply_empty": "effect, then 200 with an empty body",
     "reply_null": "effect, then 200 with the JSON null",
     "reply_empty_object": "effect, then 200 with {}",
@@ -50,6 +51,8 @@ KINDS: dict[str, str] = {
     "open_orders_cut": "the open order list loses all but its first [keep=0] entries",
     # websockets
     "sockets_refused": "new sockets are refused (HTTP 503)",
+    "sockets_hang": "new sockets are taken and their handshake is never answered",
+    "frames_dripped": "frames come byte by byte, one each [seconds=0.1], pongs behind them",
     "sockets_silent": "all sockets stay open and say nothing, not even pong",
     "market_silent": "market data sockets stay open and say nothing, not even pong",
     "user_silent": "private sockets answer pings but carry no more events",

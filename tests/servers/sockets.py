@@ -38,11 +38,12 @@ class Connection:
         self._faults = faults
         self._outbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self._held: list[str] = []
+        self._is_dripping = False
 
     @property
     def is_silent(self) -> bool:
         """Whether a planted fault keeps this socket from saying anything, pongs included."""
-        if self._faults.peek("sockets_silent") is not None:
+        if self._is_dripping or self._faults.peek("sockets_silent") is not None:
             return True
         return self.kind == "market" and self._faults.peek("market_silent") is not None
 
@@ -90,12 +91,30 @@ class Connection:
             if self.is_silent:
                 continue
             try:
-                if isinstance(frame, bytes):
+                dripped = self._faults.peek("frames_dripped", socket=self.kind)
+                if dripped is not None and isinstance(frame, str):
+                    await self._drip(frame.encode(), float(dripped.params.get("seconds", 0.1)))
+                elif isinstance(frame, bytes):
                     await self.socket.ping(frame)
                 else:
                     await self.socket.send_str(frame)
             except ConnectionError:
                 return
+
+    async def _drip(self, payload: bytes, seconds: float) -> None:
+        # A whole text frame (RFC 6455), but so slowly that nothing else fits in between.
+        head = bytes([0x81, len(payload)])
+        if len(payload) > 125:
+            head = bytes([0x81, 126]) + len(payload).to_bytes(2, "big")
+        self._is_dripping = True
+        try:
+            for byte in head + payload:
+                if self._transport is None or self._transport.is_closing():
+                    return
+                self._transport.write(bytes([byte]))
+                await asyncio.sleep(seconds)
+        finally:
+            self._is_dripping = False
 
     def ping(self, data: bytes = b"") -> None:
         """Queue a ping frame."""

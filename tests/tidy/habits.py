@@ -21,7 +21,10 @@ BROAD_EXCEPTS: dict[str, tuple[int, str]] = {
     "riskbot/core/state.py": (1, "a limit whose check raises is UNKNOWN; the others must go on"),
     "riskbot/exchanges/_tap.py": (1, "a frame may hold anything, and must not end the loop"),
     "riskbot/executor.py": (1, "a bug in an adapter must not lose the outcome of an order"),
-    "riskbot/feed.py": (2, "an answer or a stream nobody can read makes an account BLIND, not all"),
+    "riskbot/feed/feed.py": (
+        2,
+        "an answer or a stream nobody can read makes an account BLIND, not all",
+    ),
     "riskbot/log.py": (1, "a line that cannot be formatted must not end what it tells of"),
     "riskbot/runner/dispatch.py": (1, "an effect that cannot be handed over must not stop others"),
     "riskbot/runner/recovery.py": (2, "a fold that breaks is told by the record's number"),

@@ -230,6 +230,11 @@ class PaperStreams:
         self._break = reason
         self._wake.set()
 
+    def rebuild(self, reason: str) -> bool:
+        """Replace nothing: the venue is in this process."""
+        del reason
+        return False
+
 
 def _symbols_in(event: events.Event) -> tuple[str, ...]:
     match event:

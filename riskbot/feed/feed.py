@@ -10,16 +10,15 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 from riskbot.clock import Clock
 from riskbot.core import events
-from riskbot.core.model import PositionKey, RejectReason
+from riskbot.core.model import RejectReason
 from riskbot.core.settings import MonitorSettings
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
+from riskbot.feed.memory import SUSPICION_MS, TELL_EVERY_MS, Seen
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +33,6 @@ RIGHTS_RETRY_S = 300.0
 LOOK_EVERY_S = 0.5
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 
-SUSPICION_MS = 3_000
-"""A change that a read shows must have been streamed by so long after, or the stream is dead."""
-
-RESTART_EVERY_MS = 10_000
 ASK_EVERY_MS = 1_000
 OUTAGE_READS = 2
 LONGEST_PAUSE_S = 60.0
@@ -67,38 +62,6 @@ class ListingExchange(Exchange, Protocol):
     def instruments(self, symbols: tuple[str, ...]) -> events.InstrumentsLoaded:
         """Describe those of these symbols that the venue lists."""
         ...
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What the feed remembers to judge the streams by.
-
-    Attributes:
-        prices: (when, price) of the last streamed frame by symbol.
-        venue_ms: (venue's time, when it was first seen) of the last streamed frame by symbol.
-        frozen: instrument whose frames keep coming while the venue's time in them stands still.
-        has_read: the account was read since the start.
-        positions: quantities as told last, by read or stream.
-        frame_ms: last account frame.
-        suspect_ms: when a read showed what the stream had not told.
-        opened_ms: when the streams were first begun.
-        asked_ms: when silent prices were last asked for over REST.
-        restart_ms: when the streams were last built anew.
-        lost_ms: when a feed was last told of as lost.
-    """
-
-    prices: dict[str, tuple[int, float]] = field(default_factory=dict)
-    venue_ms: dict[str, tuple[int, int]] = field(default_factory=dict)
-    frozen: str | None = None
-    positions: dict[PositionKey, Decimal] = field(default_factory=dict)
-    has_read: bool = False
-    frame_ms: int = 0
-    price_ms: int = 0
-    suspect_ms: int | None = None
-    opened_ms: int = 0
-    asked_ms: int = 0
-    restart_ms: int = 0
-    lost_ms: dict[str, int] = field(default_factory=dict)
 
 
 class Feed:
@@ -131,12 +94,13 @@ class Feed:
         self._submit = submit
         self._clock, self._rng = clock, rng
         self._monitor = monitor
+        self._stale_ms = int(monitor.price_stale_s * 1000)
         self._configured = configured
         self._progress, self._opened = progress, opened
         self._known: set[str] = set()
         self._listed: set[str] = set()
         self._watched: frozenset[str] = frozenset()
-        self._seen = _Seen()
+        self._seen = Seen()
 
     async def run(self) -> None:
         """Open the account and watch it until cancelled."""
@@ -158,10 +122,10 @@ class Feed:
         """Hand an event of this account to the engine, its unknown instruments first."""
         if isinstance(event, events.AccountSnapshotReceived):
             self._describe(self.exchange.symbols_of(event))
-            self._compare(event)
+            self._seen.compare(event, self._clock.now_ms())
             self._rewatch(event)
         elif isinstance(event, events.PricesUpdated) and not event.is_rest:
-            self._note_price(event)
+            self._seen.note_price(event, self._stale_ms, self._clock.now_ms())
         elif isinstance(event, events.PositionsUpdated):
             self._note_positions(event)
         elif isinstance(event, events.OrderFilled | events.OrderUpdated | events.BalancesUpdated):
@@ -188,46 +152,15 @@ class Feed:
         wanted = self._listed.intersection((*self.exchange.symbols_of(snapshot), *self._configured))
         if wanted != self._watched:
             self._watched = frozenset(wanted)
+            self._seen.forget_prices(wanted)
             self.exchange.watch(self._watched)
 
-    def _note_price(self, frame: events.PricesUpdated) -> None:
-        price = frame.mark or frame.last or frame.bid or frame.index
-        now_ms = self._clock.now_ms()
-        self._seen.price_ms = now_ms
-        if price is not None:
-            self._seen.prices[frame.symbol] = (now_ms, price)
-        if frame.venue_ms is not None:
-            self._note_venue_time(frame.symbol, frame.venue_ms, now_ms)
-
-    def _note_venue_time(self, symbol: str, venue_ms: int, now_ms: int) -> None:
-        """Keep the second clock: a venue that repeats itself for ever sends frames, not prices."""
-        known = self._seen.venue_ms.get(symbol)
-        if known is None or venue_ms > known[0]:
-            self._seen.venue_ms[symbol] = (venue_ms, now_ms)
-            if self._seen.frozen == symbol:
-                self._seen.frozen = None
-        elif now_ms - known[1] > self._monitor.price_stale_s * 1000:
-            self._seen.frozen = symbol
-
     def _note_positions(self, update: events.PositionsUpdated) -> None:
-        self._seen.frame_ms = self._clock.now_ms()
-        self._seen.suspect_ms = None
+        self._seen.note_positions(update, self._clock.now_ms())
         for position in update.positions:
-            self._seen.positions[position.key] = position.quantity
             if position.symbol not in self._watched:
                 self._watched |= {position.symbol}
                 self.exchange.watch(self._watched)
-
-    def _compare(self, snapshot: events.AccountSnapshotReceived) -> None:
-        """Suspect the stream when a read shows a position it has not told of."""
-        read = {p.key: p.quantity for p in snapshot.positions if p.quantity}
-        told = {key: quantity for key, quantity in self._seen.positions.items() if quantity}
-        now_ms = self._clock.now_ms()
-        recent = now_ms - self._seen.frame_ms < SUSPICION_MS
-        if self._seen.has_read and read != told and not recent:
-            self._seen.suspect_ms = self._seen.suspect_ms or now_ms
-        self._seen.positions = dict(read)
-        self._seen.has_read = True
 
     # ------------------------------------------------------------ opening and reading
 
@@ -246,11 +179,18 @@ class Feed:
                 RejectReason.OTHER, f"cannot be read: {type(error).__name__}: {error}"
             )
 
+    def _count(self, link: str, outcome: object) -> None:
+        """Have the object that reads replaced when it got no answer twice in a row."""
+        error = outcome if isinstance(outcome, VenueError) else None
+        if self._seen.is_wedged(link, error) and self.exchange.rebuild(f"{link}: {error}"):
+            self._seen.misses.clear()
+
     async def _open(self) -> None:
         """Load markets, retrying while the venue is away: the account is BLIND until then."""
         tries = 0
         while True:
             loaded = await self._ask(self.exchange.open(self._configured), OPEN_TIMEOUT_S)
+            self._count("open", loaded)
             if not isinstance(loaded, VenueError):
                 self.pass_on(loaded)
                 self._opened(loaded)
@@ -282,6 +222,7 @@ class Feed:
 
     async def _read(self) -> VenueError | None:
         snapshot = await self._ask(self.exchange.snapshot(), READ_TIMEOUT_S)
+        self._count("snapshot", snapshot)
         if isinstance(snapshot, VenueError):
             self._failed(snapshot)
             return snapshot
@@ -359,7 +300,7 @@ class Feed:
     async def _check_prices(self, now_ms: int) -> None:
         """Ask over REST for prices that fall silent; a stream that missed a move is dead."""
         seen = self._seen
-        stale_ms = int(self._monitor.price_stale_s * 1000)
+        stale_ms = self._stale_ms
         is_mute = bool(self._watched) and now_ms - seen.price_ms > stale_ms * 0.8
         if is_mute and getattr(self.exchange, "has_steady_prices", False):
             await self._restart("prices", "no price frame came; the venue sends them steadily")
@@ -376,25 +317,21 @@ class Feed:
     async def _read_prices(self, symbols: tuple[str, ...]) -> list[str]:
         """Read silent prices; return those that moved without a frame."""
         found = await self._ask(self.exchange.prices(symbols), PRICES_TIMEOUT_S)
+        self._count("prices", found)
         if isinstance(found, VenueError):
             return []
         moved = []
         for frame in found:
-            _, streamed = self._seen.prices.get(frame.symbol, (0, 0.0))
-            price = frame.mark or frame.last or frame.bid or frame.index
-            if price is not None and streamed and abs(price / streamed - 1) > AGREEMENT:
+            if self._seen.has_moved(frame, self._clock.now_ms(), AGREEMENT):
                 moved.append(frame.symbol)
-            elif price is not None:
-                self._seen.prices[frame.symbol] = (self._clock.now_ms(), streamed or price)
             self._submit(frame)
         return moved
 
     async def _restart(self, feed: str, reason: str, symbol: str | None = None) -> None:
-        """Tell of a dead stream and have it built anew, each at most once in a while."""
+        """Tell of a dead stream and have it built anew, each ever more rarely while it stays so."""
         now_ms, seen = self._clock.now_ms(), self._seen
-        if now_ms - seen.lost_ms.get(feed, 0) >= RESTART_EVERY_MS:
+        if now_ms - seen.lost_ms.get(feed, 0) >= TELL_EVERY_MS:
             seen.lost_ms[feed] = now_ms
             self._lost(feed, reason, symbol)
-        if now_ms - seen.restart_ms >= RESTART_EVERY_MS:
-            seen.restart_ms = now_ms
+        if seen.restarts.take(now_ms):
             await self.exchange.restart_stream(reason)
