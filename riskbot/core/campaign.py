@@ -147,8 +147,7 @@ def _with_new_positions(turn: Turn, intent: Intent) -> Intent:
         return intent
     known = {target.key for target in intent.targets}
     symbols = {key.symbol for key in known}
-    scopes = (scope for scope, _ in intent.causes)
-    sighted = (*reach.sighted(turn, scopes), intent.account)
+    sighted = (*reach.sighted(turn, intent.causes), intent.account)
     new = tuple(
         target
         for target in turn.state.flatten_targets(turn.now_ms, sighted)

@@ -33,14 +33,13 @@ def _entries(turn: Turn, intent: Intent) -> list[WorkingOrder]:
         if turn.state.is_locked(target)
         for order in turn.state.exits_on(target.key)
     ]
-    return [
+    entries = [
         order
-        for order in (*turn.state.entries(intent.account), *locking)
-        if order.order_id not in ours
-        and _rests(order)
-        and (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
+        for order in turn.state.entries(intent.account)
+        if (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
         and (not intent.cancel_keys or turn.state.raises_keys(order, intent.cancel_keys))
     ]
+    return [o for o in (*entries, *locking) if o.order_id not in ours and _rests(o)]
 
 
 def _ours(turn: Turn, intent: Intent) -> set[str | None]:

@@ -49,8 +49,11 @@ def confirm(
     limit: Limit,
     red: frozenset[str],
     disagree_since_ms: int | None,
+    level: Level = Level.RED,
 ) -> tuple[Confirmation, str]:
     """Judge a breach by the second source of every price it rests on.
+
+    What accounts hold that wait at first contact is left out of it.
 
     Args:
         turn: the turn; a REST re-read may be asked for on it.
@@ -58,12 +61,13 @@ def confirm(
         limit: the limit in breach under the first source.
         red: its keys in breach there; the second source must show one of them too.
         disagree_since_ms: since when sources have disagreed, None = they did not.
+        level: what must show, RED or (for a reduce on approach) ORANGE.
 
     Returns:
         The confirmation and a sentence on what is missing.
     """
-    proof, note = _confirm(turn, scope, limit, red, disagree_since_ms)
-    if proof is Confirmation.CONFIRMED:
+    proof, note = _confirm(turn, scope, limit, red, disagree_since_ms, level)
+    if proof is Confirmation.CONFIRMED and level is Level.RED:
         turn.confirmed.add((scope, limit.name))
     return proof, note
 
@@ -74,13 +78,14 @@ def _confirm(
     limit: Limit,
     red: frozenset[str],
     disagree_since_ms: int | None,
+    level: Level,
 ) -> tuple[Confirmation, str]:
     if limit.name in UNPRICED_LIMITS:
         return Confirmation.CONFIRMED, ""
-    second = turn.second()
+    second = turn.second(turn.state.enforcement.waiting(scope, limit.name))
     book = second.scopes.get(scope)
     verdicts = turn.state.check(limit, book) if book is not None else []
-    shows = any(v.level is Level.RED and v.key in red for v in verdicts)
+    shows = any(v.level in {level, Level.RED} and v.key in red for v in verdicts)
     account = scope_account(scope)
     single = [key for key in second.single if account in {None, key[0]}]
     apart = [key for key in second.disagreeing if account in {None, key[0]}]

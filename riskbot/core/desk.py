@@ -214,10 +214,10 @@ def _left(turn: Turn, intent: Intent) -> list[dict[str, Any]]:
 def _left_elsewhere(turn: Turn, done: list[Intent]) -> list[dict[str, Any]]:
     """Return what the same flatten kept on accounts whose part ended in an earlier turn."""
     ended = {intent.account for intent in done}
-    scopes = {scope for intent in done for scope, _ in intent.causes}
+    causes = {cause for intent in done for cause in intent.causes}
     if any(i.kind is not IntentKind.FLATTEN or i.cancel_symbols is not None for i in done):
         return []
-    targets = turn.state.flatten_targets(turn.now_ms, reach.sighted(turn, scopes))
+    targets = turn.state.flatten_targets(turn.now_ms, reach.sighted(turn, causes))
     return [row for t in targets if t.key.account not in ended and (row := _row(turn, t))]
 
 

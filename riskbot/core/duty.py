@@ -150,9 +150,22 @@ def cause(kind: IntentKind, limit: str) -> str:
     return f"{kind.value}:{limit}"
 
 
+def approach_cause(limit: str) -> str:
+    """Return the cause of a reduce before the limit breaks: `reduce:approach:gross_exposure`."""
+    return cause(IntentKind.REDUCE, f"{_APPROACH}{limit}")
+
+
+def is_approach(label: str) -> bool:
+    """Whether a cause is a limit that is neared, not broken."""
+    return f":{_APPROACH}" in label
+
+
 def cause_limit(label: str) -> str:
     """Return the limit behind a cause."""
     return label.rpartition(":")[2]
+
+
+_APPROACH = "approach:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,14 +301,18 @@ class PendingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """First contact of one limit with one scope in enforce.
+    """First contact of one limit with one scope, and the accounts in it, in enforce.
 
     Attributes:
         allowed: the limit's value then; tightened below the present measure = contact anew.
         is_armed: False while a breach that stood at first contact has not cleared yet.
+        accounts: those it has met; empty = all that are configured.
+        waiting: of them, those that came while a breach stood, and that has not cleared yet.
     """
 
     scope: str
     limit: str
     allowed: float
     is_armed: bool
+    accounts: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()

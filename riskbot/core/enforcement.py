@@ -20,6 +20,7 @@ from riskbot.core.duty import (
     PendingOrder,
     PendingPlan,
     cause_limit,
+    is_approach,
 )
 from riskbot.core.model import (
     PORTFOLIO,
@@ -110,9 +111,16 @@ class Enforcement:
         return (what, subject) in self.blinds
 
     def breach_since(self, scope: str, cause: str) -> int:
-        """Return since when the breach behind an intent's cause stands, 0 = none."""
+        """Return since when the breach (or approach) behind a cause stands, 0 = none."""
         episode = self.episodes.get((scope, cause_limit(cause)))
-        return (episode.breach_since_ms or 0) if episode else 0
+        if episode is None:
+            return 0
+        return episode.since_ms if is_approach(cause) else episode.breach_since_ms or 0
+
+    def waiting(self, scope: str, limit: str) -> frozenset[str]:
+        """Return the accounts that a limit's closing response leaves alone: first contact."""
+        known = self.contacts.get((scope, limit))
+        return frozenset(known.waiting if known else ())
 
     @property
     def is_flattening(self) -> bool:
@@ -266,8 +274,7 @@ class Enforcement:
         pending = self.pending.get(client_order_id)
         if pending is None:
             return
-        filled = changes.get("filled")
-        if isinstance(filled, Decimal):
+        if isinstance(filled := changes.get("filled"), Decimal):
             # Frames overtake each other: what was once filled stays filled.
             changes["filled"] = max(filled, pending.filled)
         self.pending[client_order_id] = replace(pending, **changes)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Verdicts to episodes and holds: who may trade what, and which response is due.
 
-Reads verdicts, writes episodes, holds and contacts. The closing work itself is opened by
-`responses` and carried out by `campaign`.
+Reads verdicts, writes episodes and holds; who waits at first contact is `contacts`. The closing
+work itself is opened by `responses` and carried out by `campaign`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from riskbot.core import actions, confirmation, holds
+from riskbot.core import actions, confirmation, contacts, holds
 from riskbot.core.confirmation import Confirmation
-from riskbot.core.duty import Contact, Episode, EpisodeStage
+from riskbot.core.duty import Episode, EpisodeStage
 from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.model import Level, Response
 from riskbot.core.turn import Turn
@@ -37,7 +37,7 @@ def judge(turn: Turn, scope: str, limit: Limit, verdicts: Iterable[Verdict]) -> 
     if not known and not turn.state.is_settled(scope, turn.now_ms):
         # Part of the accounts is not the portfolio: what it shows now is no breach yet.
         return
-    _meet(turn, scope, limit, worst)
+    contacts.meet(turn, scope, limit, worst)
     if worst.level is Level.RED:
         _breach(turn, scope, limit, worst, found)
     else:
@@ -46,41 +46,6 @@ def judge(turn: Turn, scope: str, limit: Limit, verdicts: Iterable[Verdict]) -> 
 
 def _badness(verdict: Verdict) -> tuple[int, float]:
     return (verdict.level.rank, verdict.utilization or 0.0)
-
-
-# ---------------------------------------------------------------- first contact
-
-
-def _meet(turn: Turn, scope: str, limit: Limit, worst: Verdict) -> None:
-    """Record a limit's first contact in enforce; a breach standing then waits for a person."""
-    if not turn.is_enforcing or not turn.state.is_settled(scope, turn.now_ms):
-        # What was seen before a restart is no evaluation: it neither meets nor arms.
-        return
-    known = turn.state.enforcement.contacts.get((scope, limit.name))
-    in_breach = worst.level is Level.RED
-    acts = turn.settings.startup_breach == "act"
-    if known is None or (in_breach and _is_tightened(known, limit)):
-        contact = Contact(scope, limit.name, limit.allowed, is_armed=acts or not in_breach)
-        turn.emit(actions.SetContact(contact=contact))
-        if in_breach and not acts:
-            turn.audit(
-                "first_contact",
-                limit.name,
-                scope,
-                "a breach stood at first contact: reported, its closing response waits",
-                measured=worst.measured,
-                allowed=limit.allowed,
-            )
-    elif not known.is_armed and (acts or not in_breach):
-        turn.emit(actions.SetContact(contact=replace(known, is_armed=True)))
-    elif known.is_armed and known.allowed != limit.allowed:
-        turn.emit(actions.SetContact(contact=replace(known, allowed=limit.allowed)))
-
-
-def _is_tightened(known: Contact, limit: Limit) -> bool:
-    if limit.is_min:
-        return limit.allowed > known.allowed
-    return limit.allowed < known.allowed
 
 
 # ---------------------------------------------------------------- in breach
@@ -152,16 +117,18 @@ def _stage(
     response: Response,
 ) -> tuple[EpisodeStage, str]:
     """Return where the episode stands and a note on why."""
-    contact = turn.state.enforcement.contacts.get((scope, limit.name))
-    is_armed = contact.is_armed if contact is not None else not turn.is_enforcing
-    if not is_armed and response in CLOSING:
+    closes = response in CLOSING
+    if closes and not contacts.is_armed(turn, scope, limit.name):
         return EpisodeStage.ASKING, "stood at first contact: waits for an operator"
+    waiting = turn.state.enforcement.waiting(scope, limit.name)
+    if closes and waiting and not contacts.shows_without(turn, scope, limit, waiting):
+        return EpisodeStage.ASKING, f"came with {', '.join(sorted(waiting))}: waits for an operator"
     if turn.now_ms < since + int(limit.start_after_s * 1000):
         return EpisodeStage.WAITING, f"response starts after {limit.start_after_s:g} s"
     acted = before is not None and before.stage is EpisodeStage.ACTING
     if before is not None and acted and before.response is response:
         return EpisodeStage.ACTING, before.note
-    if response in CLOSING or response is Response.HALT:
+    if closes or response is Response.HALT:
         disagree_since = before.disagree_since_ms if before else None
         proof, note = confirmation.confirm(turn, scope, limit, red, disagree_since)
         if proof is Confirmation.DISAGREEING:

@@ -133,10 +133,22 @@ class Meter:
         self._legs = scopes[PORTFOLIO].legs
         return scopes
 
-    def second(self, now_ms: int, read_since_ms: int) -> SecondMeasure:
-        """Measure every scope under the second source of each price."""
+    def second(
+        self, now_ms: int, read_since_ms: int, without: frozenset[str] = frozenset()
+    ) -> SecondMeasure:
+        """Measure every scope under the second source of each price.
+
+        Args:
+            now_ms: UTC ms.
+            read_since_ms: since when a REST price counts as a second look.
+            without: accounts whose exposure is left out beside those that are BLIND.
+        """
         view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
-        book = self._second_book(view, self._unseen(now_ms))
+        unseen = self._unseen(now_ms)
+        if without - unseen:
+            book = self._owned(Book(self.settings, self.accounts, view, without=unseen | without))
+        else:
+            book = self._second_book(view, unseen)
         booking = Booking(self.cashflows, book)
         scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
         # Nor does a venue that is out of sight keep the others' breach from being confirmed.
@@ -173,6 +185,10 @@ class Meter:
             for name, sheet in book.by_account.items():
                 sheet.take_margin(self.accounts.get(name).margin)
         self._behind.clear()
+        return self._owned(book)
+
+    def _owned(self, book: Book) -> Book:
+        """Tell another Book, too, which part of what position the fills of strategies made."""
         owned = self.cashflows.owned()
         for key in [key for key, quantities in owned.items() if book.owners.get(key) != quantities]:
             book.attribute(key, owned[key])

@@ -44,14 +44,14 @@ def open_intent(
     """
     scope, limit = causes[0] if causes else (PORTFOLIO, "")
     enforced = by_operator or turn.is_enforcing
-    said = kind.value if enforced else f"would_{kind.value}"
     present = turn.state.enforcement.intents.get(account)
     if enforced and present is not None and _STRENGTH[present.kind] > _STRENGTH[kind]:
+        _join(turn, present, kind, causes, cancel_symbols, cancel_keys)
         return None
     if not enforced and _was_said(turn, account, causes):
         return None
     turn.audit(
-        said,
+        kind.value if enforced else f"would_{kind.value}",
         cause_limit(limit),
         scope,
         "; ".join(f"{s} {n}" for s, n in causes),
@@ -85,6 +85,35 @@ def open_intent(
     return intent
 
 
+def _join(
+    turn: Turn,
+    present: Intent,
+    kind: IntentKind,
+    causes: tuple[tuple[str, str], ...],
+    cancel_symbols: tuple[str, ...] | None,
+    cancel_keys: tuple[str, ...],
+) -> None:
+    """Let closing work that cancels less cancel these entries, too: they do not wait for its end.
+
+    A flatten of everything does already; one of a single instrument must not become that.
+    """
+    if kind is not IntentKind.CANCEL or present.kind is IntentKind.FLATTEN:
+        return
+    symbols = _wider(cancel_symbols, present.cancel_symbols)
+    keys = cancel_keys if present.cancel_symbols == () else _keys(cancel_keys, present.cancel_keys)
+    joined = replace(
+        present,
+        causes=tuple(dict.fromkeys((*present.causes, *causes))),
+        cancel_symbols=symbols,
+        cancel_keys=keys,
+        phase=IntentPhase.CANCEL,
+        request_id=None,
+        flat_reads=0,
+    )
+    turn.emit(actions.SetIntent(intent=joined))
+    turn.emit(actions.MarkAnswered(account=present.account, causes=causes))
+
+
 def _was_said(turn: Turn, account: str, causes: tuple[tuple[str, str], ...]) -> bool:
     """Whether shadow has said this for the same breach already."""
     enforcement = turn.state.enforcement
@@ -107,7 +136,7 @@ def _absorbed(intent: Intent, present: Intent) -> Intent:
         if present.kind is intent.kind
         else intent.targets,
         cancel_symbols=_wider(intent.cancel_symbols, present.cancel_symbols),
-        cancel_keys=_wider(intent.cancel_keys or None, present.cancel_keys or None) or (),
+        cancel_keys=_keys(intent.cancel_keys, present.cancel_keys),
         has_canceled=present.has_canceled,
         reply_to=intent.reply_to or present.reply_to,
     )
@@ -129,6 +158,11 @@ def merged_targets(
 def _wider(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Return both filters as one; None = everything."""
     return None if one is None or other is None else tuple(sorted({*one, *other}))
+
+
+def _keys(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Return both filters of keys as one; empty = any key."""
+    return _wider(one or None, other or None) or ()
 
 
 def _tell_replaced(turn: Turn, present: Intent, intent: Intent) -> None:

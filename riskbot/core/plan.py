@@ -36,12 +36,20 @@ class Breach:
     Attributes:
         key: key in breach (underlying, sector, account subject, `+`/`-`), empty for the scope.
         measured: its figure now, in the measure's unit.
+        target: where to stop, as a share of the limit; None = the limit's own.
     """
 
     scope: str
     limit: Limit
     key: str
     measured: float
+    target: float | None = None
+
+    @property
+    def wanted(self) -> float:
+        """What the measure is to come down to, in its unit."""
+        share = self.limit.target if self.target is None else self.target
+        return self.limit.allowed * share
 
 
 @dataclass(slots=True)
@@ -272,7 +280,7 @@ def _concerns(breach: Breach, virtual: _Virtual) -> bool:
 
 def _target_usd(book: ScopeBook, breach: Breach, legs: list[_Virtual]) -> float:
     """Return what the summed contribution of the legs must come down to, USD."""
-    wanted = breach.limit.allowed * breach.limit.target * (1 - COST_ALLOWANCE)
+    wanted = breach.wanted * (1 - COST_ALLOWANCE)
     if breach.limit.name in _PROPORTIONAL:
         # Margin and statistics scale with the positions they stand on.
         present = sum(abs(v.leg.notional_usd or 0.0) for v in legs)
@@ -320,9 +328,7 @@ def _close_pairs(
 
 def _close_net(legs: list[_Virtual], breach: Breach, book: ScopeBook) -> None:
     net = sum(v.left_usd for v in legs)
-    excess = abs(net) - breach.limit.allowed * breach.limit.target * max(
-        book.capital_usd or 0.0, 0.0
-    )
+    excess = abs(net) - breach.wanted * max(book.capital_usd or 0.0, 0.0)
     same = [v for v in legs if v.left_usd * net > 0]
     for virtual in sorted(same, key=lambda v: -v.free_usd):
         if excess <= USD_TOLERANCE:

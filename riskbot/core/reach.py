@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from riskbot.core.confirmation import MARGIN_LIMITS
+from riskbot.core.duty import cause_limit
 from riskbot.core.model import PORTFOLIO, BlindKind, scope_account
 from riskbot.core.turn import Turn
 
@@ -37,7 +39,23 @@ def can_close(turn: Turn, account: str) -> bool:
     return not blind and not turn.state.has_pending_flow(account)
 
 
-def sighted(turn: Turn, scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the accounts in these scopes that are in sight: what may be closed of a pair."""
-    names = {name for scope in scopes for name in accounts_of(turn, scope)}
+def sighted(turn: Turn, causes: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the accounts these causes reach that are in sight: what may be closed of a pair."""
+    names = {
+        name
+        for scope, label in causes
+        for name in accounts_of(turn, scope)
+        if name not in turn.state.enforcement.waiting(scope, cause_limit(label))
+    }
     return tuple(sorted(name for name in names if not turn.state.is_account_blind(name)))
+
+
+def is_shaken_by_flow(turn: Turn, scope: str, name: str) -> bool:
+    """Whether an unexplained change of equity anywhere in the scope may be all of the breach.
+
+    Losses leave it out of NAV, and the margin of one account is not over another's equity.
+    """
+    limit = turn.state.limit(scope, name)
+    if limit is None or limit.is_loss or limit.name in MARGIN_LIMITS:
+        return False
+    return any(turn.state.is_unexplained(a) for a in accounts_of(turn, scope))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from riskbot.core import actions, confirmation, hedging, opening, plan
+from riskbot.core import actions, approach, confirmation, hedging, opening, plan
 from riskbot.core.confirmation import Confirmation
 from riskbot.core.duty import (
     Episode,
@@ -18,14 +18,16 @@ from riskbot.core.duty import (
     IntentKind,
     IntentPhase,
     Target,
+    approach_cause,
     cause,
     cause_limit,
+    is_approach,
 )
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import IMPLY_DENY
 from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.model import PORTFOLIO, Level, Response, TradingState
-from riskbot.core.reach import accounts_of, can_close, sighted
+from riskbot.core.reach import accounts_of, can_close, is_shaken_by_flow, sighted
 from riskbot.core.turn import RISKBOT, Turn
 
 AGAIN_MS = 1_000
@@ -53,9 +55,14 @@ def respond(turn: Turn) -> None:
     work: dict[str, _Work] = {}
     for (scope, name), episode in list(turn.state.enforcement.episodes.items()):
         limit = turn.state.limit(scope, name)
-        if limit is None or episode.breach_since_ms is None:
+        if limit is None:
             continue
-        if episode.stage is EpisodeStage.ACTING:
+        if episode.breach_since_ms is None:
+            for account in (near := approach.due(turn, episode, limit)):
+                entry = work.setdefault(account, _Work())
+                entry.reduce.append((episode, limit))
+                entry.free.update(near)
+        elif episode.stage is EpisodeStage.ACTING:
             _collect(turn, work, episode, limit)
         elif episode.stage in {
             EpisodeStage.ASKING,
@@ -78,7 +85,7 @@ def _drop_needless(turn: Turn) -> None:
             _end(turn, intent, "halted: a hedge would be new risk")
         if intent.kind is not IntentKind.REDUCE or intent.actor != RISKBOT or begun:
             continue
-        if all(_is_at_target(turn, scope, cause_limit(label)) for scope, label in intent.causes):
+        if all(_is_at_target(turn, scope, label) for scope, label in intent.causes):
             _end(turn, intent, "inside again before anything was sent")
 
 
@@ -88,12 +95,14 @@ def _is_halted_hedge(turn: Turn, intent: Intent) -> bool:
     return any(abs(t.quantity) > abs(turn.state.quantity(t.key)) for t in intent.targets)
 
 
-def _is_at_target(turn: Turn, scope: str, name: str) -> bool:
+def _is_at_target(turn: Turn, scope: str, label: str) -> bool:
+    name = cause_limit(label)
     episode = turn.state.enforcement.episodes.get((scope, name))
     limit = turn.state.limit(scope, name)
     if episode is None or limit is None:
         return True
-    return episode.utilization is not None and episode.utilization <= limit.target
+    target = limit.approach_target if is_approach(label) else limit.target
+    return episode.utilization is not None and episode.utilization <= target
 
 
 def _end(turn: Turn, intent: Intent, outcome: str) -> None:
@@ -111,7 +120,7 @@ def _rejoin_pairs(turn: Turn) -> None:
     for intent in list(enforcement.intents.values()):
         if intent.kind is not IntentKind.FLATTEN or intent.cancel_symbols is not None:
             continue
-        book, reach = turn.book(PORTFOLIO), sighted(turn, (s for s, _ in intent.causes))
+        book, reach = turn.book(PORTFOLIO), sighted(turn, intent.causes)
         if book is None or intent.account not in reach:
             continue
         closing = {t.key for t in intent.targets if not t.kept}
@@ -126,7 +135,7 @@ def _rejoin_pairs(turn: Turn) -> None:
 def _flatten(
     turn: Turn, account: str, causes: tuple[tuple[str, str], ...], actor: str = RISKBOT
 ) -> None:
-    reach = sighted(turn, (scope for scope, _ in causes))
+    reach = sighted(turn, causes)
     targets = turn.state.flatten_targets(turn.now_ms, (*reach, account))
     mine = tuple(t for t in targets if t.key.account == account)
     by_operator = actor != RISKBOT
@@ -180,10 +189,11 @@ _ONCE = frozenset({IntentKind.FLATTEN, IntentKind.CANCEL})
 def _due(turn: Turn, episode: Episode, kind: IntentKind) -> Iterable[str]:
     """Yield the accounts on which this breach has not been answered by this kind (recently)."""
     closes = kind is not IntentKind.CANCEL
-    if closes and _is_shaken_by_flow(turn, episode):
+    if closes and is_shaken_by_flow(turn, episode.scope, episode.limit):
         return
+    waiting = turn.state.enforcement.waiting(episode.scope, episode.limit)
     for account in accounts_of(turn, episode.scope):
-        if closes and not can_close(turn, account):
+        if closes and (account in waiting or not can_close(turn, account)):
             continue
         label = cause(kind, episode.limit)
         known = turn.state.enforcement.answered.get((episode.scope, label, account))
@@ -197,17 +207,6 @@ def _due(turn: Turn, episode: Episode, kind: IntentKind) -> Iterable[str]:
         yield account
 
 
-def _is_shaken_by_flow(turn: Turn, episode: Episode) -> bool:
-    """Whether an unexplained change of equity anywhere in the scope may be all of the breach.
-
-    Losses leave it out of NAV, and the margin of one account is not over another's equity.
-    """
-    limit = turn.state.limit(episode.scope, episode.limit)
-    if limit is None or limit.is_loss or limit.name in confirmation.MARGIN_LIMITS:
-        return False
-    return any(turn.state.is_unexplained(a) for a in accounts_of(turn, episode.scope))
-
-
 def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, list[Verdict]]:
     """Return the Book and the verdicts under which the breach is the smaller one.
 
@@ -216,8 +215,9 @@ def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, 
     """
     found = []
     books = [turn.book(scope)]
-    if limit.name not in confirmation.MARGIN_LIMITS:
-        books.append(turn.second().scopes.get(scope))
+    waiting = turn.state.enforcement.waiting(scope, limit.name)
+    if waiting or limit.name not in confirmation.MARGIN_LIMITS:
+        books.append(turn.second(waiting).scopes.get(scope))
     for book in books:
         verdicts = turn.state.check(limit, book) if book is not None else []
         used = max((v.utilization or 0.0 for v in verdicts), default=0.0)
@@ -227,6 +227,12 @@ def _kind_book(turn: Turn, scope: str, limit: Limit) -> tuple[ScopeBook | None, 
 
 
 def _breaches(episode: Episode, limit: Limit, verdicts: list[Verdict]) -> list[plan.Breach]:
+    if episode.breach_since_ms is None:
+        return [
+            plan.Breach(episode.scope, limit, v.key, v.measured, limit.approach_target)
+            for v in verdicts
+            if v.level in {Level.ORANGE, Level.RED} and v.measured is not None
+        ]
     return [
         plan.Breach(episode.scope, limit, v.key, v.measured)
         for v in verdicts
@@ -269,7 +275,9 @@ def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -
     reach = [
         a
         for a in accounts_of(turn, episode.scope)
-        if can_close(turn, a) and turn.state.enforcement.account_state(a) is not halted
+        if can_close(turn, a)
+        and turn.state.enforcement.account_state(a) is not halted
+        and a not in turn.state.enforcement.waiting(episode.scope, limit.name)
     ]
     book, _ = _kind_book(turn, episode.scope, limit)
     found = hedging.offsets(turn, episode, limit, book)
@@ -298,14 +306,14 @@ def _open_work(turn: Turn, account: str, work: _Work) -> None:
         targets = _reduce_targets(turn, account, work)
         if targets:
             causes = [episode for episode, _ in work.reduce] + work.cancel
-            _open(turn, account, IntentKind.REDUCE, causes, targets, _cancel_keys(causes))
+            _open(turn, account, IntentKind.REDUCE, causes, targets)
             return
     if work.hedges:
         causes = work.hedge_causes + work.cancel
-        _open(turn, account, IntentKind.HEDGE, causes, tuple(work.hedges), _cancel_keys(causes))
+        _open(turn, account, IntentKind.HEDGE, causes, tuple(work.hedges))
         return
     if work.cancel:
-        _open(turn, account, IntentKind.CANCEL, work.cancel, (), _cancel_keys(work.cancel))
+        _open(turn, account, IntentKind.CANCEL, work.cancel, ())
 
 
 def _reduce_targets(turn: Turn, account: str, work: _Work) -> tuple[Target, ...]:
@@ -338,15 +346,25 @@ def _open(
     kind: IntentKind,
     episodes: list[Episode],
     targets: tuple[Target, ...],
-    cancel_keys: tuple[str, ...] = (),
 ) -> None:
+    broken = [episode for episode in episodes if episode.breach_since_ms is not None]
     opening.open_intent(
-        turn, account, kind, _causes(kind, episodes), targets, cancel_keys=cancel_keys
+        turn,
+        account,
+        kind,
+        _causes(kind, episodes),
+        targets,
+        cancel_keys=_cancel_keys(broken),
+        # An approach forbids nothing: what works goes on.
+        cancel_symbols=None if broken else (),
     )
 
 
 def _causes(kind: IntentKind, episodes: list[Episode]) -> tuple[tuple[str, str], ...]:
-    labels = [(e.scope, cause(kind, e.limit)) for e in episodes]
+    broken = [e for e in episodes if e.breach_since_ms is not None]
+    near = [e for e in episodes if e.breach_since_ms is None]
+    labels = [(e.scope, cause(kind, e.limit)) for e in broken]
+    labels += [(e.scope, approach_cause(e.limit)) for e in near]
     # Whatever closes cancels first: that answers the breach's cancel as well.
-    labels += [(e.scope, cause(IntentKind.CANCEL, e.limit)) for e in episodes]
+    labels += [(e.scope, cause(IntentKind.CANCEL, e.limit)) for e in broken]
     return tuple(dict.fromkeys(labels))

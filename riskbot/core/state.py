@@ -127,9 +127,9 @@ class State:
             self._scopes_ms = now_ms
         return self._scopes
 
-    def measure_second(self, now_ms: int) -> SecondMeasure:
+    def measure_second(self, now_ms: int, without: frozenset[str]) -> SecondMeasure:
         """Measure every scope under a second independent price source."""
-        return self.meter.second(now_ms, self._read_since_ms())
+        return self.meter.second(now_ms, self._read_since_ms(), without)
 
     def _read_since_ms(self) -> int:
         """Return since when a REST price counts as a second look: the oldest open breach."""

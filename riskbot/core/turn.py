@@ -45,7 +45,7 @@ class Turn:
         self.ended: list[Intent] = []
         self.checked: list[Checked] = []
         self.confirmed: set[tuple[str, str]] = set()
-        self._second: SecondMeasure | None = None
+        self._second: dict[frozenset[str], SecondMeasure] = {}
 
     @property
     def is_enforcing(self) -> bool:
@@ -77,15 +77,21 @@ class Turn:
             if leg.key.account == account and not leg.is_dust and leg.key.symbol
         }
 
-    def second(self) -> SecondMeasure:
-        """Return the Book under the second source of every price: the kind case."""
-        if self._second is None:
-            self._second = self.state.measure_second(self.now_ms)
-        return self._second
+    def second(self, without: frozenset[str] = frozenset()) -> SecondMeasure:
+        """Return the Book under the second source of every price: the kind case.
+
+        Args:
+            without: accounts whose exposure is left out beside those that are BLIND.
+        """
+        found = self._second.get(without)
+        if found is None:
+            found = self._second[without] = self.state.measure_second(self.now_ms, without)
+        return found
 
     def remeasure(self) -> None:
         """Forget the measured Book: a decision of this turn changed what it rests on."""
-        self.scopes = self._second = None
+        self.scopes = None
+        self._second.clear()
 
     def audit(
         self,

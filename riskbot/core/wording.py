@@ -77,7 +77,7 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
         level,
         _title(episode, limit, level),
         text=text if level is not Level.RED else _red_text(episode),
-        did=_did(turn, episode),
+        did=_did(turn, episode, limit),
         todo=_todo(turn, episode, limit),
         measured=episode.measured,
         allowed=episode.allowed,
@@ -107,13 +107,25 @@ def _red_text(episode: Episode) -> str:
     return f"of {key_words(episode.keys)}" if episode.keys else ""
 
 
-def _did(turn: Turn, episode: Episode) -> str:
+def _would_approach(limit: Limit, episode: Episode) -> bool:
+    is_near = episode.level is Level.ORANGE and episode.breach_since_ms is None
+    return is_near and "reduce" in limit.on_approach
+
+
+def _did(turn: Turn, episode: Episode, limit: Limit) -> str:
     """Return what riskbot did, in the mode it runs in."""
-    hold = turn.state.enforcement.holds.get((episode.scope, episode.limit))
+    enforcement = turn.state.enforcement
+    hold = enforcement.holds.get((episode.scope, episode.limit))
     parts = []
     if hold is not None:
         parts.append(_hold_words(hold.state, hold.keys, is_latched=hold.is_latched))
     parts += _work_words(turn, episode)
+    waiting = enforcement.waiting(episode.scope, episode.limit)
+    if waiting and episode.stage is EpisodeStage.ACTING:
+        names = ", ".join(sorted(waiting))
+        parts.append(f"nothing is closed on {names}: it came while this stood")
+    if not turn.is_enforcing and _would_approach(limit, episode):
+        parts.append("response: reduce to below orange")
     if episode.note:
         parts.append(episode.note)
     if episode.is_overdue:

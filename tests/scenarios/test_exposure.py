@@ -183,3 +183,42 @@ def test_flatten_when_the_spot_leg_may_be_sold_closes_both_legs() -> None:
     assert made.quantity(BTC_SPOT) == 0
     pair = [o.symbol for o in made.of(actions.PlaceOrder) if o.symbol in {BTC, BTC_SPOT}]
     assert set(pair) == {BTC, BTC_SPOT}
+
+
+# ---------------------------------------------------------------- before the breach
+
+
+def test_gross_in_orange_is_trimmed_to_below_it_and_nothing_is_denied() -> None:
+    limit = replace_approach(GROSS)
+    made = stage(limit, accounts={"main": {"positions": {BTC: 2, ETH: -20, SOL: 300}}})
+    entry = made.trade(SOL, 10, price=90)
+    made.trade(BTC, "0.75")
+    made.wait(5)
+    assert 1.55 < made.measure("gross") < 1.621
+    assert {o.symbol for o in made.sent} == {BTC}
+    assert made.state() is TradingState.ACTIVE
+    assert entry.order_id in made.resting()
+    made.trade(SOL, 100)
+    made.wait(5)
+    assert made.state() is TradingState.ACTIVE
+    assert len(made.sent) == 1, "what is opened within a minute waits, or breaks the limit"
+
+
+def replace_approach(limit: GrossExposure) -> GrossExposure:
+    return limit.model_copy(update={"on_approach": ["reduce"]})
+
+
+def test_account_added_with_a_breach_is_left_alone_and_the_others_with_it() -> None:
+    made = stage(GROSS, accounts={"main": {"positions": {BTC: 3}}, "late": {}})
+    whole = made.engine.settings
+    made.restart(replace(whole, accounts={"main": whole.accounts["main"]}))
+    made.wait(2)
+    made.trade(ETH, 200, account="late")
+    made.restart(whole)
+    made.wait(10)
+    assert made.measure("gross") > 2
+    assert made.state() is TradingState.REDUCING
+    assert made.sent == []
+    made.confirm("reduce")
+    made.wait(5)
+    assert made.measure("gross") < 1.81

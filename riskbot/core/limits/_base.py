@@ -77,7 +77,8 @@ class Limit(BaseModel):
         within_s: adjustment window: deadline to be back inside.
         then: response after a missed window.
         latch: only an operator clears it.
-        on_approach: from orange on.
+        on_approach: from orange on, `scale` and `throttle` shrink new risk at the gateway;
+            `reduce` closes to where orange clears, at most once a minute, and denies nothing.
         target: where `reduce` stops, as a share of the limit.
         clear_at: a level clears at utilization <= level * clear_at.
         severity: `red` lets an alert-only limit go red.
@@ -186,6 +187,11 @@ class Limit(BaseModel):
         """Shares of the limit where yellow and orange begin."""
         yellow, orange = self.default_levels
         return (self.yellow or yellow, self.orange or orange)
+
+    @property
+    def approach_target(self) -> float:
+        """Where a reduce on approach stops, as a share of the limit: where orange clears."""
+        return min(self.target, self.levels[1] * self.clear_at)
 
     def read(self, book: ScopeBook) -> list[Reading]:
         """Pick this limit's figures off the Book; several for a keyed measure."""
