@@ -15,7 +15,7 @@ from tests.journals.make import SETTINGS, folded, summary
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.jsonl.gz"))
 
 # Never written by the day that is played: a sign of life leads to nothing, a venue without a
-# dead-man's switch is never told to arm one, and the rest takes hours or a second operator.
+# dead-man's switch is never told to arm one; the rest takes hours, a second operator, a forger.
 NOT_PLAYED = {
     "FeedAlive",
     "MarkAnswered",
@@ -23,6 +23,7 @@ NOT_PLAYED = {
     "RebaseLoss",
     "ReclassifyFlow",
     "DropAlert",
+    "CommandRefused",
 }
 
 

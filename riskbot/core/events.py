@@ -417,11 +417,16 @@ class AlertDeliveryFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendChanged:
-    """A door or a supervised process came up or went away (`telegram`, `http`, `mqtt`)."""
+    """A door or a supervised process came up or went away (`telegram`, `http`, `mqtt`).
+
+    Attributes:
+        is_slow: up, but its answers take so long that people should know; `detail` has figures.
+    """
 
     name: str
     is_up: bool
     detail: str = ""
+    is_slow: bool = False
     kind: Literal["FrontendChanged"] = "FrontendChanged"
 
 
@@ -444,6 +449,15 @@ class CommandReceived:
     actor: Actor
     asked_ms: int | None = None
     kind: Literal["CommandReceived"] = "CommandReceived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRefused:
+    """A door turned away what claimed to be a command; `actor` is who it claimed to be from."""
+
+    actor: Actor
+    reason: str
+    kind: Literal["CommandRefused"] = "CommandRefused"
 
 
 Event = (
@@ -478,5 +492,6 @@ Event = (
     | AlertDeliveryFailed
     | FrontendChanged
     | CommandReceived
+    | CommandRefused
 )
 """Everything that can enter the engine."""

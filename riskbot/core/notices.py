@@ -40,6 +40,9 @@ def on_event(turn: Turn, event: events.Event) -> None:
             )
         case events.FrontendChanged():
             _frontend(turn, event)
+            _pace(turn, event)
+        case events.CommandRefused():
+            turn.audit("refused", "", PORTFOLIO, event.reason, event.actor.name)
         case events.AlertDelivered() | events.AlertDeliveryFailed():
             _channel(turn, event)
         case _:
@@ -106,8 +109,27 @@ def _frontend(turn: Turn, event: events.FrontendChanged) -> None:
         Level.ORANGE,
         f"{event.name} is down",
         text=event.detail,
-        did="the guard goes on; it is started again",
+        did="the guard goes on; it is tried again with growing pauses",
         todo="use riskbot ctl meanwhile",
+    )
+
+
+def _pace(turn: Turn, event: events.FrontendChanged) -> None:
+    name, scope = "frontend_slow", f"frontend:{event.name}"
+    if not event.is_slow:
+        # One that went away says nothing about its pace.
+        if event.is_up:
+            alerts.resolve(turn, name, scope, "fast again")
+        return
+    alerts.tell(
+        turn,
+        name,
+        scope,
+        Level.YELLOW,
+        f"{event.name} answers slowly",
+        text=event.detail,
+        did="nothing: what the guard does waits for no answer of it",
+        todo="broker: set_tcp_nodelay true, or one that is nearer",
     )
 
 

@@ -21,6 +21,7 @@ TEXTS: dict[type, str] = {
     events.StorageFailed: "error",
     events.EngineFaulted: "error",
     events.HaltFileSeen: "reason",
+    events.CommandRefused: "reason",
 }
 """Field with text that somebody else wrote, by kind of event."""
 

@@ -12,11 +12,13 @@ from riskbot.core.limits.liquidation_distance import LiquidationDistance
 from riskbot.core.limits.maintenance_margin import MaintenanceMargin
 from riskbot.core.model import (
     PORTFOLIO,
+    Actor,
     BlindKind,
     Level,
     MarginReport,
     Mode,
     Response,
+    Role,
     TradingState,
 )
 from riskbot.core.settings import AccountSettings, DeadManSettings
@@ -205,6 +207,28 @@ def test_frontend_that_is_down_is_told_until_it_is_back() -> None:
     first, last = made.told("frontend_down")
     assert first.alert.text == "409"
     assert last.alert.status is AlertStatus.RESOLVED
+
+
+def test_frontend_that_is_slow_is_told_until_it_is_fast_again() -> None:
+    made = quiet()
+    slow = events.FrontendChanged(name="mqtt", is_up=True, is_slow=True, detail="44 ms")
+    made.give(slow)
+    (told,) = made.told("frontend_slow")
+    assert (told.alert.level, told.alert.text) == (Level.YELLOW, "44 ms")
+    assert "set_tcp_nodelay" in told.alert.todo
+    made.give(events.FrontendChanged(name="mqtt", is_up=False, detail="gone"))
+    assert len(made.told("frontend_slow")) == 1
+    made.give(events.FrontendChanged(name="mqtt", is_up=True))
+    assert made.told("frontend_slow")[-1].alert.status is AlertStatus.RESOLVED
+
+
+def test_command_that_a_door_refused_is_audited_under_who_it_claimed_to_be() -> None:
+    made = quiet()
+    actor = Actor("mqtt:desk", Role.OPERATOR, "mqtt")
+    made.give(events.CommandRefused(actor=actor, reason="MQTT: the signature does not match"))
+    rows = [r for _, r in made.journal if isinstance(r, actions.RecordDecision)]
+    assert (rows[-1].decision, rows[-1].actor) == ("refused", "mqtt:desk")
+    assert "signature" in rows[-1].reason
 
 
 def fails(made: World, channel: str) -> None:
