@@ -223,6 +223,10 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (with_(webhooks=[{"url": "ftp://x"}]), "webhooks.0.url", "must look like http:// or https://"),
     (with_(strategies=[{}]), "strategies.0", "is empty"),
     (with_(mqtt={"port": 99999}), "mqtt.port", "at most 65535, is 99999"),
+    (with_(mqtt={"topic_prefix": "a/#"}), "mqtt.topic_prefix", "no wildcards, no empty level"),
+    (with_(mqtt={"topic_prefix": "$SYS"}), "mqtt.topic_prefix", "is '$SYS'"),
+    (with_(mqtt={"topic_prefix": "a//b"}), "mqtt.topic_prefix", "is 'a//b'"),
+    (with_(mqtt={"host": "mqtt://x"}), "mqtt.host", "a host name or an address, is 'mqtt://x'"),
 ]
 
 
@@ -401,16 +405,21 @@ def test_warnings_when_parts_are_not_built_or_cannot_work_name_them(tmp_path: Pa
             accounts={"main": {"exchange": "paper"}},
             portfolio={"preset": "market_neutral", "limits": {"value_at_risk": {"max": 0.1}}},
             mqtt={"host": "broker"},
+            strategies=[
+                {"freqtrade": {"url": "http://127.0.0.1", "username": "u", "password": "p"}}
+            ],
             scenarios_dir="mine",
             telegram={"token": "1:a"},
         ),
     )
     keys = [warning.partition(":")[0] for warning in config.warnings]
     assert keys == [
-        "mqtt",
+        "strategies",
         "scenarios_dir",
         "portfolio value_at_risk",
         "telegram.users",
+        "mqtt.tls",
+        "mqtt.username",
         "accounts.main.spot",
     ]
 

@@ -49,7 +49,6 @@ def test_reference_when_loaded_has_no_fault(tmp_path: Path) -> None:
         "gateway",
         "notify.0.url",
         "strategies",
-        "mqtt",
         "telegram.totp_secret",
     }
 

@@ -206,7 +206,7 @@ def sections(folder: Path, sink: Sink, *, by_file: bool) -> dict[str, Any]:
             {"url": f"http://{base}/hook", **secret("secret")},
             {"url": f"http://{closed}/hook", "secret": WEBHOOK},
         ],
-        "mqtt": {"host": "127.0.0.1", "port": 9, **secret("password")},
+        "mqtt": {"host": "127.0.0.1", "port": 9, "username": "u", **secret("password")},
         "heartbeat_url": f"http://{closed}/ping/{HEARTBEAT}",
     }
 

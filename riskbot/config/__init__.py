@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from riskbot import redaction
+from riskbot.config import broker
 from riskbot.config.check import check_credentials, check_limits, check_root
 from riskbot.config.document import Document, read_document
 from riskbot.config.faults import sentences, with_lines
@@ -39,7 +40,7 @@ SOCKET_NAME = "riskbot.sock"
 HALT_NAME = "HALT"
 """Files of the state directory."""
 
-NOT_BUILT = ("http", "gateway", "strategies", "mqtt", "scenarios_dir")
+NOT_BUILT = ("http", "gateway", "strategies", "scenarios_dir")
 """Sections that are accepted and checked, but that nothing reads yet."""
 
 # Credentials that people hand to ccxt directly; they count as inline secrets.
@@ -141,6 +142,7 @@ def load(
         raise ConfigError(faults)
     reader = SecretReader(file.parent, env)
     data = _take_secrets(document.data, Root, "", reader)
+    broker.locate(data, reader)
     faults += [f"{key}: {sentence}" for key, sentence in reader.faults]
     warnings = _check_modes(file, document, reader, faults)
     _hide(reader)
@@ -331,6 +333,7 @@ def _check(root: Root, faults: list[str]) -> list[tuple[str, Limit]]:
     check_root(root, exchange_ids(), found)
     limits = build_limits(root, found)
     check_limits(root, limits, found)
+    broker.check(root.mqtt, found)
     # What was refused above is missing here: that is one fault, not two.
     told = tuple(fault.partition(": ")[0] for fault in faults)
     faults += [f for f in found if not any(t.startswith(f.partition(": ")[0]) for t in told)]
@@ -368,6 +371,7 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
             "telegram.totp_secret: is accepted, but this version asks for no codes yet: roles and "
             "confirmations stand alone"
         )
+    told += broker.warnings(root.mqtt)
     if root.portfolio.preset == "market_neutral":
         told += [
             f"accounts.{name}.spot: is `hold` under market_neutral: a pair's spot leg, and with it "

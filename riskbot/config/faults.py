@@ -98,7 +98,8 @@ _PATTERNS = {
     r"^https?://\S+$": "http:// or https://",
     r"^\S+:\d{1,5}$": "host:port",
     r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$": "HH:MM-HH:MM, in quotes",
-    r"^[^#+\s]+$": "an MQTT topic without wildcards",
+    r"^[^#+\s$/]+(/[^#+\s/]+)*$": "an MQTT topic: no wildcards, no empty level, no $ in front",
+    r"^[^\s/]+$": "a host name or an address",
 }
 
 

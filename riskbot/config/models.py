@@ -279,15 +279,32 @@ class ToldStrategyConfig(Section):
     freqtrade: FreqtradeConfig | None = Field(None, description="a freqtrade bot's REST API")
 
 
+class MqttSenderConfig(Section):
+    """Somebody who may command over MQTT, by signed messages alone."""
+
+    secret: Secret | None = Field(None, description="signs (HMAC-SHA256), 32 characters or more")
+    allow: list[Literal["halt", "cancel", "ack", "silence"]] = Field(
+        ["halt", "cancel", "ack"], min_length=1, description="of what lowers risk, nothing else"
+    )
+
+
 class MqttConfig(Section):
     """The MQTT broker."""
 
-    host: str = Field("127.0.0.1", description="of the broker")
-    port: int = Field(1883, ge=1, le=65535, description="of the broker")
+    host: str = Field("127.0.0.1", pattern=r"^[^\s/]+$", description="of the broker")
+    port: int = Field(1883, ge=1, le=65535, description="of the broker; with TLS often 8883")
     username: str | None = Field(None, description="at the broker")
     password: Secret | None = Field(None, description="at the broker")
     tls: bool = Field(default=False, description="encrypt; needed beyond this host")
-    topic_prefix: str = Field("riskbot", pattern=r"^[^#+\s]+$", description="before /<instance>")
+    ca_file: str | None = Field(None, description="who signed the broker; none: the system's")
+    cert_file: str | None = Field(None, description="our certificate, if the broker asks for one")
+    key_file: str | None = Field(None, description="its key, mode 0600; none: in cert_file too")
+    topic_prefix: str = Field(
+        "riskbot", pattern=r"^[^#+\s$/]+(/[^#+\s/]+)*$", description="before /<instance>"
+    )
+    commands: dict[Name, MqttSenderConfig] = Field(
+        default_factory=dict, description="who may command, by name; none: nothing is listened to"
+    )
 
 
 class RetentionConfig(Section):

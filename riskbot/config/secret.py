@@ -113,7 +113,7 @@ class SecretReader:
         return Secret(value)
 
     def _from_file(self, name: str, path: str) -> Secret | None:
-        file = self._locate(name)
+        file = self.locate(name)
         try:
             with file.open("rb") as opened:
                 state = os.fstat(opened.fileno())
@@ -134,7 +134,8 @@ class SecretReader:
             return None
         return Secret(text)
 
-    def _locate(self, name: str) -> Path:
+    def locate(self, name: str) -> Path:
+        """Return where a `*_file` is: a credential of the unit, else beside the configuration."""
         given = Path(name).expanduser()
         if not given.is_absolute() and self.env.get(CREDENTIALS_VARIABLE):
             credential = Path(self.env[CREDENTIALS_VARIABLE]) / given
