@@ -21,6 +21,7 @@ from riskbot.errors import ConfigError
 from riskbot.executor import WORK, Executor
 from riskbot.feed import Feed, stable_markets
 from riskbot.frontends.local import LocalDoor
+from riskbot.frontends.mqtt.parts import MqttParts
 from riskbot.frontends.telegram_parts import TelegramParts
 from riskbot.haltfile import HaltFile
 from riskbot.journal import Journal
@@ -45,12 +46,8 @@ class App:
         rng = random.Random()
         settings, prefix = config.core(), f"rb{journal.birth}"
         url = config.root.heartbeat_url
-        self.watchdog = Watchdog(
-            clock,
-            Notifier(),
-            status=self._status_line,
-            heartbeat_url=url.get_secret_value() if url is not None else None,
-        )
+        ping = url.get_secret_value() if url is not None else None
+        self.watchdog = Watchdog(clock, Notifier(), status=self._status_line, heartbeat_url=ping)
         self.watchdog.expect("runner", RUNNER_STEP_S)
         self.runner: Runner[Engine, Views] = Runner(
             journal,
@@ -65,7 +62,9 @@ class App:
         self.halt_file = HaltFile(config.halt_path, submit, clock)
         self.door = LocalDoor(config.socket_path, self._command, self._view)
         self.telegram = TelegramParts(config, self._command, submit, clock, rng)
-        told = channels.build(config.root, clock, *self.telegram.channels)
+        ask = (self._view, journal.decisions, self._command, submit)
+        self.mqtt = MqttParts(config.root, *ask, int(journal.birth, 36), clock, rng)
+        told = channels.build(config.root, clock, *self.telegram.channels, broker=self.mqtt.link)
         self.delivery = Delivery(told, submit, clock, rng)
         self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
@@ -81,7 +80,8 @@ class App:
         for kind in WORK:
             self.runner.route(kind, lambda action: self.executors[action.account].do(action))
         self.runner.route(actions.SendAlert, self.delivery.send)
-        self.runner.route(actions.NotifyStrategies, lambda _: None)
+        self.runner.route(actions.NotifyStrategies, self.mqtt.notify)
+        self.runner.observe(self.mqtt.observe)
         self.runner.route(actions.RemoveHaltFile, lambda _: self.halt_file.remove())
 
     def _status_line(self) -> str:
@@ -95,7 +95,7 @@ class App:
 
     async def _answer(self, command: events.CommandReceived) -> None:
         async for reply in self.runner.command(command):
-            self.door.deliver(reply) or self.telegram.deliver(reply)
+            any(door.deliver(reply) for door in (self.door, self.telegram, self.mqtt))
 
     def _view(self, name: str) -> Any:
         return self.runner.latest_view().get(name)
@@ -119,7 +119,7 @@ class App:
                 ("halt file", self.halt_file),
                 ("watchdog", self.watchdog),
                 *((f"feed {name}", feed) for name, feed in self.feeds.items()),
-                *self.telegram.parts,
+                *(self.telegram.parts + self.mqtt.parts),
             ]
             running = [self._tasks.create_task(part.run(), name=name) for name, part in parts]
             await self.door.is_listening.wait()

@@ -213,6 +213,18 @@ async def test_effects_go_in_the_order_they_were_decided(world: World) -> None:
     assert [effect.client_order_id for effect in sent] == [str(n) for n in range(200)]
 
 
+async def test_observers_see_what_was_decided_after_its_effects_are_on_their_way(
+    world: World,
+) -> None:
+    world.script[events.FrontendChanged] = lambda _: [place()]
+    seen: list[tuple[int, list[actions.Action]]] = []
+    world.runner.observe(lambda decided: seen.append((len(world.effects), decided)))
+    await world.start()
+    world.runner.submit(events.FrontendChanged(name="x", is_up=True))
+    await until(lambda: any(actions.PlaceOrder in map(type, decided) for _, decided in seen))
+    assert seen[-1] == (1, [place()])
+
+
 async def test_fact_without_actions_is_kept_but_a_price_only_once(world: World) -> None:
     await world.start()
     for mark in range(10):

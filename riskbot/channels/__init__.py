@@ -8,6 +8,7 @@ from typing import Protocol
 from riskbot.channels._base import Channel
 from riskbot.channels.apprise import AppriseChannel
 from riskbot.channels.log import LogChannel
+from riskbot.channels.mqtt import Broker, MqttChannel
 from riskbot.channels.webhook import WebhookChannel
 from riskbot.clock import Clock
 from riskbot.core import actions
@@ -52,9 +53,20 @@ class ChannelsConfig(Protocol):
         ...
 
 
-def build(config: ChannelsConfig, clock: Clock, *more: Channel) -> list[Channel]:
-    """Return the channels of a configuration: the log always, then `more` (the Telegram door)."""
+def build(
+    config: ChannelsConfig, clock: Clock, *more: Channel, broker: Broker | None = None
+) -> list[Channel]:
+    """Return the channels of a configuration: the log always, then `more` (the Telegram door).
+
+    Args:
+        config: what is asked for.
+        clock: for timestamps.
+        more: channels that are doors as well.
+        broker: the MQTT connection, None = there is none.
+    """
     channels: list[Channel] = [LogChannel(), *more]
+    if broker is not None:
+        channels.append(MqttChannel(broker, config.instance))
     channels += [
         AppriseChannel(
             _numbered("notify", number), entry.url.get_secret_value, Level(entry.min_level)

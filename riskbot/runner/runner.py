@@ -101,6 +101,7 @@ class Runner(Generic[E, V]):
         self._outbox: deque[_Commit] = deque()
         self._unwritten: deque[tuple[int, list[Record]]] = deque(maxlen=20_000)
         self._faults_ms: deque[int] = deque()
+        self._observers: list[Callable[[list[actions.Action]], None]] = []
         self._wake, self._committed = asyncio.Event(), asyncio.Event()
         self._room = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
@@ -125,6 +126,10 @@ class Runner(Generic[E, V]):
     def route(self, kind: type[actions.Effect], deliver: Deliver) -> None:
         """Say who takes an effect. SendReply needs none: whoever asked gets it."""
         self._dispatcher.routes[kind] = deliver
+
+    def observe(self, observer: Callable[[list[actions.Action]], None]) -> None:
+        """Show what was decided once its effects are on their way; it never waits or raises."""
+        self._observers.append(observer)
 
     def missing_routes(self) -> list[str]:
         """Return the effects that nobody takes."""
@@ -305,6 +310,8 @@ class Runner(Generic[E, V]):
             self._dispatcher.deliver(effect)
         if effects:
             crashpoint.reach("dispatch.after")
+        for observer in self._observers:
+            observer(commit.decided)
 
     # ------------------------------------------------------------ storage
 

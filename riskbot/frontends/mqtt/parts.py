@@ -1,0 +1,169 @@
+"""What the configuration's `mqtt` section asks for, put together: one task beside the guard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from riskbot.clock import Clock
+from riskbot.core import actions, events
+from riskbot.frontends.mqtt.commands import CommandDoor, Sender
+from riskbot.frontends.mqtt.documents import Decisions, Documents
+
+if TYPE_CHECKING:
+    from riskbot.frontends.mqtt.link import Link
+
+AFTER_BUG_S = 60.0
+"""How long MQTT rests after a bug of its own."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Secret(Protocol):
+    def get_secret_value(self) -> str: ...
+
+
+class _Sender(Protocol):
+    @property
+    def secret(self) -> _Secret | None: ...
+    @property
+    def allow(self) -> Sequence[str]: ...
+
+
+class _Section(Protocol):
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def password(self) -> _Secret | None: ...
+    @property
+    def tls(self) -> bool: ...
+    @property
+    def ca_file(self) -> str | None: ...
+    @property
+    def cert_file(self) -> str | None: ...
+    @property
+    def key_file(self) -> str | None: ...
+    @property
+    def topic_prefix(self) -> str: ...
+    @property
+    def commands(self) -> Mapping[str, _Sender]: ...
+
+
+class MqttConfig(Protocol):
+    """What of the configuration (`Config.root`) concerns MQTT."""
+
+    @property
+    def instance(self) -> str:
+        """Name of this riskbot."""
+        ...
+
+    @property
+    def mqtt(self) -> Any:
+        """The section, None = no MQTT."""
+        ...
+
+
+class MqttParts:
+    """The connection, the documents and the door of commands, or none of them.
+
+    Attributes:
+        link: the connection, for whoever else publishes; None = not configured.
+        parts: (name, part) to run.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        view: Callable[[str], Any],
+        decisions: Decisions,
+        submit_command: Callable[[events.CommandReceived], None],
+        emit: Callable[[events.Event], None],
+        run: int,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self.link: Link | None = None
+        self.parts: tuple[tuple[str, Any], ...] = ()
+        self._emit, self._clock = emit, clock
+        wanted: _Section | None = config.mqtt
+        if wanted is None:
+            return
+        # Imported where it is configured: the client library takes its time to load.
+        from riskbot.frontends.mqtt.link import Link
+        from riskbot.frontends.mqtt.wire import Address
+
+        base = f"{wanted.topic_prefix}/{config.instance}"
+        self._door = CommandDoor(base, _senders(wanted), submit_command, emit, clock)
+        address = Address(
+            host=wanted.host,
+            port=wanted.port,
+            base=base,
+            username=wanted.username,
+            password=None if wanted.password is None else wanted.password.get_secret_value,
+            make_tls=(lambda: _tls(wanted)) if wanted.tls else None,
+        )
+        self.link = Link(
+            address,
+            emit,
+            clock,
+            rng,
+            topics=self._door.topics,
+            take=self._door.take,
+        )
+        self._documents = Documents(self.link, view, decisions, run, clock)
+        self.parts = (("mqtt", self),)
+
+    def notify(self, action: actions.NotifyStrategies) -> None:
+        """Tell strategies. Never waits."""
+        if self.link is not None:
+            self._documents.notify(action)
+
+    def observe(self, decided: Iterable[actions.Action]) -> None:
+        """Take note of what was decided. Never waits."""
+        if self.link is not None:
+            self._documents.observe(decided)
+
+    def deliver(self, reply: actions.SendReply) -> bool:
+        """Hand over a reply; False when it is another door's."""
+        return self.link is not None and self._door.deliver(reply)
+
+    async def run(self) -> None:
+        """Run until cancelled: a bug in here is told and tried again, the guard goes on."""
+        if self.link is None:
+            return
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self.link.run(), name="mqtt connection")
+                    tasks.create_task(self._documents.run(), name="mqtt documents")
+                    tasks.create_task(self._door.run(self.link), name="mqtt answers")
+            except Exception as error:  # noqa: BLE001 - nothing of MQTT may end the guard
+                _log.critical("MQTT has a bug", exc_info=error)
+                detail = f"a bug, tried again in {AFTER_BUG_S:.0f} s: {error!r}"
+                self._emit(events.FrontendChanged(name=self.link.name, is_up=False, detail=detail))
+            await self._clock.sleep(AFTER_BUG_S)
+
+
+def _tls(section: _Section) -> ssl.SSLContext:
+    """Read the certificates; anew for each connection, so that a renewed one is taken up."""
+    context = ssl.create_default_context(cafile=section.ca_file)
+    if section.cert_file is not None:
+        # A passphrase is refused with the configuration; here nobody could be asked.
+        context.load_cert_chain(section.cert_file, section.key_file, password=lambda: "")
+    return context
+
+
+def _senders(section: _Section) -> dict[str, Sender]:
+    return {
+        name: Sender(sender.secret.get_secret_value, frozenset(sender.allow))
+        for name, sender in section.commands.items()
+        if sender.secret is not None
+    }
