@@ -8,195 +8,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.model import (
     Instrument,
     InstrumentKind,
     OrderType,
-    Position,
-    PositionSide,
     TimeInForce,
     WorkingOrder,
 )
 from riskbot.errors import VenueError
-from riskbot.exchanges import _generic, okx_errors, okx_frames, okx_rows
+from riskbot.exchanges import _generic, okx_frames, okx_rows
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges._base import Capabilities
-from riskbot.exchanges._client import is_absent, together
-from riskbot.exchanges._errors import ErrorRules
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
-from riskbot.exchanges._wallet import Wallet
-from riskbot.exchanges.unified import UnifiedExchange
+from riskbot.exchanges.okx_reads import CONFIG_EVERY_MS, INST_TYPES, PAGE, OkxReads, index_of
 
-PAGE, PAGES = 100, 50
-CONFIG_EVERY_MS = 60_000
 DEAD_MAN_S = (10, 120)
-BILLS_REACH_MS = 7 * 86_400_000 - 60_000
-_ALGO_TYPES = ("conditional", "oco", "trigger", "move_order_stop")
-_TYPES = {"spot": ("spot",), "linear": ("swap", "future"), "inverse": ("swap", "future"),
-          "option": ("option",)}  # fmt: skip
-_INST_TYPES = {
-    "spot": "SPOT",
-    "swap": "SWAP",
-    "future": "FUTURES",
-    "option": "OPTION",
-}
 
 
-class Okx(UnifiedExchange):
+class Okx(OkxReads):
     """One OKX account."""
-
-    rules: ClassVar[ErrorRules] = okx_errors.RULES
-    # Limits are per endpoint; a cost of 6 stands for one that takes ten requests in 2 s.
-    capacity: ClassVar[tuple[float, int]] = (120.0, 2_000)
-
-    def _defaults(self) -> Mapping[str, Any]:
-        self.markets = tuple(name for name in self.markets if name in _TYPES)
-        self._margin_modes: dict[tuple[str, PositionSide], str] = {}
-        self._config: dict[str, Any] = {}
-        self._config_ms = -CONFIG_EVERY_MS
-        self._indexes: dict[str, list[str]] = {}
-        types = [name for market in self.markets for name in _TYPES[market]]
-        return {"options": {"fetchMarkets": {"types": list(dict.fromkeys(types))}}}
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do, shown by `check`."""
-        return Capabilities(
-            streams=("orders", "fills", "positions", "balances", "mark", "index", "book", "last"),
-            dead_man="countdown for the account, 10 to 120 s",
-            client_id_charset="[A-Za-z0-9]{1,32}",
-            has_conditional_pass=True,
-            notes=tuple(self._notes),
-        )
-
-    # ------------------------------------------------------------ reading
-
-    async def _ask(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        cost: float = 1,
-        is_urgent: bool = False,
-    ) -> list[dict[str, Any]]:
-        reply = await self.client.call(method, params or {}, cost=cost, is_urgent=is_urgent)
-        what = f"{self.account} {method}"
-        return normal.rows(normal.table(reply, what).get("data"), what)
-
-    async def _paged(
-        self, method: str, params: Mapping[str, Any], key: str, *, is_urgent: bool
-    ) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        query = {**params, "limit": str(PAGE)}
-        for _ in range(PAGES):
-            part = await self._ask(method, query, is_urgent=is_urgent)
-            found.extend(part)
-            if len(part) < PAGE:
-                return found
-            query["after"] = str(part[-1].get(key))
-        raise normal.unusable(self.account, f"{method}: more than {PAGES} pages")
-
-    def _instrument_of(self, row: Mapping[str, Any]) -> Instrument:
-        return self.instrument(self.symbol_of(row.get("instId")))
-
-    async def _read_wallet(self, *, is_urgent: bool) -> Wallet:
-        rows = await self._ask("privateGetAccountBalance", cost=6, is_urgent=is_urgent)
-        if not rows:
-            raise normal.unusable(self.account, "no account in the balance reply")
-        return okx_rows.wallet(rows[0], f"{self.account} balance")
-
-    async def _read_positions(self, *, is_urgent: bool) -> Sequence[Position]:
-        rows = await self._ask("privateGetAccountPositions", cost=6, is_urgent=is_urgent)
-        found = [okx_rows.position(self.account, self._instrument_of(row), row) for row in rows]
-        held = [position for position in found if position.quantity != 0]
-        self._margin_modes = {
-            (position.symbol, position.side): "isolated" if position.is_isolated else "cross"
-            for position in held
-        }
-        return held
-
-    async def _read_config(self, *, is_urgent: bool = False) -> dict[str, Any]:
-        now_ms = self._time.now_ms()
-        if now_ms - self._config_ms >= CONFIG_EVERY_MS:
-            self._config_ms = now_ms
-            reply = await self.client.optional(
-                "privateGetAccountConfig", cost=12, is_urgent=is_urgent
-            )
-            rows = reply.get("data") if isinstance(reply, dict) else None
-            if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-                self._config = rows[0]
-        return self._config
-
-    async def _read_hedge_mode(self, *, is_urgent: bool) -> bool | None:
-        config = await self._read_config(is_urgent=is_urgent)
-        mode = config.get("posMode")
-        return None if mode is None else mode == "long_short_mode"
-
-    async def _read_orders(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
-        rows = await self._paged("privateGetTradeOrdersPending", {}, "ordId", is_urgent=is_urgent)
-        return [okx_rows.order(self.account, self._instrument_of(row), row) for row in rows]
-
-    async def _read_conditional(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
-        method = "privateGetTradeOrdersAlgoPending"
-        parts = await together(
-            *(
-                self._paged(method, {"ordType": name}, "algoId", is_urgent=is_urgent)
-                for name in _ALGO_TYPES
-            )
-        )
-        return [
-            okx_rows.algo_order(self.account, self._instrument_of(row), row)
-            for part in parts
-            for row in part
-        ]
-
-    async def prices(self, symbols: tuple[str, ...]) -> list[events.PricesUpdated]:
-        """Read mark, index and ticker of each of these symbols."""
-        found: list[events.PricesUpdated] = []
-        failure: VenueError | None = None
-        for symbol in symbols:
-            for read in self._price_reads(symbol):
-                try:
-                    rows = await self._ask(*read, cost=1, is_urgent=True)
-                except VenueError as error:
-                    failure = error
-                    continue
-                stated = (okx_rows.prices(self.account, symbol, row, is_rest=True) for row in rows)
-                found.extend(price for price in stated if price is not None)
-        if not found and failure is not None:
-            raise failure
-        return found
-
-    def _price_reads(self, symbol: str) -> list[tuple[str, dict[str, str]]]:
-        market_id = self.market_id(symbol)
-        market = self.client.api.markets[symbol]
-        reads = [("publicGetMarketTicker", {"instId": market_id})]
-        if self.instrument(symbol).kind is not InstrumentKind.SPOT:
-            kind = _INST_TYPES.get(str(market.get("type")), "SWAP")
-            marks = {"instType": kind, "instId": market_id}
-            reads.insert(0, ("publicGetPublicMarkPrice", marks))
-            if index := _index_of(market):
-                reads.append(("publicGetMarketIndexTickers", {"instId": index}))
-        return reads
-
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
-        """Read the bills of the last week without those that repeat fills."""
-        begin_ms = max(since_ms, self._time.now_ms() - BILLS_REACH_MS)
-        try:
-            rows = await self._paged(
-                "privateGetAccountBills", {"begin": str(begin_ms)}, "billId", is_urgent=True
-            )
-        except VenueError as error:
-            if is_absent(error):
-                return []
-            raise
-        found = [okx_rows.booked(self.account, row) for row in rows]
-        # A server may not know `begin`: what is older is left out here.
-        booked = [entry for entry in found if entry is not None and entry.venue_ms >= begin_ms]
-        return sorted(booked, key=lambda entry: entry.venue_ms)
 
     # ------------------------------------------------------------ orders
 
@@ -221,13 +53,12 @@ class Okx(UnifiedExchange):
         if instrument.kind is InstrumentKind.SPOT:
             params |= {"tdMode": "cash", "tgtCcy": "base_ccy"}
         else:
-            leg = order.position_side if order.is_hedge_mode else PositionSide.NET
-            params["tdMode"] = self._margin_modes.get((order.symbol, leg), "cross")
-            if leg is not PositionSide.NET:
-                # In hedge mode the leg says what closes; reduceOnly belongs to net mode.
-                params["posSide"] = leg.value
-            elif order.reduce_only:
-                params["reduceOnly"] = True
+            mode = self._config.get("posMode", "long_short_mode")
+            params |= self._holdings.aim(
+                dataclasses.replace(order, quantity=quantity),
+                instrument.contract_value,
+                is_hedge_mode=mode == "long_short_mode",
+            )
         return await self.client.call("privatePostTradeOrder", params, is_urgent=True)
 
     def _accepted(
@@ -265,7 +96,7 @@ class Okx(UnifiedExchange):
     def _listed(self, query: actions.QueryOrder) -> dict[str, str]:
         kind = str(self.client.api.markets[query.symbol].get("type"))
         return {
-            "instType": _INST_TYPES.get(kind, "SWAP"),
+            "instType": INST_TYPES.get(kind, "SWAP"),
             "instId": self.market_id(query.symbol),
             "limit": str(PAGE),
         }
@@ -297,6 +128,7 @@ class Okx(UnifiedExchange):
             Watch(ACCOUNT, "watch_positions"),
             Watch(ACCOUNT, "watch_balance"),
             Watch(ACCOUNT, "algo_orders", call=_watch_algo_orders, is_optional=True),
+            Watch(ACCOUNT, "programs", call=_watch_programs, is_optional=True),
         ]
 
     def price_watches(self, symbols: Sequence[str]) -> Sequence[Watch]:
@@ -318,7 +150,7 @@ class Okx(UnifiedExchange):
         # ccxt subscribes by instrument: the spot pair of the same name stands for its index.
         found: dict[str, None] = {}
         for symbol in symbols:
-            index = _index_of(self.client.api.markets[symbol])
+            index = index_of(self.client.api.markets[symbol])
             for market in (self.client.api.markets_by_id or {}).get(index or "", ()):
                 followers = self._indexes.setdefault(str(index), [])
                 if symbol not in followers:
@@ -363,12 +195,6 @@ class Okx(UnifiedExchange):
         return dataclasses.replace(state, is_armed=True, detail=detail, until_ms=until_ms)
 
 
-def _index_of(market: Mapping[str, Any]) -> str | None:
-    info = market.get("info")
-    index = info.get("uly") if isinstance(info, Mapping) else None
-    return str(index) if index else None
-
-
 def _ms(stated: int | None) -> int | None:
     # The venue's own examples of this time are in seconds.
     return stated * 1000 if stated is not None and stated < 10**11 else stated
@@ -376,6 +202,13 @@ def _ms(stated: int | None) -> int | None:
 
 async def _watch_algo_orders(api: Any) -> Any:
     return await api.watch_orders(params={"trigger": True})
+
+
+async def _watch_programs(api: Any) -> Any:
+    # Icebergs, TWAPs and trailing stops have a channel that ccxt has no method for.
+    await api.authenticate({"access": "business"})
+    channel = "algo-advance"
+    return await api.subscribe("business", channel, channel, None, {"instType": "ANY"})
 
 
 def _watch_indexes(symbols: Sequence[str]) -> Callable[[Any], Any]:

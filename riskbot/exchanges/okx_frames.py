@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from riskbot.core import events
-from riskbot.core.model import Balance, Instrument, InstrumentKind
+from riskbot.core.model import Balance, Instrument, InstrumentKind, Position
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges import okx_rows
 
@@ -26,6 +26,10 @@ class Names(Protocol):
 
     def symbols_of_index(self, index_id: str) -> Sequence[str]:
         """Return the contracts that follow an index."""
+        ...
+
+    def joined(self, position: Position) -> list[Position]:
+        """Return what a pushed position makes of those the core knows."""
         ...
 
 
@@ -79,7 +83,8 @@ def _coin(row: Mapping[str, Any]) -> Balance:
 def _position(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
     found = okx_rows.position(names.account, _instrument_of(names, row), row)
     venue_ms = normal.stamp(row.get("uTime"))
-    return [events.PositionsUpdated(account=names.account, positions=(found,), venue_ms=venue_ms)]
+    whole = tuple(names.joined(found))
+    return [events.PositionsUpdated(account=names.account, positions=whole, venue_ms=venue_ms)]
 
 
 def _order(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
@@ -107,4 +112,5 @@ _HANDLERS: dict[str, Callable[[Names, Mapping[str, Any]], list[events.Event]]] =
     "positions": _position,
     "orders": _order,
     "orders-algo": _algo,
+    "algo-advance": _algo,
 }

@@ -157,6 +157,10 @@ def order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Worki
     what = f"{account} {instrument.symbol} order {row.get('ordId')}"
     client_id = row.get("clOrdId")
     kind = normal.order_type(row.get("ordType"))
+    filled = normal.number(row.get("accFillSz")) or Decimal(0)
+    price = normal.positive(row.get("px")) if kind is OrderType.LIMIT else None
+    average = normal.positive(row.get("avgPx"))
+    size = _size(instrument, row, normal.need(row, what, "sz"), price or average)
     return WorkingOrder(
         account=account,
         symbol=instrument.symbol,
@@ -164,15 +168,25 @@ def order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Worki
         client_order_id=str(client_id) if client_id else None,
         side=normal.order_side(row.get("side"), what),
         type=kind,
-        quantity=normal.need(row, what, "sz") * instrument.contract_value,
-        filled=(normal.number(row.get("accFillSz")) or Decimal(0)) * instrument.contract_value,
-        price=normal.positive(row.get("px")) if kind is OrderType.LIMIT else None,
+        quantity=(filled if size is None else size) * instrument.contract_value,
+        filled=filled * instrument.contract_value,
+        price=price,
         reduce_only=str(row.get("reduceOnly")).lower() == "true",
         position_side=normal.leg(row.get("posSide")),
         status=_STATUSES.get(str(row.get("state")), OrderStatus.OPEN),
         created_ms=normal.stamp(row.get("cTime")) or 0,
-        average=normal.positive(row.get("avgPx")),
+        average=average,
     )
+
+
+def _size(
+    instrument: Instrument, row: Mapping[str, Any], stated: Decimal, price: Decimal | None
+) -> Decimal | None:
+    # What buys coins at market may be sized in the money spent; None when no price turns it.
+    is_money = instrument.kind is InstrumentKind.SPOT and row.get("tgtCcy") == "quote_ccy"
+    if not is_money:
+        return stated
+    return None if price is None else stated / price
 
 
 def algo_order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> WorkingOrder:
@@ -187,7 +201,9 @@ def algo_order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> 
     prices = ("slOrdPx", "ordPx", "tpOrdPx")
     stated = next((p for name in prices if (p := normal.number(row.get(name))) is not None), None)
     limit = stated if stated is not None and stated > 0 else None
-    quantity = normal.number(row.get("sz")) or Decimal(0)
+    stop = next((p for name in triggers if (p := normal.positive(row.get(name)))), None)
+    size = normal.number(row.get("sz")) or Decimal(0)
+    quantity = _size(instrument, row, size, limit or stop) or Decimal(0)
     closes = normal.number(row.get("closeFraction")) == 1
     return WorkingOrder(
         account=account,
@@ -199,7 +215,7 @@ def algo_order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> 
         type=OrderType.MARKET if limit is None else OrderType.LIMIT,
         quantity=quantity * instrument.contract_value,
         price=limit,
-        stop_price=next((p for name in triggers if (p := normal.positive(row.get(name)))), None),
+        stop_price=stop,
         reduce_only=str(row.get("reduceOnly")).lower() == "true" or closes,
         close_position=closes,
         position_side=normal.leg(row.get("posSide")),

@@ -14,6 +14,7 @@ from riskbot.core.model import (
     LedgerKind,
     OrderStatus,
     OrderType,
+    Position,
     PositionSide,
     RejectReason,
     Side,
@@ -27,6 +28,7 @@ from riskbot.exchanges import (
     okx_frames,
     okx_rows,
 )
+from riskbot.exchanges.okx_holdings import Holdings
 
 D = Decimal
 K = InstrumentKind
@@ -48,6 +50,7 @@ class Names:
 
     def __init__(self, *ids: str) -> None:
         self.rows = [row for row in self.listed if not ids or row[0] in ids]
+        self.holdings = Holdings()
 
     def symbol_of(self, market_id: Any, *kinds: InstrumentKind) -> str:
         for name, symbol, kind, _ in self.rows:
@@ -66,6 +69,9 @@ class Names:
 
     def asset_price(self, asset: str) -> float | None:
         return {"USDT": 0.9995}.get(asset)
+
+    def joined(self, position: Position) -> list[Position]:
+        return self.holdings.pushed(position, self.instrument(position.symbol).kind)
 
     def symbols_of_index(self, index_id: str) -> list[str]:
         return ["BTC/USDT:USDT"] if index_id == "BTC-USDT" else []

@@ -39,6 +39,8 @@ CAUSES: Final = {
     "seed": "filled",
 }
 EXECUTIONS: Final = frozenset({"order", "liquidation", "adl"})
+# Kinds of algo orders that the venue tells on a channel of their own.
+PROGRAMS: Final = frozenset({"iceberg", "twap", "move_order_stop"})
 PRICES: Final = frozenset(
     {"askPx", "bidPx", "high24h", "idxPx", "last", "low24h", "markPx", "open24h"}
 )
@@ -165,7 +167,10 @@ class Publisher:
     def _push_order(self, account: OkxAccount, event: OrderChanged) -> None:
         order = event.order
         instrument = self.venue.market.instruments[order.instrument]
-        channel = "orders-algo" if order.conditional else "orders"
+        channel = "orders"
+        if order.conditional:
+            is_program = order.meta.get("ordType") in PROGRAMS
+            channel = "algo-advance" if is_program else "orders-algo"
         for connection, arg in self._subscriptions(account, channel):
             if not concerns(arg, instrument):
                 continue

@@ -29,7 +29,7 @@ VIP: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
 PRIVATE: Final = frozenset({"account", "positions", "balance_and_position", "orders"})
 BUSINESS: Final = frozenset({"orders-algo", "algo-advance"})
 WITHOUT_INSTRUMENT: Final = frozenset({"instruments", "status"})
-NEEDS_TYPE: Final = frozenset({"positions", "orders", "orders-algo"})
+NEEDS_TYPE: Final = frozenset({"positions", "orders", "orders-algo", "algo-advance"})
 OPERATIONS: Final[dict[str, Handler]] = {
     "order": place_batch,
     "batch-orders": place_batch,
