@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -357,6 +358,26 @@ async def test_price_that_did_not_move_is_read_over_rest_and_counts_as_a_frame(
     assert len(read) >= 5
     assert all(e.is_rest for e in read)
     assert scene.exchange.restarts == []
+
+
+async def test_prices_that_nothing_needs_are_not_missed(scene: Scene) -> None:
+    scene.feed = Feed(
+        scene.exchange, scene.told.append, scene.clock, random.Random(7), MonitorSettings()
+    )
+    position = scene.hold("1")
+    await scene.start()
+    scene.exchange.push(events.FeedLost(account="main", feed="prices", reason="socket closed"))
+    assert scene.lost("prices") == ["socket closed"]
+    scene.told.clear()
+    del scene.exchange.positions[position.key]
+    closed = replace(position, quantity=Decimal(0))
+    scene.exchange.push(events.PositionsUpdated(account="main", positions=(closed,)))
+    await scene.clock.advance(11_000)
+    assert scene.exchange.watched == set()
+    assert [e.feed for e in scene.told if e.kind == "FeedAlive"] == ["prices"]
+    for feed in ("prices", "account"):
+        scene.exchange.push(events.FeedLost(account="main", feed=feed, reason="built anew"))
+    assert (scene.lost("prices"), scene.lost("account")) == ([], ["built anew"])
 
 
 async def test_silence_of_a_venue_that_sends_steadily_is_a_fault_by_itself(scene: Scene) -> None:

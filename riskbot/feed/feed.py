@@ -132,6 +132,9 @@ class Feed:
             self._seen.frame_ms = self._clock.now_ms()
         elif isinstance(event, events.InstrumentsLoaded):
             self._list(event)
+        elif isinstance(event, events.FeedLost) and event.feed == "prices" and not self._watched:
+            # Without an instrument to price there is no stream, and none to wait for.
+            return
         self._submit(event)
 
     def _describe(self, symbols: tuple[str, ...]) -> None:
@@ -154,6 +157,9 @@ class Feed:
             self._watched = frozenset(wanted)
             self._seen.forget_prices(wanted)
             self.exchange.watch(self._watched)
+            if not wanted:
+                # No frame will come any more that could end what was told of as lost.
+                self._submit(events.FeedAlive(account=self.account, feed="prices"))
 
     def _note_positions(self, update: events.PositionsUpdated) -> None:
         self._seen.note_positions(update, self._clock.now_ms())
@@ -279,7 +285,7 @@ class Feed:
             await self._pause(tries)
 
     def _lost(self, feed: str, reason: str, symbol: str | None = None) -> None:
-        self._submit(
+        self.pass_on(
             events.FeedLost(account=self.account, feed=feed, reason=reason[:200], symbol=symbol)
         )
 
