@@ -49,6 +49,7 @@ Work = (
     | actions.CancelOrder
     | actions.QueryOrder
     | actions.RefreshAccount
+    | actions.ReadDepth
     | actions.SetDeadMan
 )
 """What an executor carries out."""
@@ -113,6 +114,8 @@ class Executor:
                 self._start(self._query(action))
             case actions.RefreshAccount():
                 self._refresh(action)
+            case actions.ReadDepth():
+                self._start(self._read_depth(action))
             case actions.SetDeadMan():
                 self._start(self._set_dead_man(action))
 
@@ -209,6 +212,12 @@ class Executor:
         outcome = await self._answer(finding, self._deadlines.query_s, unknown)
         crashpoint.reach("query.after_send")
         self._submit(outcome)
+
+    async def _read_depth(self, action: actions.ReadDepth) -> None:
+        nothing: list[events.DepthRead] = []
+        reading = self._exchange.depth(action.symbols)
+        for event in await self._answer(reading, self._deadlines.read_s, lambda _: nothing):
+            self._submit(event)
 
     async def _set_dead_man(self, action: actions.SetDeadMan) -> None:
         def unknown(why: str) -> events.DeadManChanged:

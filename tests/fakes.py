@@ -171,6 +171,9 @@ class FakeExchange:
 
         return await self._answer("prices", symbols, read)
 
+    async def depth(self, symbols: tuple[str, ...]) -> list[events.DepthRead]:
+        return await self._answer("depth", symbols, list)
+
     async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
         return await self._answer("ledger", since_ms, list)
 

@@ -196,6 +196,17 @@ async def test_dead_man_counts_as_armed_only_when_the_venue_said_so(desk: Desk) 
 # ---------------------------------------------------------------- reads
 
 
+async def test_depth_is_told_and_its_failure_is_not(desk: Desk) -> None:
+    read = events.DepthRead(
+        account="main", symbol="BTC/USDT:USDT", bid_quantity=Decimal(1), ask_quantity=Decimal(2)
+    )
+    desk.exchange.will("depth", [read], never, unreachable("nope"))
+    ask = actions.ReadDepth(account="main", symbols=("BTC/USDT:USDT",))
+    assert await desk.do(ask) == [read]
+    assert await desk.do(ask) == []
+    assert await desk.do(ask) == []
+
+
 async def test_read_brings_prices_and_ledger_before_the_snapshot(desk: Desk) -> None:
     row = events.LedgerEntryBooked(
         account="main",

@@ -190,7 +190,8 @@ class PortfolioConfig(Section):
         300.0, ge=0, description="calm before an unlatched hold drops, seconds"
     )
     max_depth_share: Share = Field(
-        0.25, description="of the visible depth that one closing slice may take"
+        0.25,
+        description="of the depth read within 1 % of the touch that one closing slice may take",
     )
 
 

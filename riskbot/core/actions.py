@@ -99,6 +99,15 @@ class RefreshAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDepth:
+    """Read the order books of these instruments; what fails stays as it was."""
+
+    account: str
+    symbols: tuple[str, ...]
+    kind: Literal["ReadDepth"] = "ReadDepth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendAlert:
     """Tell people: `alert` replaces what was told under its id before.
 
@@ -425,6 +434,7 @@ Effect = (
     | CancelOrder
     | QueryOrder
     | RefreshAccount
+    | ReadDepth
     | SendAlert
     | SendReply
     | NotifyStrategies

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import actions, cancels, hedging, outcomes, reach, sizing
+from riskbot.core import actions, cancels, depths, hedging, outcomes, reach, sizing
 from riskbot.core.duty import Intent, IntentKind, IntentPhase, Rung, Target, cause_limit
 from riskbot.core.model import InstrumentKind, account_scope
 from riskbot.core.turn import Turn
@@ -209,6 +209,7 @@ def _place(turn: Turn, intent: Intent, target: Target) -> bool:
         state.listed(key),
         state.quote(key.account, key.symbol),
         opens=_opens(intent),
+        share_cap=depths.slice_of(turn, key, sizing.remaining(target, state.quantity(key))),
     )
     unseen = _opens(intent) and hedging.is_unseen(turn, key)
     if shape is None or unseen:

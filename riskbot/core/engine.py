@@ -17,6 +17,7 @@ from riskbot.core import (
     campaign,
     cash,
     deadman,
+    depths,
     desk,
     events,
     hedging,
@@ -38,7 +39,7 @@ from riskbot.core.turn import Turn
 
 TICK_MS = 1_000
 
-_QUIET = (events.PricesUpdated, events.FeedAlive)
+_QUIET = (events.PricesUpdated, events.DepthRead, events.FeedAlive)
 """Decided on when a level may have been crossed, else with the second's timer."""
 
 BOOKINGS_MAX = 4
@@ -101,6 +102,7 @@ class Engine:
         if isinstance(event, events.CommandReceived):
             desk.receive(turn, event)
         self._enforce(turn)
+        depths.ask(turn)
         wording.speak(turn)
         alerts.repeat(turn)
         desk.finish(turn, turn.ended)

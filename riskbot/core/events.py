@@ -223,6 +223,22 @@ class PricesUpdated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepthRead:
+    """An order book was read: what rests within 1 % behind its touch, as far as the venue shows.
+
+    Attributes:
+        bid_quantity: what sells meet, >= 0, unit of `Position.quantity`.
+        ask_quantity: what buys meet.
+    """
+
+    account: str
+    symbol: str
+    bid_quantity: Decimal
+    ask_quantity: Decimal
+    kind: Literal["DepthRead"] = "DepthRead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssetPriced:
     """A price in USD of an asset held as cash or collateral (stablecoin, fiat, coin).
 
@@ -476,6 +492,7 @@ Event = (
     | OrderUpdated
     | OrderFilled
     | PricesUpdated
+    | DepthRead
     | AssetPriced
     | FeedAlive
     | FeedLost

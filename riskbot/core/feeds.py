@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from riskbot.core import actions, events
@@ -31,8 +32,26 @@ class Feed:
 
 
 @dataclass(slots=True)
+class Depth:
+    """What rests in one order book, unit of `Position.quantity`.
+
+    Attributes:
+        seen_ms: when it was read, 0 = never; asked_ms: when that was last asked for.
+    """
+
+    bid: Decimal = Decimal(0)
+    ask: Decimal = Decimal(0)
+    seen_ms: int = 0
+    asked_ms: int = 0
+
+
+@dataclass(slots=True)
 class Feeds:
-    """All feeds by (account, feed); clocks, key rights and dead-man's switches by account."""
+    """All feeds by (account, feed); clocks, key rights and dead-man's switches by account.
+
+    Attributes:
+        depths: by (account, symbol).
+    """
 
     feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
@@ -41,6 +60,7 @@ class Feeds:
     frontends: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors_ms: list[int] = field(default_factory=list)
     orders_ms: dict[str, int] = field(default_factory=dict)
+    depths: dict[tuple[str, str], Depth] = field(default_factory=dict)
     started_ms: int = 0
     version: str = ""
 
@@ -97,6 +117,13 @@ class Feeds:
                     "until_ms": record.until_ms,
                     "at_ms": now_ms,
                 }
+            case actions.ReadDepth():
+                for symbol in record.symbols:
+                    self._depth(record.account, symbol).asked_ms = now_ms
+            case events.DepthRead():
+                depth = self._depth(record.account, record.symbol)
+                depth.bid, depth.ask = record.bid_quantity, record.ask_quantity
+                depth.seen_ms = now_ms
             case events.FrontendChanged():
                 self.frontends[record.name] = {"is_up": record.is_up, "detail": record.detail}
             case events.Started():
@@ -105,8 +132,12 @@ class Feeds:
                 self.feeds.clear()
                 self.frontends.clear()
                 self.dead_men.clear()
+                self.depths.clear()
             case _:
                 pass
+
+    def _depth(self, account: str, symbol: str) -> Depth:
+        return self.depths.setdefault((account, symbol), Depth())
 
     def _order(self, order_id: str, now_ms: int) -> None:
         if order_id in self.orders_ms:

@@ -138,6 +138,38 @@ def shape_order(
     return OrderShape(side, amount, kind, price, tif, reduce_only)
 
 
+SLICES_MAX = 20
+"""A slice is at least this part of what is left: a close in an empty book ends, too."""
+
+
+def slice_cap(
+    amount: Decimal,
+    visible: Decimal,
+    share: Decimal,
+    instrument: Instrument,
+    mark: float | None,
+) -> Decimal | None:
+    """Return the largest slice of a close, None = all of it at once.
+
+    Args:
+        amount: still to trade, > 0, unit of `Position.quantity`.
+        visible: what the book shows on the other side, same unit, >= 0.
+        share: of that one slice may take.
+        instrument: its minima: neither a slice nor what it leaves may be below them.
+        mark: quote units per base unit; None = unknown.
+    """
+    least = max(instrument.min_quantity, instrument.step)
+    if instrument.min_notional and instrument.kind is InstrumentKind.INVERSE:
+        least = max(least, instrument.min_notional)
+    elif instrument.min_notional:
+        if not mark:
+            return None
+        least = max(least, instrument.min_notional / Decimal(repr(mark)))
+    # Twice: a slice at the minimum itself is refused once the price has moved a little.
+    cap = max(visible * share, amount / SLICES_MAX, 2 * least)
+    return cap if amount - cap >= 2 * least else None
+
+
 def _pricing(
     target: Target, side: Side, instrument: Instrument, quote: Quote
 ) -> tuple[OrderType, Decimal | None, TimeInForce]:

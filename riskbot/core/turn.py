@@ -77,6 +77,15 @@ class Turn:
             if leg.key.account == account and not leg.is_dust and leg.key.symbol
         }
 
+    def tradable_symbols(self, account: str) -> set[str]:
+        """Return the symbols of what an account holds above dust and may close."""
+        book = self.book(PORTFOLIO)
+        return {
+            leg.key.symbol
+            for leg in (book.legs if book is not None else ())
+            if leg.key.account == account and leg.is_closable and not leg.is_dust
+        }
+
     def second(self, without: frozenset[str] = frozenset()) -> SecondMeasure:
         """Return the Book under the second source of every price: the kind case.
 

@@ -109,6 +109,13 @@ class Exchange(Protocol):
         """
         ...
 
+    async def depth(self, symbols: tuple[str, ...]) -> list[events.DepthRead]:
+        """Read the order books of these symbols, as far as the venue gives them; never raises.
+
+        It is asked from what is left of the rate budget: closes do not wait for it.
+        """
+        ...
+
     async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
         """Read the venue's ledger since then; empty where the venue has none.
 

@@ -20,6 +20,7 @@ from riskbot.core.model import (
     Side,
     WorkingOrder,
 )
+from riskbot.errors import VenueError
 from riskbot.exchanges import _normalize as normal
 
 Lookup = Callable[[str], Instrument]
@@ -142,6 +143,34 @@ def prices(account: str, row: Mapping[str, Any], *, is_rest: bool) -> events.Pri
         venue_ms=normal.stamp(row.get("timestamp")),
         is_rest=is_rest,
     )
+
+
+DEPTH_REACH = Decimal("0.01")
+"""How far behind the touch what rests still counts as depth."""
+
+
+def depth(account: str, symbol: str, reply: Any, lookup: Lookup) -> events.DepthRead | None:
+    """Add up a ccxt order book within reach of its touch; None when it is none."""
+    if not isinstance(reply, Mapping):
+        return None
+    try:
+        unit = lookup(symbol).contract_value
+        bid, ask = (_within_reach(reply.get(side)) for side in ("bids", "asks"))
+    except (VenueError, LookupError, TypeError, ValueError, ArithmeticError):
+        return None
+    return events.DepthRead(
+        account=account, symbol=symbol, bid_quantity=bid * unit, ask_quantity=ask * unit
+    )
+
+
+def _within_reach(levels: Any) -> Decimal:
+    rows = [(Decimal(str(row[0])), Decimal(str(row[1]))) for row in levels or ()]
+    if not rows:
+        return Decimal(0)
+    touch = rows[0][0]
+    near = [amount for price, amount in rows if abs(price - touch) <= touch * DEPTH_REACH]
+    whole = sum(near, Decimal(0))
+    return whole if whole.is_finite() and whole > 0 else Decimal(0)
 
 
 def is_exit(side: Side, kind: InstrumentKind, *, reduce_only: bool) -> bool:

@@ -7,6 +7,7 @@ venue's own endpoints. Orders are sent in `unified`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from riskbot.core import events
 from riskbot.core.model import (
@@ -28,7 +29,15 @@ FRESH_LIST_MS = 3_600_000
 
 
 class Reading(Listing):
-    """REST reads of one account through ccxt."""
+    """REST reads of one account through ccxt.
+
+    Attributes:
+        book_levels: asked for per side of an order book; None = what the venue gives by itself.
+        book_cost: weight of that question.
+    """
+
+    book_levels: ClassVar[int | None] = None
+    book_cost: ClassVar[float] = 5
 
     @property
     def capabilities(self) -> Capabilities:
@@ -191,6 +200,18 @@ class Reading(Listing):
             found.extend(price for price in read if price is not None)
         if not found and failure is not None:
             raise failure
+        return found
+
+    async def depth(self, symbols: tuple[str, ...]) -> list[events.DepthRead]:
+        """Read order books one after the other; one that does not come is left out."""
+        found = []
+        for symbol in symbols:
+            reply = await self.client.optional(
+                "fetch_order_book", symbol, self.book_levels, cost=self.book_cost
+            )
+            read = _generic.depth(self.account, symbol, reply, self.instrument)
+            if read is not None:
+                found.append(read)
         return found
 
     async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:

@@ -36,6 +36,7 @@ class Binance(BinanceReads):
     """One Binance account: futures of either margin, spot, or several of them."""
 
     is_ready_on_connect = True
+    book_levels = 100
 
     @property
     def has_steady_prices(self) -> bool:  # type: ignore[override]

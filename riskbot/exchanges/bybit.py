@@ -48,6 +48,7 @@ class Bybit(UnifiedExchange):
 
     rules: ClassVar[ErrorRules] = bybit_errors.RULES
     capacity: ClassVar[tuple[float, int]] = (600.0, 5_000)
+    book_levels = 200
 
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = tuple(name for name in self.markets if name in KINDS)

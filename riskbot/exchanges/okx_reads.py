@@ -43,6 +43,7 @@ class OkxReads(UnifiedExchange):
     rules: ClassVar[ErrorRules] = okx_errors.RULES
     # Limits are per endpoint; a cost of 6 stands for one that takes ten requests in 2 s.
     capacity: ClassVar[tuple[float, int]] = (120.0, 2_000)
+    book_levels = 100
 
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = tuple(name for name in self.markets if name in _TYPES)

@@ -18,13 +18,16 @@ DECISION, FACT, OBSERVATION = "decision", "fact", "observation"
 PASSING = frozenset({events.TimerFired, events.FeedAlive})
 """Kept only with the actions they led to: they carry nothing a fold would miss."""
 
-CONFLATED = frozenset({events.PricesUpdated, events.AssetPriced, events.ClockMeasured})
+CONFLATED = frozenset(
+    {events.PricesUpdated, events.DepthRead, events.AssetPriced, events.ClockMeasured}
+)
 """Without actions, kept at most once per subject and interval."""
 
 _OBSERVATIONS: frozenset[type] = (
     PASSING
     | CONFLATED
     | {events.AccountSnapshotReceived, events.FeedLost, actions.RecordExposure, actions.RecordNav}
+    | {actions.ReadDepth}
 )
 _EVENTS = frozenset(get_args(events.Event))
 

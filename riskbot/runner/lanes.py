@@ -17,7 +17,13 @@ ROUTINE_MAX = 4_000
 _URGENT_RUN = 32
 
 _ROUTINE = frozenset(
-    {events.PricesUpdated, events.AssetPriced, events.FeedAlive, events.ClockMeasured}
+    {
+        events.PricesUpdated,
+        events.DepthRead,
+        events.AssetPriced,
+        events.FeedAlive,
+        events.ClockMeasured,
+    }
 )
 _ACCOUNT_STREAM = frozenset(
     {

@@ -213,3 +213,43 @@ def test_is_met_when_only_less_than_a_step_is_missing_is_true() -> None:
     target = Target(KEY, Decimal(0))
     assert sizing.is_met(target, Decimal("0.0009"), instrument(), opens=False)
     assert not sizing.is_met(target, Decimal("0.001"), instrument(), opens=False)
+
+
+# ---------------------------------------------------------------- slices
+
+QUARTER = Decimal("0.25")
+
+
+@pytest.mark.parametrize(
+    ("amount", "visible", "changes", "mark", "cap"),
+    [
+        ("2", "2.4", {}, 40_000.0, "0.6"),
+        # All of it is within the share.
+        ("2", "8", {}, 40_000.0, None),
+        # An empty book: a twentieth.
+        ("2", "0", {}, 40_000.0, "0.1"),
+        # Nor a slice nor its rest may be below what the venue takes.
+        ("0.010", "0.004", {}, 40_000.0, "0.002"),
+        ("0.003", "0.004", {}, 40_000.0, None),
+        ("0.05", "0.04", {"min_notional": Decimal(400)}, 40_000.0, "0.02"),
+        ("0.03", "0.04", {"min_notional": Decimal(400)}, 40_000.0, None),
+        # Without a price the minimum is not known in its units.
+        ("2", "2.4", {"min_notional": Decimal(400)}, None, None),
+        ("2", "2.4", {}, None, "0.6"),
+    ],
+)
+def test_slice_is_a_share_of_the_book_within_the_venues_minima(
+    amount: str, visible: str, changes: dict[str, object], mark: float | None, cap: str | None
+) -> None:
+    found = sizing.slice_cap(
+        Decimal(amount), Decimal(visible), QUARTER, instrument(**changes), mark
+    )
+    assert found == (None if cap is None else Decimal(cap))
+
+
+def test_slice_of_an_inverse_instrument_counts_in_its_face_value() -> None:
+    listed = instrument(
+        InstrumentKind.INVERSE, step=Decimal(1), min_quantity=Decimal(1), min_notional=Decimal(100)
+    )
+    found = sizing.slice_cap(Decimal(5_000), Decimal(400), QUARTER, listed, None)
+    assert found == Decimal(250)

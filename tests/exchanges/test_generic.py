@@ -15,9 +15,11 @@ import pytest
 from riskbot.clock import SystemClock
 from riskbot.core import actions, events
 from riskbot.core.model import OrderStatus, OrderType, RejectReason, Side
+from riskbot.exchanges import _generic
 from riskbot.exchanges._base import Credentials
 from riskbot.exchanges._client import merged
 from riskbot.exchanges.unified import UnifiedExchange
+from tests import builders
 from tests.exchanges.venues import BTC, KEY, SECRET, VENUES, Desk, Venue, order, query
 from tests.fakes import until
 
@@ -139,3 +141,29 @@ async def test_stream_tells_fills_positions_and_prices(desk: Desk) -> None:
 
 async def test_generic_adapter_says_that_it_is_unverified(desk: Desk) -> None:
     assert any("unverified" in note for note in desk.exchange.capabilities.notes)
+
+
+def book(**sides: Any) -> events.DepthRead | None:
+    listed = builders.instrument(contract_value=D("0.01"))
+    return _generic.depth("main", BTC, sides, lambda _: listed)
+
+
+def test_depth_counts_what_rests_within_one_percent_of_its_touch() -> None:
+    bids = [[100.0, 5.0], [99.5, 7.0], [99.0, 1.0], [98.9, 50.0]]
+    asks = [[100.5, 2.0], [101.0, 3.0], [101.6, 4.0]]
+    found = book(bids=bids, asks=asks)
+    assert found is not None
+    assert (found.bid_quantity, found.ask_quantity) == (D("0.13"), D("0.05"))
+
+
+@pytest.mark.parametrize("bids", [[], None, [[100.0, -1.0]], [[100.0, float("inf")]]])
+def test_depth_of_a_side_without_any_is_none(bids: Any) -> None:
+    found = book(bids=bids, asks=[[100.0, 1.0]])
+    assert found is not None
+    assert (found.bid_quantity, found.ask_quantity) == (0, D("0.01"))
+
+
+@pytest.mark.parametrize("bids", [[["x", 1]], [[float("nan"), 1]], [[1]], [5], 5])
+def test_depth_that_cannot_be_read_is_left_out(bids: Any) -> None:
+    assert book(bids=bids, asks=[]) is None
+    assert _generic.depth("main", BTC, None, lambda _: builders.instrument()) is None

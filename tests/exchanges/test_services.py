@@ -55,6 +55,19 @@ async def test_open_names_what_is_held_ordered_and_asked_for(venue: Venue) -> No
         assert (bitcoin.underlying, bitcoin.quote, bitcoin.settle) == ("BTC", "USDT", "USDT")
 
 
+async def test_depth_is_added_up_in_the_units_of_positions(desk: Desk) -> None:
+    name = desk.venue.ids[BTC]
+    desk.server.market.set_price(name, D("41000"), bid=D("40999.5"), ask=D("41000.5"))
+    (found,) = await desk.exchange.depth((BTC,))
+    assert (found.account, found.symbol) == (desk.exchange.account, BTC)
+    assert found.bid_quantity > 0
+    book = await desk.exchange.client.api.fetch_order_book(BTC)
+    unit = desk.exchange.instrument(BTC).contract_value
+    shown = sum((D(str(row[1])) for row in book["bids"]), D(0)) * unit
+    assert found.bid_quantity >= shown
+    assert await desk.exchange.depth(("NOPE/USDT:USDT",)) == []
+
+
 async def test_prices_come_from_two_sources_with_venue_time(desk: Desk) -> None:
     name = desk.venue.ids[BTC]
     desk.server.market.set_price(name, D("41000"), bid=D("40999.5"), ask=D("41000.5"))

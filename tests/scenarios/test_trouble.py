@@ -53,6 +53,19 @@ def test_partial_fills_go_on_until_flat() -> None:
     assert len([o for o in made.sent if o.symbol == BTC]) > 2
 
 
+def test_thin_book_is_closed_into_by_quarters_of_what_it_shows() -> None:
+    made = guarded()
+    thin(made, BTC, 60_000, 5)
+    made.wait(301)
+    shown = made.exchanges["main"].venue.depth(BTC).bid_quantity
+    crash(made, 40)
+    ends_flat(made)
+    closes = [o.quantity for o in made.sent if o.symbol == BTC]
+    assert len(closes) > 1
+    assert max(closes) <= shown / 4
+    assert sum(closes) == 3
+
+
 def test_reduce_only_refused_because_exits_rest_cancels_them_and_closes() -> None:
     made = guarded()
     resting = made.trade(BTC, -3, price=45_000, reduce_only=True)

@@ -75,6 +75,16 @@ class SyntheticBook:
         unit = self.listing.notional(Decimal(1), price)
         return on_step(left / unit, self.listing.step)
 
+    def visible(self, side: Side, reach: Decimal) -> Decimal:
+        """Return what rests on a side (BUY: bids) up to a share of the price behind its touch."""
+        touch = self.touch(side)
+        if self.mark is None or touch is None:
+            return Decimal(0)
+        levels = range(self.listing.depth.levels)
+        prices = [(index, self._level(self.mark, side, index)) for index in levels]
+        near = [(i, price) for i, price in prices if abs(price - touch) <= touch * reach]
+        return sum((self._free(side, i, price) for i, price in near), Decimal(0))
+
     def sweep(
         self, side: Side, quantity: Decimal, limit: Decimal | None, now_ms: int
     ) -> list[Match]:

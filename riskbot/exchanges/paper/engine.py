@@ -23,6 +23,7 @@ from riskbot.exchanges.paper.rules import Case, judge
 from riskbot.exchanges.paper.upkeep import Upkeep
 
 _BID, _ASK = Side.BUY, Side.SELL
+_REACH = Decimal("0.01")
 
 
 class PaperVenue(Upkeep):
@@ -188,6 +189,20 @@ class PaperVenue(Upkeep):
             ask_quantity=float(book.touch_quantity(_ASK)),
             venue_ms=now_ms,
             is_rest=is_rest,
+        )
+
+    def depth(self, symbol: str) -> events.DepthRead:
+        """Return what rests near the touch of an instrument.
+
+        Raises:
+            KeyError: it is not listed.
+        """
+        book = self.books[symbol]
+        return events.DepthRead(
+            account=self.account,
+            symbol=symbol,
+            bid_quantity=book.visible(_BID, _REACH),
+            ask_quantity=book.visible(_ASK, _REACH),
         )
 
     # ------------------------------------------------------------ reading

@@ -69,6 +69,14 @@ class PaperExchange(PaperStreams):
         priced = [s for s in symbols if self.venue.mark(s) is not None]
         return [self.venue.price(symbol, now_ms, is_rest=True) for symbol in priced]
 
+    async def depth(self, symbols: tuple[str, ...]) -> list[events.DepthRead]:
+        """Read what rests in the books."""
+        try:
+            await self._read("depth")
+        except VenueError:
+            return []
+        return [self.venue.depth(s) for s in symbols if self.venue.mark(s) is not None]
+
     async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
         """Read the ledger."""
         await self._read("ledger")

@@ -324,6 +324,22 @@ async def test_spot_coin_when_held_is_a_balance_and_its_market_is_named() -> Non
     assert {b.asset for b in (await made.snapshot()).balances} == {"USDT"}
 
 
+async def test_depth_is_what_rests_near_the_touch() -> None:
+    made = exchange()
+    await made.open(())
+    symbol = next(iter(made.venue.listings))
+    (found,) = await made.depth((symbol,))
+    book = made.venue.books[symbol]
+    assert 0 < book.touch_quantity(Side.BUY) <= found.bid_quantity
+    book.depth_share = Decimal(0)
+    (empty,) = await made.depth((symbol,))
+    assert (empty.bid_quantity, empty.ask_quantity) == (0, 0)
+    book.mark = None
+    assert await made.depth((symbol,)) == []
+    made.faults.will("depth", Fault(Mishap.REFUSE))
+    assert await made.depth((symbol,)) == []
+
+
 async def test_dead_man_rights_clock_and_ledger_answer() -> None:
     made = exchange()
     await made.open(())
