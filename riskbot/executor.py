@@ -50,6 +50,7 @@ Work = (
     | actions.QueryOrder
     | actions.RefreshAccount
     | actions.ReadDepth
+    | actions.AddMargin
     | actions.SetDeadMan
 )
 """What an executor carries out."""
@@ -114,6 +115,8 @@ class Executor:
                 self._start(self._query(action))
             case actions.RefreshAccount():
                 self._refresh(action)
+            case actions.AddMargin():
+                self._start(self._add_margin(action))
             case actions.ReadDepth():
                 self._start(self._read_depth(action))
             case actions.SetDeadMan():
@@ -211,6 +214,20 @@ class Executor:
         finding = self._exchange.find(query)
         outcome = await self._answer(finding, self._deadlines.query_s, unknown)
         crashpoint.reach("query.after_send")
+        self._submit(outcome)
+
+    async def _add_margin(self, action: actions.AddMargin) -> None:
+        def unknown(why: str) -> events.MarginMoved:
+            return events.MarginMoved(
+                account=action.account,
+                symbol=action.symbol,
+                move_id=action.move_id,
+                done=None,
+                message=why,
+            )
+
+        moving = self._exchange.add_margin(action)
+        outcome = await self._answer(moving, self._deadlines.order_s, unknown)
         self._submit(outcome)
 
     async def _read_depth(self, action: actions.ReadDepth) -> None:

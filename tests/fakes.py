@@ -268,6 +268,14 @@ class FakeExchange:
 
         return await self._answer("key_rights", None, rights)
 
+    async def add_margin(self, move: actions.AddMargin) -> events.MarginMoved:
+        def moved() -> events.MarginMoved:
+            return events.MarginMoved(
+                account=move.account, symbol=move.symbol, move_id=move.move_id, done=True
+            )
+
+        return await self._answer("add_margin", move, moved)
+
     async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
         def change() -> events.DeadManChanged:
             return events.DeadManChanged(

@@ -196,6 +196,29 @@ async def test_dead_man_counts_as_armed_only_when_the_venue_said_so(desk: Desk) 
 # ---------------------------------------------------------------- reads
 
 
+async def test_margin_is_asked_for_once_and_a_lost_answer_is_unknown(desk: Desk) -> None:
+    move = actions.AddMargin(
+        account="main",
+        symbol="BTC/USDT:USDT",
+        move_id="m1",
+        scope="account:main",
+        subject="main|BTC/USDT:USDT",
+        breach_since_ms=1,
+        asset="USDT",
+        amount=Decimal(5),
+        amount_usd=5.0,
+        margin_before=Decimal(1),
+        pnl_before=Decimal(0),
+    )
+    (moved,) = await desk.do(move)
+    assert (moved.move_id, moved.done) == ("m1", True)
+    desk.exchange.will("add_margin", never)
+    (lost,) = await desk.do(move)
+    assert lost.done is None
+    assert lost.message.startswith("no answer within")
+    assert len(desk.exchange.called("add_margin")) == 2
+
+
 async def test_depth_is_told_and_its_failure_is_not(desk: Desk) -> None:
     read = events.DepthRead(
         account="main", symbol="BTC/USDT:USDT", bid_quantity=Decimal(1), ask_quantity=Decimal(2)

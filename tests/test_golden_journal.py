@@ -26,7 +26,7 @@ NOT_PLAYED = {
     "CommandRefused",
 }
 
-NEWER = {"ReadDepth", "DepthRead"}
+NEWER = {"ReadDepth", "DepthRead", "AddMargin", "MarginMoved", "SettleMargin"}
 """Came after the newest golden journal; the next one has them."""
 
 

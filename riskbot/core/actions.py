@@ -108,6 +108,32 @@ class ReadDepth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddMargin:
+    """Move margin from the account's cross pool to one isolated position, once.
+
+    Attributes:
+        move_id: `m3`; venues know no id of it, what they answer is matched by this one here.
+        scope: of the limit it serves; subject: the position as that limit names it.
+        amount: > 0, in units of `asset`, the settle asset.
+        margin_before, pnl_before: of the position when decided, to see whether it came.
+    """
+
+    account: str
+    symbol: str
+    move_id: str
+    scope: str
+    subject: str
+    breach_since_ms: int
+    asset: str
+    amount: Decimal
+    amount_usd: float
+    margin_before: Decimal
+    pnl_before: Decimal
+    position_side: PositionSide = PositionSide.NET
+    kind: Literal["AddMargin"] = "AddMargin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendAlert:
     """Tell people: `alert` replaces what was told under its id before.
 
@@ -245,6 +271,17 @@ class SettleOrder:
     outcome: str
     filled: Decimal = Decimal(0)
     kind: Literal["SettleOrder"] = "SettleOrder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleMargin:
+    """Margin that was asked for came, or did not; the outcome in words."""
+
+    account: str
+    move_id: str
+    outcome: str
+    is_added: bool
+    kind: Literal["SettleMargin"] = "SettleMargin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +472,7 @@ Effect = (
     | QueryOrder
     | RefreshAccount
     | ReadDepth
+    | AddMargin
     | SendAlert
     | SendReply
     | NotifyStrategies
@@ -452,6 +490,7 @@ Decision = (
     | EndIntent
     | MarkAnswered
     | SettleOrder
+    | SettleMargin
     | SetBaseline
     | SetContact
     | BookFlow

@@ -29,6 +29,7 @@ from riskbot.core import (
     outcomes,
     reach,
     responses,
+    topping,
     wording,
 )
 from riskbot.core.duty import IntentKind
@@ -147,6 +148,7 @@ class Engine:
                 turn.emit(actions.SetContact(contact=replace(contact, is_armed=False)))
 
     def _enforce(self, turn: Turn) -> None:
+        topping.settle(turn)
         responses.respond(turn)
         if turn.is_enforcing:
             for account, targets in hedging.unwinds(turn).items():

@@ -410,6 +410,22 @@ class CancelFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarginMoved:
+    """Answer to `AddMargin`.
+
+    Attributes:
+        done: True = the venue took it, False = refused for certain, None = unknown.
+    """
+
+    account: str
+    symbol: str
+    move_id: str
+    done: bool | None
+    message: str = ""
+    kind: Literal["MarginMoved"] = "MarginMoved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertDelivered:
     """A channel took an alert."""
 
@@ -505,6 +521,7 @@ Event = (
     | OrderOutcomeUnknown
     | OrderQueried
     | CancelFinished
+    | MarginMoved
     | AlertDelivered
     | AlertDeliveryFailed
     | FrontendChanged

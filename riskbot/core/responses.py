@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from riskbot.core import actions, approach, confirmation, hedging, opening, plan
+from riskbot.core import actions, approach, confirmation, hedging, opening, plan, topping
 from riskbot.core.confirmation import Confirmation
 from riskbot.core.duty import (
     Episode,
@@ -154,6 +154,8 @@ def _collect(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit)
     if response not in IMPLY_DENY or not _is_confirmed(turn, episode, limit):
         return
     if response is Response.HEDGE and _hedge(turn, work, episode, limit):
+        return
+    if topping.takes_over(turn, episode, limit):
         return
     _reduce(turn, work, episode, limit)
 

@@ -30,6 +30,7 @@ from riskbot.core.model import (
     WorkingOrder,
     scope_account,
 )
+from riskbot.core.moves import Moves
 from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _PARTS: dict[str, type[Any]] = {
     "enforcement": Enforcement,
     "alerts": Alerts,
     "feeds": Feeds,
+    "moves": Moves,
     "history": History,
     "trades": Trades,
 }
@@ -67,6 +69,7 @@ class State:
         self.enforcement = Enforcement()
         self.alerts = Alerts()
         self.feeds = Feeds()
+        self.moves = Moves()
         self.history = History()
         self.trades = Trades()
         self.meter = Meter(settings, self.accounts)
@@ -86,6 +89,7 @@ class State:
         self.enforcement.apply(record, now_ms)
         self.alerts.apply(record, now_ms)
         self.feeds.apply(record, now_ms)
+        self.moves.apply(record, now_ms)
         self.history.apply(record, now_ms)
         self.trades.apply(record, now_ms)
         self.meter.apply(record, change, now_ms)
@@ -106,7 +110,8 @@ class State:
     def load(self, data: dict[str, Any]) -> None:
         """Take what `dump` returned."""
         for name, part in _PARTS.items():
-            setattr(self, name, part.load(data[name]))
+            # A checkpoint from before a part was there: it starts empty.
+            setattr(self, name, part.load(data[name]) if name in data else part())
         self.meter = Meter(self.settings, self.accounts)
         self.meter.load(data["meter"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from riskbot.core import alerts
 from riskbot.core.duty import (
     OPERATOR,
@@ -12,9 +14,11 @@ from riskbot.core.duty import (
     Rung,
     cause_limit,
 )
+from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import describe, figure
 from riskbot.core.limits import LIMITS_BY_NAME
-from riskbot.core.limits._base import Limit
+from riskbot.core.limits._base import Limit, position_subject
+from riskbot.core.limits.maintenance_margin import MaintenanceMargin
 from riskbot.core.model import PORTFOLIO, Level, Response, TradingState
 from riskbot.core.plan import PAIR_NOTE
 from riskbot.core.turn import Turn
@@ -137,6 +141,9 @@ def _did(turn: Turn, episode: Episode, limit: Limit) -> str:
 def _work_words(turn: Turn, episode: Episode) -> list[str]:
     """Return what was done for the episode, is being done, or is meant to be."""
     finished = turn.state.enforcement.finished.get((episode.scope, episode.limit))
+    moved = _margin_words(turn, episode)
+    if moved:
+        finished = f"{moved}; {finished}" if finished else moved
     working = [
         f"{_WORK[intent.kind]} on {account}"
         for account, intent in turn.state.enforcement.intents.items()
@@ -147,6 +154,16 @@ def _work_words(turn: Turn, episode: Episode) -> list[str]:
     if episode.stage is EpisodeStage.ACTING and episode.response is not Response.ALERT:
         return [f"response: {episode.response.value}"]
     return []
+
+
+def _margin_words(turn: Turn, episode: Episode) -> str:
+    """Return what was done with margin for an episode."""
+    if episode.limit != MaintenanceMargin.name:
+        return ""
+    for move in turn.state.moves.pending.values():
+        if move.scope == episode.scope:
+            return f"adding {move.amount_usd:,.0f} USD of margin to {key_words((move.subject,))}"
+    return turn.state.moves.words.get(episode.scope, "")
 
 
 _SIGNS = {"+": "the long side", "-": "the short side"}
@@ -179,7 +196,20 @@ def _top_up(turn: Turn, episode: Episode) -> str:
     if episode.limit != "maintenance_margin" or equity is None or episode.measured is None:
         return ""
     missing = equity * (episode.measured / episode.allowed - 1)
-    return f"a top-up of {missing:,.0f} USD on {subject} would do; " if missing > 0 else ""
+    if not 0 < missing < math.inf:
+        return ""
+    lower = _lower_leverage(book, subject, equity + missing)
+    return f"a top-up of {missing:,.0f} USD on {subject}{lower} would do; "
+
+
+def _lower_leverage(book: ScopeBook | None, subject: str, margin_usd: float) -> str:
+    """Return the leverage of an isolated position that sets so much margin aside for it."""
+    for leg in book.legs if book is not None else ():
+        if position_subject(leg.key) == subject and leg.notional_usd and leg.leverage:
+            wanted = math.floor(abs(leg.notional_usd) / margin_usd)
+            if 1 <= wanted < leg.leverage:
+                return f", or leverage {wanted} instead of {leg.leverage:g},"
+    return ""
 
 
 def _todo(turn: Turn, episode: Episode, limit: Limit) -> str:

@@ -173,6 +173,10 @@ class Exchange(Protocol):
         """Ask what the key may do; None for what the venue does not say."""
         ...
 
+    async def add_margin(self, move: actions.AddMargin) -> events.MarginMoved:
+        """Move margin to an isolated position, once; a lost answer is unknown."""
+        ...
+
     async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
         """Arm, refresh or disarm; armed only when the venue's own answer says so."""
         ...

@@ -98,6 +98,18 @@ class Binance(BinanceReads):
         method = self._api_of(market, "PrivateDeleteOrder")
         await self.client.call(method, params, is_urgent=True)
 
+    async def _send_margin(self, move: actions.AddMargin) -> None:
+        market = self._market_of(move.symbol)
+        params: dict[str, Any] = {
+            "symbol": self.market_id(move.symbol),
+            "amount": normal.plain(move.amount),
+            "type": 1,
+        }
+        if move.position_side is not PositionSide.NET:
+            params["positionSide"] = move.position_side.value.upper()
+        method = self._api_of(market, "PrivatePostPositionMargin")
+        await self.client.call(method, params, is_urgent=True)
+
     def _lookups(self) -> Sequence[Callable[[actions.QueryOrder], Any]]:
         return (self._find_by_id, self._find_listed, self._find_in_trades)
 

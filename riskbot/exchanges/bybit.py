@@ -278,6 +278,10 @@ class Bybit(UnifiedExchange):
             params["orderFilter"] = "StopOrder"
         await self._ask("privatePostV5OrderCancel", params, is_urgent=True)
 
+    async def _send_margin(self, move: actions.AddMargin) -> None:
+        params = self._place(move.symbol) | bybit_rows.margin_params(move)
+        await self._ask("privatePostV5PositionAddMargin", params, is_urgent=True)
+
     def _lookups(self) -> Sequence[Callable[[actions.QueryOrder], Any]]:
         return (self._find_open, self._find_closed, self._find_in_trades)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import events
+from riskbot.core import actions, events
 from riskbot.core.model import (
     Balance,
     Instrument,
@@ -297,3 +297,8 @@ def _expiry_ms(text: Any) -> int | None:
     found = found if found.tzinfo else found.replace(tzinfo=UTC)
     # A key bound to addresses never expires; the venue then states the epoch.
     return int(found.timestamp() * 1000) or None
+
+
+def margin_params(move: actions.AddMargin) -> dict[str, Any]:
+    """Return what adding margin to a position takes beside the instrument."""
+    return {"margin": normal.plain(move.amount), "positionIdx": LEGS.get(move.position_side, 0)}

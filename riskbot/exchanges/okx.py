@@ -176,6 +176,10 @@ class Okx(OkxReads):
         self._config_ms = self._time.now_ms() - CONFIG_EVERY_MS
         return okx_rows.key_rights(self.account, await self._read_config(is_urgent=True))
 
+    async def _send_margin(self, move: actions.AddMargin) -> None:
+        params = okx_rows.margin_params(self.market_id(move.symbol), move)
+        await self._ask("privatePostAccountPositionMarginBalance", params, is_urgent=True)
+
     async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
         """Set the account's countdown; armed when the venue states when it would strike."""
         seconds = -(-action.timeout_ms // 1000)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import events
+from riskbot.core import actions, events
 from riskbot.core.model import (
     Balance,
     Instrument,
@@ -316,3 +316,9 @@ def key_rights(account: str, row: Mapping[str, Any]) -> events.KeyRightsChecked:
         can_transfer=None,
         has_ip_list=bool(address) if isinstance(address, str) else None,
     )
+
+
+def margin_params(instrument_id: str, move: actions.AddMargin) -> dict[str, Any]:
+    """Return what adding margin to a position takes."""
+    side, amount = move.position_side.value, normal.plain(move.amount)
+    return {"instId": instrument_id, "posSide": side, "type": "add", "amt": amount}

@@ -29,7 +29,7 @@ from riskbot.exchanges import _generic, _streams
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Credentials, Emit
 from riskbot.exchanges._client import is_absent
-from riskbot.exchanges._reading import Reading
+from riskbot.exchanges._margins import Margins
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
 
 SYMBOLS_PER_CALL = 100
@@ -41,7 +41,7 @@ _ACCOUNT_CHANNELS = (
 )
 
 
-class UnifiedExchange(Reading):
+class UnifiedExchange(Margins):
     """One account at one venue; fulfills `_base.Exchange`, `_streams.Dialect`."""
 
     is_ready_on_connect = False

@@ -88,6 +88,9 @@ class Dispatcher:
             match effect:
                 case actions.PlaceOrder(is_protective=False):
                     self._submit(_refused(effect))
+                case actions.AddMargin():
+                    # Unrecorded, it could be moved a second time after a restart.
+                    self._submit(_unmoved(effect, "not sent: the journal takes no writes"))
                 case actions.SendReply():
                     note = f"{effect.message} (not recorded: the journal takes no writes)"
                     kept.append(dataclasses.replace(effect, message=note))
@@ -105,6 +108,16 @@ class Dispatcher:
 
 def _no(request_id: str, message: str) -> actions.SendReply:
     return actions.SendReply(request_id=request_id, ok=False, message=message)
+
+
+def _unmoved(move: actions.AddMargin, message: str) -> events.MarginMoved:
+    return events.MarginMoved(
+        account=move.account,
+        symbol=move.symbol,
+        move_id=move.move_id,
+        done=False,
+        message=message,
+    )
 
 
 def _refused(order: actions.PlaceOrder) -> events.OrderRejected:

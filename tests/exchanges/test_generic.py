@@ -167,3 +167,35 @@ def test_depth_of_a_side_without_any_is_none(bids: Any) -> None:
 def test_depth_that_cannot_be_read_is_left_out(bids: Any) -> None:
     assert book(bids=bids, asks=[]) is None
     assert _generic.depth("main", BTC, None, lambda _: builders.instrument()) is None
+
+
+async def test_margin_goes_by_the_unified_method_where_there_is_one() -> None:
+    async with generic_desk(VENUES[0]) as desk:
+        sent: list[Any] = []
+
+        async def add(symbol: str, amount: float) -> None:
+            sent.append((symbol, amount))
+
+        desk.exchange.client.api.add_margin = add
+        assert (await desk.exchange.add_margin(margin())).done is True
+        assert sent == [(BTC, 12.5)]
+        desk.exchange.client.api.has["addMargin"] = None
+        refused = await desk.exchange.add_margin(margin())
+        assert (refused.done, refused.message) == (False, "not supported on this venue")
+        assert len(sent) == 1
+
+
+def margin() -> actions.AddMargin:
+    return actions.AddMargin(
+        account="main",
+        symbol=BTC,
+        move_id="m1",
+        scope="account:main",
+        subject=f"main|{BTC}",
+        breach_since_ms=1,
+        asset="USDT",
+        amount=D("12.5"),
+        amount_usd=12.5,
+        margin_before=D(1),
+        pnl_before=D(0),
+    )

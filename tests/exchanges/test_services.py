@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from riskbot.core import actions, events
-from riskbot.core.model import LedgerKind, RejectReason
+from riskbot.core.model import LedgerKind, PositionSide, RejectReason
 from riskbot.errors import ConfigError, VenueError
 from riskbot.exchanges._budget import Budget
 from tests.exchanges.venues import BTC, ETH, VENUES, Desk, Venue, make_exchange, open_desk, order
@@ -125,6 +125,71 @@ async def test_key_rights_are_told(desk: Desk) -> None:
     assert rights.can_trade is True
     assert rights.can_withdraw is False
     assert rights.has_ip_list in {True, False}
+
+
+MARGIN = {
+    "binanceusdm": (
+        "/fapi/v1/positionMargin",
+        {"amount": 12.5, "code": 200, "msg": "Successfully modify position margin.", "type": 1},
+        {"symbol": "BTCUSDT", "amount": "12.5", "type": "1"},
+        {"positionSide": "SHORT"},
+    ),
+    "bybit": (
+        "/v5/position/add-margin",
+        {"retCode": 0, "retMsg": "OK", "result": {"category": "linear", "symbol": "BTCUSDT"}},
+        {"category": "linear", "symbol": "BTCUSDT", "margin": "12.5", "positionIdx": "0"},
+        {"positionIdx": "2"},
+    ),
+    "okx": (
+        "/api/v5/account/position/margin-balance",
+        {"code": "0", "msg": "", "data": [{"amt": "12.5", "instId": "BTC-USDT-SWAP"}]},
+        {"instId": "BTC-USDT-SWAP", "posSide": "net", "type": "add", "amt": "12.5"},
+        {"posSide": "short"},
+    ),
+}
+
+
+def margin(side: PositionSide = PositionSide.NET) -> actions.AddMargin:
+    return actions.AddMargin(
+        account="main",
+        symbol=BTC,
+        move_id="m1",
+        scope="account:main",
+        subject=f"main|{BTC}",
+        breach_since_ms=1,
+        asset="USDT",
+        amount=D("12.50"),
+        amount_usd=12.5,
+        margin_before=D(1),
+        pnl_before=D(0),
+        position_side=side,
+    )
+
+
+async def test_margin_is_asked_for_as_the_venue_documents_it(desk: Desk) -> None:
+    path, reply, wanted, short = MARGIN[desk.venue.exchange_id]
+    others = desk.server.handle
+
+    async def handle(request: Request) -> Reply:
+        return Reply(reply) if request.path == path else await others(request)
+
+    desk.server.handle = handle
+    moved = await desk.exchange.add_margin(margin())
+    assert (moved.move_id, moved.done) == ("m1", True)
+    await desk.exchange.add_margin(margin(PositionSide.SHORT))
+    asked = [r.params for r in desk.server.requests if r.path == path]
+    for params, expected in zip(asked, (wanted, wanted | short), strict=True):
+        assert {name: str(params.get(name)) for name in expected} == expected
+
+
+async def test_margin_that_is_refused_is_told_from_one_without_an_answer(desk: Desk) -> None:
+    # The servers here have no such endpoint: that is a refusal.
+    refused = await desk.exchange.add_margin(margin())
+    assert (refused.done, bool(refused.message)) == (False, True)
+    path, *_ = MARGIN[desk.venue.exchange_id]
+    desk.strike("server_error", path)
+    lost = await desk.exchange.add_margin(margin())
+    assert lost.done is None
 
 
 async def test_dead_man_is_armed_only_by_the_venues_word(desk: Desk) -> None:

@@ -222,6 +222,8 @@ class Stage:
             yield at_once(self.exchanges[action.account].find(action))
         elif isinstance(action, actions.RefreshAccount):
             yield from self._refresh(action)
+        elif isinstance(action, actions.AddMargin):
+            yield at_once(self.exchanges[action.account].add_margin(action))
         elif isinstance(action, actions.ReadDepth):
             yield from at_once(self.exchanges[action.account].depth(action.symbols))
 

@@ -14,8 +14,10 @@ from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.maintenance_margin import MaintenanceMargin
 from riskbot.core.limits.net_exposure import NetExposure
 from riskbot.core.limits.underlying_concentration import UnderlyingConcentration
-from riskbot.core.model import Response, TradingState
+from riskbot.core.model import PositionSide, RejectReason, Response, TradingState
 from riskbot.core.settings import AccountSettings, HedgeSettings
+from riskbot.exchanges.paper.faults import Fault, Mishap
+from riskbot.exchanges.paper.holding import Holding
 from riskbot.exchanges.paper.terms import Tier
 from tests.scenarios.stage import Stage, stage
 
@@ -222,3 +224,67 @@ def test_account_added_with_a_breach_is_left_alone_and_the_others_with_it() -> N
     made.confirm("reduce")
     made.wait(5)
     assert made.measure("gross") < 1.81
+
+
+# ---------------------------------------------------------------- margin
+
+TOP_UP = MaintenanceMargin(
+    max=0.30,
+    on_breach=Response.REDUCE,
+    within_s=10,
+    margin_actions=["add_margin", "reduce"],
+    add_margin_max_usd=5_000,
+)
+
+
+def isolated(made: Stage, margin: int) -> Holding:
+    """Give BTC an isolated margin of its own."""
+    holding = made.exchanges["main"].venue.pool.holdings[BTC, PositionSide.NET]
+    holding.is_isolated, holding.isolated_margin = True, Decimal(margin)
+    made.read()
+    made.wait(2)
+    return holding
+
+
+def crowded() -> tuple[Stage, Holding]:
+    made = stage(("account:main", TOP_UP), accounts={"main": {"positions": {BTC: 2}}})
+    holding = isolated(made, 1_600)
+    return made, holding
+
+
+def test_isolated_position_near_liquidation_gets_margin_and_stays() -> None:
+    made, holding = crowded()
+    made.glide(BTC=39_500, steps=10)
+    made.wait(8)
+    assert made.quantity(BTC) == 2
+    assert made.sent == []
+    assert holding.isolated_margin > 1_600
+    moved = made.of(actions.AddMargin)
+    assert holding.isolated_margin == 1_600 + sum(move.amount for move in moved)
+    assert all(settled.is_added for settled in made.of(actions.SettleMargin))
+
+
+@pytest.mark.parametrize("mishap", [Mishap.LOST_AFTER, Mishap.LOST_BEFORE])
+def test_margin_whose_answer_is_lost_is_not_moved_twice(mishap: Mishap) -> None:
+    made, holding = crowded()
+    made.faults().will("add_margin", Fault(mishap))
+    made.glide(BTC=39_700, steps=4)
+    made.wait(10)
+    first = made.of(actions.AddMargin)[0]
+    came = holding.isolated_margin if made.quantity(BTC) == 2 else None
+    if mishap is Mishap.LOST_AFTER:
+        assert came == 1_600 + sum(move.amount for move in made.of(actions.AddMargin))
+        assert made.sent == []
+    else:
+        assert made.of(actions.AddMargin) == [first]
+        assert 0 < made.quantity(BTC) < 2
+
+
+def test_margin_that_the_venue_refuses_is_answered_by_a_reduce() -> None:
+    made, holding = crowded()
+    made.faults().will("add_margin", Fault(Mishap.REFUSE, RejectReason.INSUFFICIENT_MARGIN))
+    made.glide(BTC=39_700, steps=4)
+    made.wait(10)
+    assert len(made.of(actions.AddMargin)) == 1
+    assert 0 < made.quantity(BTC) < 2
+    assert holding.isolated_margin <= 1_600

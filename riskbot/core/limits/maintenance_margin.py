@@ -25,8 +25,11 @@ class MaintenanceMargin(Limit):
     Every cross pool and every isolated position is a reading of its own; never summed.
 
     Attributes:
-        margin_actions: what `reduce` may do.
-        add_margin_max_usd: how much margin may be moved to isolated positions.
+        margin_actions: what `reduce` may do, in this order: `reduce` closes; `add_margin` moves
+            margin from the cross pool to isolated positions, at once if it comes first, else when
+            the window (`within_s`) was missed. Where it cannot, positions are closed, if named.
+        add_margin_max_usd: USD that may be moved so in a day, on each account; never so much that
+            the cross pool comes above its orange.
     """
 
     name: ClassVar[str] = "maintenance_margin"

@@ -19,6 +19,7 @@ from riskbot.core.model import (
 )
 from riskbot.exchanges.paper.matching import HISTORY_MAX
 from riskbot.exchanges.paper.order import Order, Refusal, Request
+from riskbot.exchanges.paper.pool import HoldingKey
 from riskbot.exchanges.paper.rules import Case, judge
 from riskbot.exchanges.paper.upkeep import Upkeep
 
@@ -159,6 +160,17 @@ class PaperVenue(Upkeep):
             self.dead_man_ms = None
             for order_id in list(self.orders):
                 self.cancel(order_id, now_ms)
+
+    def add_margin(self, key: HoldingKey, amount: Decimal) -> str:
+        """Move margin to an isolated position; return why not, empty when it was moved."""
+        holding = self.pool.holdings.get(key)
+        if holding is None or not holding.quantity or not holding.is_isolated:
+            return "there is no isolated position"
+        usd = self.pool.usd(holding.listing.settle) or Decimal(0)
+        if amount * usd > self.pool.available_usd(self.working()):
+            return "not enough available"
+        holding.isolated_margin += amount
+        return ""
 
     def set_dead_man(self, timeout_ms: int, now_ms: int) -> int | None:
         """Cancel every order after a timeout unless told again; 0 disarms. Return when it is."""

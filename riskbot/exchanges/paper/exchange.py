@@ -228,6 +228,29 @@ class PaperExchange(PaperStreams):
             message=message,
         )
 
+    async def add_margin(self, move: actions.AddMargin) -> events.MarginMoved:
+        """Move margin from the cross pool to an isolated position."""
+        done: bool | None = True
+        message = ""
+        try:
+            fault = await self._call("add_margin")
+            if fault is None or fault.mishap is Mishap.LOST_AFTER:
+                key = (move.symbol, move.position_side)
+                message = self.venue.add_margin(key, move.amount)
+                done = not message
+            if fault is not None:
+                done, message = None, "no answer"
+        except VenueError as error:
+            done, message = False, str(error)
+        self.pump()
+        return events.MarginMoved(
+            account=self.account,
+            symbol=move.symbol,
+            move_id=move.move_id,
+            done=done,
+            message=message,
+        )
+
     async def set_dead_man(self, action: actions.SetDeadMan) -> events.DeadManChanged:
         """Arm, refresh or disarm the switch."""
         try:
