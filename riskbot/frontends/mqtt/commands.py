@@ -49,7 +49,7 @@ SAFER = frozenset({"halt", "cancel", "ack", "silence"})
 _KEYS = frozenset({"command", "args", "ts_ms", "nonce", "signature"})
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
-_TOPIC_MAX, _ARGUMENT_MAX, _CORRELATION_MAX = 200, 500, 256
+_TOPIC_MAX, _ARGUMENT_MAX, _CORRELATION_MAX = 200, 500, 1_024
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Sender:
 @dataclass(frozen=True, slots=True)
 class _Asked:
     topic: str
-    correlation: bytes
+    correlation: bytes | None
     command: str
     nonce: str
 
@@ -222,7 +222,7 @@ class CommandDoor:
         properties = message.properties
         asked = _Asked(
             topic=str(getattr(properties, "ResponseTopic", "")),
-            correlation=bytes(getattr(properties, "CorrelationData", b""))[:_CORRELATION_MAX],
+            correlation=getattr(properties, "CorrelationData", None),
             command=command,
             nonce=body["nonce"],
         )
@@ -281,19 +281,20 @@ class CommandDoor:
         return True
 
     def _answer(self, asked: _Asked, document: dict[str, Any]) -> None:
-        if not self._may_answer(asked.topic):
+        if not self._may_answer(asked.topic) or len(asked.correlation or b"") > _CORRELATION_MAX:
             return
         if self._answers.full():
             self._answers.get_nowait()
         self._answers.put_nowait((asked, document))
 
     def _may_answer(self, topic: str) -> bool:
-        """Keep answers off riskbot's own topics: nobody else may have it write there."""
+        """Keep answers off the topics riskbots speak on: nobody may have this one write there."""
         if not topic or len(topic) > _TOPIC_MAX or topic.startswith("$"):
             return False
         if any(sign in topic for sign in "+#\0"):
             return False
-        is_ours = f"{topic}/".startswith(f"{self._base}/")
+        prefix = self._base.rpartition("/")[0]
+        is_ours = f"{topic}/".startswith(f"{prefix}/")
         return not is_ours or topic.startswith(f"{self._base}/replies/")
 
     async def run(self, publisher: Publisher) -> None:

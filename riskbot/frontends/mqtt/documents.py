@@ -184,9 +184,9 @@ class Documents:
     async def _publish(self, name: str, payload: bytes, *, retain: bool) -> None:
         try:
             await self._broker.publish(f"{self._broker.base}/{name}", payload, retain=retain)
-        except ChannelError as error:
+        except ChannelError:
             # What the broker refuses it may take later: tried again with the heartbeat.
-            if not error.is_permanent:
+            if not self._broker.connected.is_set():
                 raise
 
     async def _tell_decisions(self) -> None:

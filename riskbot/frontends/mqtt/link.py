@@ -113,7 +113,8 @@ class Link:
             correlation: correlation data of the request this answers.
 
         Raises:
-            ChannelError: not connected, not answered, or refused (permanent).
+            ChannelError: not connected, not answered, or refused. After a refusal the connection
+                stays.
         """
         async with self._turn:
             client = self._client
@@ -121,11 +122,11 @@ class Link:
                 message = f"no connection to the broker: {self._why}"
                 raise ChannelError(message)
             await self._send(client, topic, payload, retain=retain, correlation=correlation)
-            refusal = client.refusal
+            refusal, is_final = client.refusal, client.is_final
         self._note(topic, refusal)
         if refusal:
             message = f"the broker refuses {topic}: {refusal}"
-            raise ChannelError(message, is_permanent=True)
+            raise ChannelError(message, is_permanent=is_final)
 
     async def _send(
         self,
@@ -157,6 +158,10 @@ class Link:
             del self._refused[topic]
         self._tell_health()
 
+    def tell_down(self, detail: str) -> None:
+        """Tell that MQTT does not work; the next connection tells that it does again."""
+        self._tell(is_up=False, detail=detail)
+
     # ------------------------------------------------------------ the connection
 
     async def run(self) -> None:
@@ -183,7 +188,7 @@ class Link:
         now_ms = self._clock.now_ms()
         was_refused = isinstance(error, MqttConnectError)
         if was_refused or now_ms - self._lost_ms >= DOWN_AFTER_MS:
-            self._tell(is_up=False, detail=why)
+            self.tell_down(why)
 
     async def _session(self) -> None:
         """Connect and live until the connection ends, which always raises.
@@ -294,7 +299,7 @@ class Link:
         refused = "; ".join(f"{topic}: {why}" for topic, why in sorted(self._refused.items()))
         if refused:
             _log.warning("the MQTT broker refuses %s", refused)
-            self._tell(is_up=False, detail=f"connected, but the broker refuses {refused}")
+            self.tell_down(f"connected, but the broker refuses {refused}")
         else:
             self._tell(is_up=True, detail=self._slow)
 

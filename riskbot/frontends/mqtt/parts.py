@@ -89,10 +89,13 @@ class MqttParts:
         run: int,
         clock: Clock,
         rng: random.Random,
+        *,
+        after_bug_s: float = AFTER_BUG_S,
     ) -> None:
+        self._after_bug_s = after_bug_s
         self.link: Link | None = None
         self.parts: tuple[tuple[str, Any], ...] = ()
-        self._emit, self._clock = emit, clock
+        self._clock = clock
         wanted: _Section | None = config.mqtt
         if wanted is None:
             return
@@ -147,9 +150,9 @@ class MqttParts:
                     tasks.create_task(self._door.run(self.link), name="mqtt answers")
             except Exception as error:  # noqa: BLE001 - nothing of MQTT may end the guard
                 _log.critical("MQTT has a bug", exc_info=error)
-                detail = f"a bug, tried again in {AFTER_BUG_S:.0f} s: {error!r}"
-                self._emit(events.FrontendChanged(name=self.link.name, is_up=False, detail=detail))
-            await self._clock.sleep(AFTER_BUG_S)
+                detail = f"a bug, tried again in {self._after_bug_s:.0f} s: {error!r}"
+                self.link.tell_down(detail)
+            await self._clock.sleep(self._after_bug_s)
 
 
 def _tls(section: _Section) -> ssl.SSLContext:

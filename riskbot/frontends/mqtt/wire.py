@@ -31,6 +31,9 @@ INCOMING_MAX, PACKET_MAX = 100, 16_384
 
 WILL = b"0"
 
+# Not authorized, topic name invalid, payload format invalid: reason codes of MQTT 5.
+_FINAL = frozenset({0x87, 0x90, 0x99})
+
 # What the library says of each lost socket is told by `link` in one line.
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.CRITICAL)
@@ -64,9 +67,11 @@ class Client(aiomqtt.Client):
 
     Attributes:
         refusal: why the broker did not take the last message, empty = it did.
+        is_final: the broker would not take it later either.
     """
 
     refusal = ""
+    is_final = False
 
     @classmethod
     def to(cls, address: Address, tls: ssl.SSLContext | None) -> Self:
@@ -105,6 +110,7 @@ class Client(aiomqtt.Client):
         properties: Properties,
     ) -> None:
         self.refusal = str(reason_code) if reason_code.is_failure else ""
+        self.is_final = reason_code.value in _FINAL
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
     async def post(

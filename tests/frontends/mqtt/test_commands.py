@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from riskbot.core import actions, events
 from riskbot.core.model import Role
@@ -76,10 +77,18 @@ class Scene:
         self.sent.append((topic, json.loads(payload), correlation))
 
     def give(
-        self, body: Any, topic: str = TOPIC, *, retain: bool = False, answer_to: str = REPLIES
+        self,
+        body: Any,
+        topic: str = TOPIC,
+        *,
+        retain: bool = False,
+        answer_to: str = REPLIES,
+        correlation: bytes | None = b"\x07",
     ) -> None:
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-        properties = SimpleNamespace(ResponseTopic=answer_to, CorrelationData=b"\x07")
+        properties = SimpleNamespace(ResponseTopic=answer_to)
+        if correlation is not None:
+            properties.CorrelationData = correlation
         self.door.take(
             SimpleNamespace(topic=topic, payload=payload, retain=retain, properties=properties)
         )
@@ -309,6 +318,56 @@ async def test_flood_of_forgeries_is_written_down_in_part_and_counted(scene: Sce
     assert "980 more were not written down" in scene.refused[-1].reason
 
 
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text(max_size=20),
+    lambda inner: (
+        strategies.lists(inner, max_size=4)
+        | strategies.dictionaries(strategies.text(max_size=12), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+KEYS = ("command", "args", "ts_ms", "nonce", "signature")
+
+
+@given(
+    payload=strategies.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | strategies.fixed_dictionaries(dict.fromkeys(KEYS, JSON)).map(
+        lambda value: json.dumps(value).encode()
+    )
+)
+def test_whatever_arrives_is_refused_and_breaks_nothing(payload: bytes) -> None:
+    scene = Scene()
+    scene.give(payload)
+    assert scene.submitted == []
+    assert len(scene.refused) == 1
+
+
+@given(at=strategies.integers(0, 400), byte=strategies.integers(0, 255))
+def test_signed_message_with_one_byte_changed_is_refused(at: int, byte: int) -> None:
+    scene = Scene()
+    whole = json.dumps(scene.now(args={"account": "main", "reason": "lunch"})).encode()
+    at %= len(whole)
+    changed = whole[:at] + bytes([byte]) + whole[at + 1 :]
+    scene.give(changed)
+    # White space between the parts is no part of what is signed.
+    says_the_same = changed == whole or (
+        b" " in (whole[at : at + 1], bytes([byte])) and _same(changed, whole)
+    )
+    assert bool(scene.submitted) is says_the_same
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
+
+
 # ---------------------------------------------------------------- what is answered
 
 
@@ -321,6 +380,8 @@ async def test_flood_of_forgeries_is_written_down_in_part_and_counted(scene: Sce
         (f"{BASE}/online", False),
         (f"{BASE}/commands/desk", False),
         (BASE, False),
+        ("riskbot/vps-2/state", False),
+        ("riskbot/vps-2/replies/desk", False),
         ("$SYS/broker", False),
         ("answers/#", False),
         ("answers/+/x", False),
@@ -335,6 +396,14 @@ async def test_answer_goes_nowhere_where_riskbot_itself_speaks(
     scene.reply()
     assert bool(await scene.answers()) is is_told
     assert len(scene.submitted) == 1, "it is done all the same"
+
+
+async def test_correlation_is_given_back_whole_or_there_is_no_answer(scene: Scene) -> None:
+    for number, data in enumerate((b"x" * 1_024, b"x" * 1_025, None)):
+        scene.give(scene.now(nonce=f"nonce-{number:012d}"), correlation=data)
+        scene.reply()
+    await scene.answers()
+    assert [correlation for _, _, correlation in scene.sent] == [b"x" * 1_024, None]
 
 
 async def test_answers_in_parts_end_with_the_final_one(scene: Scene) -> None:

@@ -11,12 +11,16 @@ import pytest
 
 from riskbot.channels.delivery import QUEUE_MAX, Delivery
 from riskbot.channels.mqtt import MqttChannel
+from riskbot.config.models import Root
+from riskbot.config.secret import Secret
 from riskbot.core import actions, events
 from riskbot.core.model import Level, TradingState
 from riskbot.errors import ChannelError, StorageError
 from riskbot.frontends.mqtt import documents
 from riskbot.frontends.mqtt.documents import Documents
+from riskbot.frontends.mqtt.parts import MqttParts
 from tests.alerts import alert, send
+from tests.config_files import with_
 from tests.fakes import FakeChannel, FakeClock, settle, until
 from tests.frontends.mqtt.desk import BASE, Desk
 from tests.servers.mosquitto import Mosquitto, listening, retained
@@ -268,8 +272,11 @@ async def test_connection_that_ends_in_the_middle_is_waited_for(scene: Scene) ->
     assert scene.broker.topics() == ["state", "limits", "exposure"]
 
 
-async def test_topic_that_is_refused_is_tried_again_with_the_heartbeat(scene: Scene) -> None:
-    scene.broker.error = ChannelError("not allowed", is_permanent=True)
+@pytest.mark.parametrize("is_permanent", [True, False])
+async def test_topic_that_is_refused_is_tried_again_with_the_heartbeat(
+    scene: Scene, is_permanent: bool
+) -> None:
+    scene.broker.error = ChannelError("not taken", is_permanent=is_permanent)
     scene.broker.connect()
     await scene.clock.advance(5_000)
     scene.broker.error = None
@@ -280,6 +287,35 @@ async def test_topic_that_is_refused_is_tried_again_with_the_heartbeat(scene: Sc
 
 
 # ---------------------------------------------------------------- with a broker
+
+
+async def test_bug_in_a_document_is_told_and_the_next_one_is_published(broker: Mosquitto) -> None:
+    desk, book = Desk(broker), Book()
+
+    def view(name: str) -> Any:
+        if book.built == 0:
+            book.built = 1
+            raise KeyError(name)
+        return book(name)
+
+    login = {"username": "riskbot", "password": broker.users["riskbot"]}
+    root = Root.model_validate(
+        with_(
+            instance="vps-1",
+            mqtt={"port": broker.port, **login, "password": Secret(login["password"])},
+        )
+    )
+    emit, rng = desk.events.append, random.Random(7)
+    parts = MqttParts(root, view, Audit(), emit, emit, RUN, desk.clock, rng, after_bug_s=0.2)
+    assert parts.link is not None
+    task = asyncio.create_task(parts.run())
+    async with listening(broker) as listener:
+        await listener.until(lambda: listener.on(f"{BASE}/state"), "published after all")
+        assert [e.is_up for e in desk.health()][:3] == [True, False, True]
+        assert "KeyError" in desk.health()[1].detail
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await listener.until(lambda: listener.on(f"{BASE}/online")[-1].payload == b"0", "leave")
 
 
 async def test_retained_documents_after_a_restart_of_the_broker_are_the_newest(
