@@ -254,6 +254,11 @@ def is_absent(error: VenueError) -> bool:
     return error.http_status in _HTTP_NOT_FOUND
 
 
+def is_refused(error: VenueError) -> bool:
+    """Whether a server will not answer this question, whoever asks: some have a part of the API."""
+    return error.reason is RejectReason.OTHER and not error.is_ambiguous
+
+
 def used_weight(headers: Mapping[str, str]) -> float | None:
     """Return the weight used in the last minute where reply headers state it."""
     for name, value in headers.items():

@@ -74,7 +74,7 @@ class Dialect(Protocol):
         """Return the calls that hold prices of these symbols open."""
         ...
 
-    def decode(self, message: Any) -> list[events.Event] | None:
+    def decode(self, message: Any, url: str) -> list[events.Event] | None:
         """Turn a raw frame into events; None leaves it to ccxt's parser."""
         ...
 
@@ -331,7 +331,7 @@ class Streams:
 
     def frame(self, url: str, message: Any) -> bool:
         """Publish what the frame says; True when ccxt need not parse it."""
-        found = self._dialect.decode(message)
+        found = self._dialect.decode(message, url)
         self._came_alive(url, is_data=bool(found))
         if found is None:
             return False

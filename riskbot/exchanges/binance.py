@@ -185,8 +185,9 @@ class Binance(BinanceReads):
             found.extend(Watch(PRICES, method, portion, (list(portion),)) for method in methods)
         return found
 
-    def decode(self, message: Any) -> list[events.Event] | None:
+    def decode(self, message: Any, url: str = "") -> list[events.Event] | None:
         """Turn a frame into events; None leaves it to ccxt (replies to subscriptions)."""
+        del url
         try:
             found = binance_frames.decode(self, message)
         except (VenueError, LookupError, TypeError, ValueError, AttributeError):

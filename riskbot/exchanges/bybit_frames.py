@@ -37,8 +37,16 @@ class Names(Protocol):
         ...
 
 
-def decode(names: Names, message: Any, tickers: Tickers) -> list[events.Event] | None:
+def decode(
+    names: Names, message: Any, tickers: Tickers, category: str = ""
+) -> list[events.Event] | None:
     """Turn a frame into events; None for a frame that is ccxt's own business.
+
+    Args:
+        names: the venue's names.
+        message: the frame.
+        tickers: what is known of each ticker; changed here.
+        category: what the socket speaks of, empty = not known.
 
     Raises:
         VenueError: a field that must be there is missing, or an instrument is unknown.
@@ -47,7 +55,7 @@ def decode(names: Names, message: Any, tickers: Tickers) -> list[events.Event] |
     if not isinstance(topic, str):
         return None
     if topic.startswith("tickers."):
-        return _ticker(names, message, tickers)
+        return _ticker(names, message, tickers, category)
     if topic.startswith("orderbook.1."):
         return _book(names, message)
     handler = _PRIVATE.get(topic.split(".", maxsplit=1)[0])
@@ -57,11 +65,13 @@ def decode(names: Names, message: Any, tickers: Tickers) -> list[events.Event] |
 # ---------------------------------------------------------------- prices
 
 
-def _ticker(names: Names, message: Mapping[str, Any], tickers: Tickers) -> list[events.Event]:
+def _ticker(
+    names: Names, message: Mapping[str, Any], tickers: Tickers, category: str
+) -> list[events.Event]:
     data = message.get("data") or {}
     market_id = str(message["topic"]).split(".", maxsplit=1)[1]
-    is_spot = "usdIndexPrice" in data
-    symbol = names.symbol_of(market_id, *(_SPOT if is_spot else _CONTRACTS))
+    guessed = _SPOT if "usdIndexPrice" in data else _CONTRACTS
+    symbol = names.symbol_of(market_id, *_KINDS.get(category, guessed))
     if message.get("type") == "snapshot":
         tickers[symbol] = dict(data)
     else:

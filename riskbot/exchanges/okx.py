@@ -162,8 +162,9 @@ class Okx(OkxReads):
         """Return the contracts that follow an index."""
         return self._indexes.get(index_id, ())
 
-    def decode(self, message: Any) -> list[events.Event] | None:
+    def decode(self, message: Any, url: str = "") -> list[events.Event] | None:
         """Turn a frame into events; None leaves it to ccxt (login, subscriptions, pongs)."""
+        del url
         try:
             return okx_frames.decode(self, message)
         except (VenueError, LookupError, TypeError, ValueError, AttributeError):

@@ -28,7 +28,7 @@ from riskbot.errors import VenueError
 from riskbot.exchanges import _generic, _streams
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Credentials, Emit
-from riskbot.exchanges._client import is_absent
+from riskbot.exchanges._client import is_absent, is_refused
 from riskbot.exchanges._margins import Margins
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
 
@@ -144,9 +144,9 @@ class UnifiedExchange(Margins):
             for start in range(0, len(group), at_most)
         ]
 
-    def decode(self, message: Any) -> list[events.Event] | None:
+    def decode(self, message: Any, url: str = "") -> list[events.Event] | None:
         """Leave raw frames to ccxt; venue files decode their own."""
-        del message
+        del message, url
         return None
 
     def translate(self, result: Any) -> list[events.Event] | None:
@@ -309,13 +309,13 @@ class UnifiedExchange(Margins):
         found: WorkingOrder | None = None
         answers = 0
         failure = ""
-        for look in self._lookups():
+        for number, look in enumerate(self._lookups()):
             try:
                 found = await look(query)
             except VenueError as error:
                 if error.reason is RejectReason.NOT_FOUND:
                     answers += 1
-                elif not is_absent(error):
+                elif not (is_absent(error) or (number and is_refused(error))):
                     failure = str(error)
                 continue
             answers += 1

@@ -198,8 +198,8 @@ class Links:
         del symbols
         return []
 
-    def decode(self, message: Any) -> list[Any] | None:
-        del message
+    def decode(self, message: Any, url: str) -> list[Any] | None:
+        del message, url
         return None
 
     def translate(self, result: Any) -> list[Any] | None:

@@ -22,6 +22,7 @@ DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 EXPIRY_MS: Final = 1_830_240_000_000  # 2027-12-31 08:00 UTC
 LAUNCHED_MS: Final = 1_585_526_400_000
+MARKET_SHARE: Final = Decimal("0.5")  # of the largest limit order that a market order may have
 # Highest bid and lowest ask of limit orders around mark: priceLimitRatioX, priceLimitRatioY.
 LIMIT_RATIOS: Final[dict[Kind, tuple[Decimal, Decimal]]] = {
     "linear": (Decimal("0.01"), Decimal("0.02")),
@@ -154,7 +155,7 @@ def instrument_row(instrument: Instrument, *, index: int) -> Row:
         "minOrderQty": text(instrument.min_quantity),
         "qtyStep": text(instrument.step),
         "postOnlyMaxOrderQty": text(instrument.max_quantity),
-        "maxMktOrderQty": text(instrument.max_quantity),
+        "maxMktOrderQty": text(instrument.max_quantity * MARKET_SHARE),
         "minNotionalValue": text(instrument.min_notional) if instrument.min_notional else "",
     }
     return {
@@ -212,7 +213,7 @@ def _spot_row(instrument: Instrument, index: int) -> Row:
             "minOrderAmt": text(instrument.min_notional),
             "maxOrderAmt": "8000000",
             "maxLimitOrderQty": text(instrument.max_quantity),
-            "maxMarketOrderQty": text(instrument.max_quantity),
+            "maxMarketOrderQty": text(instrument.max_quantity * MARKET_SHARE),
             "postOnlyMaxLimitOrderSize": text(instrument.max_quantity),
         },
         "priceFilter": {"tickSize": text(instrument.tick)},
