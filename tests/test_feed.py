@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -443,3 +444,35 @@ async def test_stream_that_never_sent_a_price_is_no_reason_to_know_none(scene: S
     scene.told.clear()
     await scene.clock.advance(10_000)
     assert len([e for e in scene.told if e.kind == "PricesUpdated" and e.symbol == BTC]) >= 2
+
+
+# ---------------------------------------------------------------- a mark that stands still
+
+
+async def test_mark_that_stands_still_in_a_stream_that_speaks_is_read_and_the_stream_rebuilt(
+    scene: Scene,
+) -> None:
+    position = scene.hold("1")
+    await scene.start()
+    await scene.tick(3)
+    moved = dataclasses.replace(position, venue_mark=Decimal(80))
+    scene.exchange.positions[position.key] = moved
+    scene.exchange.marks[BTC] = 80.0
+    scene.told.clear()
+    await scene.tick(12)
+    assert 80.0 in [e.mark for e in scene.told if e.kind == "PricesUpdated" and e.is_rest]
+    assert scene.lost("prices") == [f"{BTC} moved and the stream did not tell"]
+    assert scene.exchange.called("restart_stream")
+
+
+async def test_mark_read_a_moment_late_is_no_reason_to_rebuild_a_stream(scene: Scene) -> None:
+    position = scene.hold("1")
+    await scene.start()
+    await scene.tick(3)
+    late = dataclasses.replace(position, venue_mark=Decimal(80))
+    scene.exchange.positions[position.key] = late
+    scene.exchange.marks[BTC] = 100.5
+    scene.told.clear()
+    await scene.tick(12)
+    assert not scene.lost("prices")
+    assert not scene.exchange.called("restart_stream")

@@ -20,6 +20,7 @@ def decide(turn: Turn) -> None:
     """Raise and lift every flag, and tell of them."""
     for account in sorted(turn.settings.accounts):
         _account(turn, account)
+        _reads(turn, account)
         _prices(turn, account)
         _clock(turn, account)
         _feeds(turn, account)
@@ -96,6 +97,30 @@ def _account(turn: Turn, account: str) -> None:
         text=known.failure or (reason if known.is_synced else "not read since start"),
         did="entries on it are denied, nothing is closed; its last positions stay counted",
         todo="check the venue and the key; halt by hand at the venue if in doubt",
+    )
+
+
+def _reads(turn: Turn, account: str) -> None:
+    """Tell of an account that only its stream still shows: what that left out nobody knows."""
+    known = turn.state.accounts.get(account)
+    scope = account_scope(account)
+    hidden = turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account)
+    if hidden or known.failed_ms is None:
+        # A blind account says so itself.
+        alerts.resolve(turn, "unread_account", scope, "it is read again")
+        return
+    failing_ms = turn.now_ms - known.failed_ms
+    if failing_ms < turn.settings.monitor.account_stale_s * 1000:
+        return
+    alerts.tell(
+        turn,
+        "unread_account",
+        scope,
+        Level.RED if failing_ms >= RED_AFTER_MS else Level.ORANGE,
+        f"account {account} cannot be read, only its stream goes on",
+        text=known.failure,
+        did="trying again; what the stream says counts meanwhile",
+        todo="check the venue and the key; orders may not get through either",
     )
 
 

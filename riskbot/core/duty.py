@@ -212,6 +212,7 @@ class PendingOrder:
     Attributes:
         quantity: > 0, unit of `Position.quantity`.
         is_unknown: the answer was lost; `queries` by client id so far returned nothing.
+        mute: look-ups by client id in a row that got no answer.
         position_before: signed quantity of the key when it was decided (to judge by delta).
         is_hedge: it opens or trims a hedge of riskbot's, whatever becomes of its intent.
     """
@@ -232,6 +233,7 @@ class PendingOrder:
     next_query_ms: int = 0
     is_resting: bool = False
     is_hedge: bool = False
+    mute: int = 0
 
 
 class AlertStatus(StrEnum):

@@ -329,13 +329,13 @@ class Enforcement:
                 is_unknown=False,
                 is_resting=not record.order.status.is_final,
                 next_query_ms=now_ms + QUERY_AFTER_MS,
+                mute=0,
             )
-        elif record.found is False and record.client_order_id in self.pending:
-            self._update(
-                record.client_order_id,
-                is_unknown=True,
-                queries=self.pending[record.client_order_id].queries + 1,
-            )
+        elif (known := self.pending.get(record.client_order_id)) is not None:
+            if record.found is False:
+                self._update(known.client_order_id, is_unknown=True, queries=known.queries + 1)
+            else:
+                self._update(known.client_order_id, mute=known.mute + 1)
 
     def _apply_settle(self, record: actions.SettleOrder, now_ms: int) -> None:
         pending = self.pending.pop(record.client_order_id, None)

@@ -17,6 +17,9 @@ ABSENT_QUERIES = 3
 ABSENT_AFTER_MS = 10_000
 """An unanswered order is absent after three look-ups that knew nothing, this long after it."""
 
+MUTE_AFTER_MS = 30_000
+"""An order that the venue answers nothing about is judged by its position after this long."""
+
 CHASE_MS = 3_000
 """A resting closing order is cancelled and priced anew after this long."""
 
@@ -62,7 +65,7 @@ def track(turn: Turn, pending: PendingOrder) -> None:
     is_over = pending.order_id is not None and not pending.is_resting
     if pending.filled >= pending.quantity or (is_over and not pending.is_unknown):
         _settle(turn, pending, "filled" if pending.filled else "done")
-    elif pending.is_unknown and _is_lost(turn, pending):
+    elif _is_lost(turn, pending):
         _settle_by_position(turn, pending)
     elif turn.now_ms >= pending.next_query_ms:
         query(turn, pending)
@@ -85,13 +88,16 @@ def query(turn: Turn, pending: PendingOrder) -> None:
 def _is_lost(turn: Turn, pending: PendingOrder) -> bool:
     """Whether the venue will not say what became of an order: its position must.
 
-    Three look-ups that knew nothing, ten seconds after it was sent, and a position read well
-    after it.
+    Three look-ups that knew nothing, ten seconds after it was sent, or three without an answer
+    and none of it among the working orders, after thirty; and a position read well after it.
     """
-    waited = turn.now_ms - pending.sent_ms >= ABSENT_AFTER_MS
-    if not waited or pending.queries < ABSENT_QUERIES:
+    said_no = pending.is_unknown and pending.queries >= ABSENT_QUERIES
+    if not said_no and (pending.mute < ABSENT_QUERIES or _is_listed(turn, pending)):
         return False
-    if turn.state.read_since(pending.account, pending.sent_ms + ABSENT_AFTER_MS // 2):
+    patience_ms = ABSENT_AFTER_MS if said_no else MUTE_AFTER_MS
+    if turn.now_ms - pending.sent_ms < patience_ms:
+        return False
+    if turn.state.read_since(pending.account, pending.sent_ms + patience_ms // 2):
         return True
     if turn.now_ms - turn.state.last_request_ms(pending.account) >= READ_AGAIN_MS:
         turn.emit(
@@ -103,6 +109,11 @@ def _is_lost(turn: Turn, pending: PendingOrder) -> bool:
             )
         )
     return False
+
+
+def _is_listed(turn: Turn, pending: PendingOrder) -> bool:
+    orders = turn.state.accounts.get(pending.account).orders.values()
+    return any(order.client_order_id == pending.client_order_id for order in orders)
 
 
 def _settle_by_position(turn: Turn, pending: PendingOrder) -> None:

@@ -311,12 +311,13 @@ class Feed:
         if is_mute and getattr(self.exchange, "has_steady_prices", False):
             await self._restart("prices", "no price frame came; the venue sends them steadily")
         ages = {s: now_ms - seen.prices.get(s, (seen.opened_ms, 0.0))[0] for s in self._watched}
-        silent = tuple(sorted(s for s, age in ages.items() if age > stale_ms // 2))
-        if not silent or now_ms - seen.asked_ms < ASK_EVERY_MS:
+        asked = {s for s, age in ages.items() if age > stale_ms // 2} | seen.doubted & ages.keys()
+        if not asked or now_ms - seen.asked_ms < ASK_EVERY_MS:
             return
         seen.asked_ms = now_ms
-        for symbol in await self._read_prices(silent):
-            if ages[symbol] > stale_ms * 0.8:
+        for symbol in await self._read_prices(tuple(sorted(asked))):
+            if ages[symbol] > stale_ms * 0.8 or symbol in seen.doubted:
+                seen.doubted.discard(symbol)
                 reason = f"{symbol} moved and the stream did not tell"
                 await self._restart("prices", reason, None if is_mute else symbol)
 

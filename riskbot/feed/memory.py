@@ -17,6 +17,9 @@ from riskbot.errors import VenueError
 SUSPICION_MS = 3_000
 """A change that a read shows must have been streamed by so long after, or the stream is dead."""
 
+DOUBT = 0.01
+"""A mark read with a position further than this from the streamed one: one of them stands still."""
+
 TELL_EVERY_MS = 10_000
 RESTART_MS = (10_000, 120_000)
 """New sockets at most so often: first, and while they keep being needed."""
@@ -39,6 +42,7 @@ class Seen:
         positions: quantities as told last, by read or stream.
         frame_ms: last account frame; price_ms: last price frame of any instrument.
         suspect_ms: when a read showed what the stream had not told.
+        doubted: instruments whose streamed price is not the mark their position was read with.
         opened_ms: when the streams were first begun.
         asked_ms: when silent prices were last asked for over REST.
         lost_ms: when a feed was last told of as lost.
@@ -53,6 +57,7 @@ class Seen:
     frame_ms: int = 0
     price_ms: int = 0
     suspect_ms: int | None = None
+    doubted: set[str] = field(default_factory=set)
     opened_ms: int = 0
     asked_ms: int = 0
     lost_ms: dict[str, int] = field(default_factory=dict)
@@ -85,7 +90,7 @@ class Seen:
         self.positions.update({p.key: p.quantity for p in update.positions})
 
     def compare(self, snapshot: events.AccountSnapshotReceived, now_ms: int) -> None:
-        """Suspect the stream when a read shows a position it has not told of."""
+        """Suspect the streams when a read shows a position or a mark they have not told of."""
         read = {p.key: p.quantity for p in snapshot.positions if p.quantity}
         told = {key: quantity for key, quantity in self.positions.items() if quantity}
         recent = now_ms - self.frame_ms < SUSPICION_MS
@@ -93,6 +98,11 @@ class Seen:
             self.suspect_ms = self.suspect_ms or now_ms
         self.positions = dict(read)
         self.has_read = True
+        for position in snapshot.positions:
+            _, streamed = self.prices.get(position.symbol, (0, 0.0))
+            mark = float(position.venue_mark or 0)
+            if mark and streamed and abs(mark / streamed - 1) > DOUBT:
+                self.doubted.add(position.symbol)
 
     def has_moved(self, frame: events.PricesUpdated, now_ms: int, agreement: float) -> bool:
         """Take a price read over REST: True when it moved and the stream did not tell."""
@@ -100,8 +110,11 @@ class Seen:
         price = frame.mark or frame.last or frame.bid or frame.index
         if price is None:
             return False
-        if streamed and abs(price / streamed - 1) > agreement:
+        # A stream that speaks may be a moment behind or ahead of a read.
+        tolerance = DOUBT if frame.symbol in self.doubted else agreement
+        if streamed and abs(price / streamed - 1) > tolerance:
             return True
+        self.doubted.discard(frame.symbol)
         self.prices[frame.symbol] = (now_ms, streamed or price)
         return False
 

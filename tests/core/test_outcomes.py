@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from riskbot.core import actions, events
@@ -219,3 +220,69 @@ def test_order_that_is_lost_before_it_was_sent_is_sent_again_under_another_id() 
     again.wait(20)
     assert again.quantity("BTC") == Decimal(0)
     assert [o.client_order_id for o in again.sent] == ["rbtest2"]
+
+
+class Mute(Silent):
+    """A venue that answers no question about an order.
+
+    Attributes:
+        drops: orders that never arrive, their answer lost all the same.
+    """
+
+    drops = 0
+
+    def _carry_out(self, action: actions.Action) -> Iterable[events.Event]:
+        if isinstance(action, actions.QueryOrder):
+            yield events.OrderQueried(
+                account=action.account,
+                symbol=action.symbol,
+                client_order_id=action.client_order_id,
+                found=None,
+            )
+        else:
+            yield from super()._carry_out(action)
+
+    def _place(self, order: actions.PlaceOrder) -> list[events.Event]:  # type: ignore[override]
+        if not self.drops:
+            return super()._place(order)
+        self.sent.append(order)
+        self.drops -= 1
+        return [
+            events.OrderOutcomeUnknown(
+                account=order.account, symbol=order.symbol, client_order_id=order.client_order_id
+            )
+        ]
+
+
+def test_order_when_no_question_about_it_is_answered_is_settled_by_its_position() -> None:
+    made = falling(Mute)
+    made.wait(29)
+    assert not settled(made)
+    made.wait(5)
+    assert len(made.sent) == 1
+    assert settled(made) == ["seen in the position"]
+    assert not made.engine.state.enforcement.intents
+
+
+def test_order_when_it_never_arrived_and_nobody_says_so_is_sent_anew_by_another_id() -> None:
+    made = world(DRAWDOWN, held={"BTC": (2, 50_000)}, kind=Mute)
+    made.drops = 1  # type: ignore[attr-defined]
+    made.price(BTC=42_000)
+    made.wait(29)
+    assert len(made.sent) == 1
+    made.wait(40)
+    assert len({order.client_order_id for order in made.sent}) == len(made.sent) == 2
+    assert settled(made)[0] == "absent"
+    assert made.quantity("BTC") == 0
+
+
+def test_order_when_it_is_among_the_working_ones_is_not_given_up() -> None:
+    made = world(DRAWDOWN, held={"BTC": (2, 50_000)}, kind=Mute)
+    made.rests = True  # type: ignore[attr-defined]
+    made.keep = 1_000
+    made.price(BTC=42_000)
+    (order,) = made.sent
+    made.orders["main"] = {"r1": made.known[order.client_order_id]}
+    made.wait(60)
+    assert made.sent == [order]
+    assert not settled(made)

@@ -17,6 +17,7 @@ from riskbot.core.model import (
     Level,
     MarginReport,
     Mode,
+    RejectReason,
     Response,
     Role,
     TradingState,
@@ -405,3 +406,24 @@ def test_dead_man_in_shadow_is_never_armed() -> None:
     made.rest("BTC", "buy", "1", price=40_000)
     made.wait(2)
     assert told_venue(made) == []
+
+
+def test_account_that_only_its_stream_shows_is_told_of() -> None:
+    made = quiet()
+    refused = events.RefreshFailed(
+        account="main", reason=RejectReason.MAINTENANCE, message="503 behind the curtain"
+    )
+    made.deaf.add("main")
+    for second in range(80):
+        made.now_ms += 1_000
+        made.give(events.FeedAlive(account="main", feed="account"))
+        made.give(refused)
+        if second in {13, 16}:
+            assert bool(made.told("unread_account")) is (second == 16)
+    told = made.told("unread_account")
+    assert [t.alert.level for t in told][:2] == [Level.ORANGE, Level.RED]
+    assert "503 behind the curtain" in told[0].alert.text
+    assert not made.told("blind_account")
+    made.deaf.clear()
+    made.read()
+    assert made.told("unread_account")[-1].alert.status is AlertStatus.RESOLVED
