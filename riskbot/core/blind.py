@@ -167,11 +167,11 @@ def _clock(turn: Turn, account: str) -> None:
     _flag(turn, BlindKind.CLOCK, account, f"clock off by {offset} ms" if far else None)
     scope = account_scope(account)
     if abs(offset) <= CLOCK_WARN_MS:
-        alerts.resolve(turn, "clock_offset", scope, "the clock agrees again")
+        alerts.resolve(turn, "blind_clock", scope, "the clock agrees again")
         return
     alerts.tell(
         turn,
-        "clock_offset",
+        "blind_clock",
         scope,
         Level.RED if far else Level.YELLOW,
         f"clock {'far ' if far else ''}off against {account}",

@@ -101,7 +101,7 @@ class Feeds:
     def _apply_rare(self, record: events.Event | actions.Action, now_ms: int) -> None:
         match record:
             case events.ClockMeasured():
-                self.clocks[record.account] = record.offset_ms
+                self.clocks[record.account] = _certain(record.offset_ms, record.round_trip_ms)
             case events.KeyRightsChecked():
                 self.rights[record.account] = {
                     "can_trade": record.can_trade,
@@ -189,3 +189,9 @@ class Feeds:
         """Return what `dump` wrote."""
         state: Feeds = from_plain(cls, data)
         return state
+
+
+def _certain(offset_ms: int, round_trip_ms: int) -> int:
+    # The venue looked at its clock somewhere on the way: half of the way is in doubt.
+    sure = max(0, abs(offset_ms) - round_trip_ms // 2)
+    return sure if offset_ms > 0 else -sure

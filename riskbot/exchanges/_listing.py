@@ -53,7 +53,7 @@ class Listing:
             account,
             venue_id,
             credentials,
-            ccxt_config,
+            self._completed(ccxt_config),
             self._defaults(),
             self.rules,
             clock,
@@ -62,6 +62,10 @@ class Listing:
 
     def _defaults(self) -> Mapping[str, Any]:
         return self.ccxt_defaults
+
+    def _completed(self, ccxt_config: Mapping[str, Any]) -> Mapping[str, Any]:
+        # What was configured stays; a venue file may add what follows from it.
+        return ccxt_config
 
     # ------------------------------------------------------------ markets
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import pathlib
+
 import pytest
 
-from riskbot.core import actions, events
+from riskbot.core import actions, blind, events
 from riskbot.core.alerts import Alerts
 from riskbot.core.duty import Alert, AlertStatus
+from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.liquidation_distance import LiquidationDistance
 from riskbot.core.limits.maintenance_margin import MaintenanceMargin
@@ -270,12 +274,38 @@ def test_clock_when_it_is_off_is_told_and_far_off_is_blind(offset: int, level: L
     made = quiet()
     made.give(events.ClockMeasured(account="main", offset_ms=offset, round_trip_ms=10))
     made.wait(1)
-    assert made.told("clock_offset")[0].alert.level is level
+    assert made.told("blind_clock")[0].alert.level is level
     assert made.engine.state.enforcement.is_blind(BlindKind.CLOCK, "main") is (level is Level.RED)
     made.give(events.ClockMeasured(account="main", offset_ms=0, round_trip_ms=10))
     made.wait(1)
     assert not made.engine.state.enforcement.is_blind(BlindKind.CLOCK, "main")
-    assert made.told("clock_offset")[-1].alert.status is AlertStatus.RESOLVED
+    assert made.told("blind_clock")[-1].alert.status is AlertStatus.RESOLVED
+
+
+def test_clock_that_stays_off_is_told_once() -> None:
+    made = quiet()
+    made.give(events.ClockMeasured(account="main", offset_ms=400, round_trip_ms=10))
+    made.wait(30)
+    assert len(made.told("blind_clock")) == 1
+
+
+def test_names_of_alerts_that_no_limit_raises_are_no_names_of_limits() -> None:
+    # A limit without an episode ends the alerts of its name, each turn anew.
+    told = set()
+    for path in pathlib.Path(blind.__file__).parent.glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in {"alerts.tell", "tell"}:
+                told |= {a.value for a in call.args[1:2] if isinstance(a, ast.Constant)}
+    assert len(told) > 5
+    assert not told & set(LIMITS_BY_NAME)
+
+
+def test_clock_read_over_a_slow_way_is_off_by_what_is_certain() -> None:
+    made = quiet()
+    made.give(events.ClockMeasured(account="main", offset_ms=1_200, round_trip_ms=2_200))
+    made.wait(1)
+    assert not made.told("blind_clock")
+    assert not made.engine.state.enforcement.is_blind(BlindKind.CLOCK, "main")
 
 
 def test_price_when_it_stops_is_flagged_told_and_red_after_a_minute() -> None:

@@ -66,6 +66,13 @@ def test_server_of_ones_own_is_asked_for_its_sockets_too(rest: str, base: str) -
     assert found["public"]["linear"] == f"{base}/v5/public/linear"
 
 
+def test_login_goes_to_the_server_that_is_configured() -> None:
+    made = adapter({"linear": f"ws://{OWN}/v5/public/linear"})
+    sockets = made.client.api.urls["api"]["ws"]
+    assert sockets["private"]["contract"] == f"ws://{OWN}/v5/private"
+    assert sockets["public"]["spot"] == f"ws://{OWN}/v5/public/spot"
+
+
 def test_addresses_that_say_nothing_of_sockets_leave_them_alone() -> None:
     assert sockets({"private": "https://proxy.example/bybit"}) == {}
     assert sockets({"ws": {"public": "ws://odd"}}) == {"public": "ws://odd"}
