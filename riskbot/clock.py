@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -27,26 +28,35 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
-    """UTC at start plus monotonic time since: a stepped wall clock moves nothing here.
+def _elapsed_ns() -> int:
+    # Time spent in suspend counts where the system tells it: what was seen before is that old.
+    since_boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns() if since_boot is None else time.clock_gettime_ns(since_boot)
 
-    `wall_step_ms` tells how far the wall clock has moved against it (BLIND(clock)).
+
+class SystemClock:
+    """UTC at start plus the time passed since: a stepped wall clock moves nothing here.
+
+    Args:
+        wall_ns: UTC epoch in ns, read once.
+        elapsed_ns: ns since a fixed moment, suspends included.
     """
 
-    def __init__(self) -> None:
-        self._origin_ns = time.time_ns() - time.monotonic_ns()
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        elapsed_ns: Callable[[], int] = _elapsed_ns,
+    ) -> None:
+        self._elapsed_ns = elapsed_ns
+        self._origin_ns = wall_ns() - elapsed_ns()
 
     def now_ms(self) -> int:
         """Return UTC epoch in ms; never goes back."""
-        return (self._origin_ns + time.monotonic_ns()) // 1_000_000
+        return (self._origin_ns + self._elapsed_ns()) // 1_000_000
 
     def monotonic_ns(self) -> int:
         """Return a monotonic stamp in ns."""
         return time.monotonic_ns()
-
-    def wall_step_ms(self) -> int:
-        """Return wall clock minus this clock, in ms."""
-        return (time.time_ns() - self._origin_ns - time.monotonic_ns()) // 1_000_000
 
     async def sleep_until(self, deadline_ms: int) -> None:
         """Return once `now_ms()` >= deadline."""

@@ -236,6 +236,10 @@ class VenueClient:
             failure.retry_after_ms = wait_ms
             self.budget.ban(wait_ms, self.clock.now_ms())
 
+    def now_ms(self) -> int:
+        """Return UTC ms, for signatures."""
+        return self.clock.now_ms()
+
     def replied(self, status: int, headers: Mapping[str, str], url: str) -> None:
         """Keep the venue's own count of our requests."""
         del status, url

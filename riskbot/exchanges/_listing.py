@@ -13,9 +13,19 @@ from riskbot.errors import VenueError
 from riskbot.exchanges import _errors
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Credentials
-from riskbot.exchanges._client import VenueClient
+from riskbot.exchanges._client import VenueClient, is_absent
 
 _CASH_QUOTES = ("USDT", "USDC", "USD", "EUR")
+
+_PASSING = frozenset(
+    {
+        RejectReason.UNREACHABLE,
+        RejectReason.RATE_LIMITED,
+        RejectReason.MAINTENANCE,
+        RejectReason.CLOCK,
+    }
+)
+"""Reasons that say nothing of whether a venue has what was asked for."""
 
 
 class Listing:
@@ -47,6 +57,7 @@ class Listing:
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[tuple[str, tuple[InstrumentKind, ...]], str] = {}
         self._reloaded_ms = 0
+        self._is_list_proven = False
         self._notes: list[str] = []
         self.is_hedge_mode: bool | None = None
         self.client = VenueClient(
@@ -70,6 +81,8 @@ class Listing:
     # ------------------------------------------------------------ markets
 
     async def _load_markets(self, *, reload: bool) -> None:
+        if self.client.api.markets and not reload:
+            return
         try:
             await self.client.call("load_markets", reload, cost=5, is_urgent=True)
         except VenueError as error:
@@ -92,7 +105,11 @@ class Listing:
             options["types"] = [kind]
             try:
                 await self.client.call("load_markets", True, cost=5, is_urgent=True)  # noqa: FBT003
-            except VenueError:
+            except VenueError as error:
+                if not _is_refusal(error):
+                    # What fails today may hold positions: without it nothing is seen whole.
+                    options["types"] = kinds
+                    raise
                 continue
             answering.append(kind)
         options["types"] = answering or kinds
@@ -172,3 +189,8 @@ class Listing:
         """
         self.instrument(symbol)
         return str(self.client.api.markets[symbol]["id"])
+
+
+def _is_refusal(error: VenueError) -> bool:
+    """Whether the venue says that it does not offer this, and not merely not now."""
+    return is_absent(error) or not (error.is_ambiguous or error.reason in _PASSING)

@@ -22,9 +22,10 @@ from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._listing import Listing
-from riskbot.exchanges._wallet import Wallet
+from riskbot.exchanges._wallet import PositionsMissingError, Wallet
 
 RELOAD_MARKETS_MS = 60_000
+DOUBTED_LIST_MS = 5_000
 FRESH_LIST_MS = 3_600_000
 
 
@@ -76,14 +77,12 @@ class Reading(Listing):
         try:
             parts = await self._read_parts(is_urgent=is_urgent)
         except VenueError as error:
-            is_old = began_ms - self._reloaded_ms >= RELOAD_MARKETS_MS
-            if error.reason is not RejectReason.UNKNOWN_INSTRUMENT or not is_old:
+            if not self._may_be_our_list(error, began_ms):
                 raise
-            # A listing younger than our list.
             await self._load_markets(reload=True)
             parts = await self._read_parts(is_urgent=is_urgent)
         wallet, positions, orders, is_hedge_mode = parts
-        self.is_hedge_mode = is_hedge_mode
+        self.is_hedge_mode, self._is_list_proven = is_hedge_mode, True
         return events.AccountSnapshotReceived(
             account=self.account,
             as_of_ms=began_ms,
@@ -96,6 +95,17 @@ class Reading(Listing):
             venue_ms=wallet.venue_ms,
             duration_ms=self._time.now_ms() - began_ms,
         )
+
+    def _may_be_our_list(self, error: VenueError, now_ms: int) -> bool:
+        """Whether to look if the venue lists more than when markets were loaded.
+
+        Loaded in the midst of trouble, our list may lack what the positions are in.
+        """
+        is_missing = isinstance(error, PositionsMissingError)
+        is_doubted = is_missing or not self._is_list_proven
+        after_ms = DOUBTED_LIST_MS if is_doubted else RELOAD_MARKETS_MS
+        is_unknown = error.reason is RejectReason.UNKNOWN_INSTRUMENT
+        return (is_missing or is_unknown) and now_ms - self._reloaded_ms >= after_ms
 
     async def _read_parts(
         self, *, is_urgent: bool
@@ -112,11 +122,7 @@ class Reading(Listing):
                 self._read_wallet(is_urgent=is_urgent), self._read_positions(is_urgent=is_urgent)
             )
             if wallet.misses(positions, self._settle_of):
-                raise normal.unusable(
-                    self.account,
-                    "the list of positions is shorter than what the venue says is open; "
-                    "the read is not believed",
-                )
+                raise PositionsMissingError(self.account)
         return wallet, tuple(positions), orders, is_hedge_mode
 
     def _settle_of(self, symbol: str) -> str:

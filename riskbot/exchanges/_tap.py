@@ -43,7 +43,11 @@ class Tap(Protocol):
 
 
 class Ear(Protocol):
-    """Who hears of every REST reply."""
+    """Who hears of every REST reply, and says what time it is."""
+
+    def now_ms(self) -> int:
+        """Return UTC ms by the clock that the venue's offset is measured with."""
+        ...
 
     def replied(self, status: int, headers: Mapping[str, str], url: str) -> None:
         """Take note of a reply."""
@@ -63,6 +67,12 @@ class _Heard:
     tap: Tap | None = None
     ear: Ear | None = None
     reply_headers: Mapping[str, str] = {}
+
+    def milliseconds(self) -> int:
+        # Requests are signed by the clock whose offset is known: the wall clock may be stepped.
+        if self.ear is None:
+            return int(super().milliseconds())  # type: ignore[misc]
+        return self.ear.now_ms()
 
     def client(self, url: str) -> Any:
         client = super().client(url)  # type: ignore[misc]

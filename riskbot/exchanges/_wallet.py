@@ -6,10 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from riskbot.core.model import Balance, MarginReport, Position, PositionSide
+from riskbot.core.model import Balance, MarginReport, Position, PositionSide, RejectReason
+from riskbot.errors import VenueError
 
 SAME_MARGIN = Decimal("0.985")
 """Share of the stated margin that the listed positions must add up to; prices move in between."""
+
+
+class PositionsMissingError(VenueError):
+    """A venue lists fewer positions than it says are open: the read is not believed."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            RejectReason.OTHER,
+            f"{account}: the list of positions is shorter than what the venue says is open; "
+            "the read is not believed",
+            is_ambiguous=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)

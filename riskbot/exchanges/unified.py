@@ -102,6 +102,11 @@ class UnifiedExchange(Margins):
         """Ask from now on with a new ccxt object; the old one is closed behind its requests."""
         return self.client.rebuild(reason)
 
+    async def _load_markets(self, *, reload: bool) -> None:
+        await super()._load_markets(reload=reload)
+        if self.stream_client is not None:
+            self.stream_client.set_markets_from_exchange(self.client.api)
+
     def _stream_api(self, tap: Any) -> Any:
         self.stream_client = self.client.new_api(tap)
         return self.stream_client

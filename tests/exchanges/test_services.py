@@ -14,7 +14,17 @@ from riskbot.core import actions, events
 from riskbot.core.model import LedgerKind, PositionSide, RejectReason
 from riskbot.errors import ConfigError, VenueError
 from riskbot.exchanges._budget import Budget
-from tests.exchanges.venues import BTC, ETH, VENUES, Desk, Venue, make_exchange, open_desk, order
+from tests.exchanges.venues import (
+    BTC,
+    ETH,
+    VENUES,
+    Desk,
+    Leaping,
+    Venue,
+    make_exchange,
+    open_desk,
+    order,
+)
 from tests.servers.base import Reply, Request
 from tests.servers.bybit import BybitServer
 
@@ -103,6 +113,23 @@ async def test_flows_and_funding_are_booked_once_and_fills_are_not(desk: Desk) -
 
 
 # ---------------------------------------------------------------- clock
+
+
+async def test_own_clock_that_is_off_is_the_one_requests_are_signed_by(venue: Venue) -> None:
+    # The machine's wall clock may be set right while riskbot runs: its own goes on as it did.
+    clock = Leaping()
+    clock.ahead_ms = -3_600_000
+    async with open_desk(venue) as desk:
+        desk.hold(BTC, "0.5")
+        late = make_exchange(venue, desk.server, clock=clock)
+        try:
+            await late.open(())
+            measured = await late.clock()
+            assert abs(measured.offset_ms + 3_600_000) < 1_000
+            (position,) = (await late.snapshot()).positions
+            assert position.quantity == D("0.5")
+        finally:
+            await late.close()
 
 
 async def test_clock_offset_is_measured_and_signed_with(venue: Venue) -> None:

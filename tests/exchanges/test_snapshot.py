@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -10,7 +11,21 @@ import pytest
 from riskbot.core import actions
 from riskbot.core.model import InstrumentKind, OrderType, PositionSide, RejectReason, Side
 from riskbot.errors import VenueError
-from tests.exchanges.venues import BTC, ETH, KEY, VENUES, Desk, Venue, make_exchange, open_desk
+from riskbot.exchanges._reading import DOUBTED_LIST_MS
+from tests.exchanges.venues import (
+    BTC,
+    ETH,
+    KEY,
+    SECRET,
+    VENUES,
+    Desk,
+    Leaping,
+    Venue,
+    make_exchange,
+    open_desk,
+)
+from tests.servers.base import Reply, Request
+from tests.servers.bybit import BybitServer
 from tests.servers.ledger_types import Order
 
 D = Decimal
@@ -152,6 +167,46 @@ async def test_wrong_secret_is_an_authentication_failure(venue: Venue) -> None:
         await stranger.close()
         assert caught.value.reason is RejectReason.AUTHENTICATION
         assert "wrong" not in str(caught.value)
+
+
+class HalfListed(BybitServer):
+    """In trouble when it is first asked: it lists nothing linear, or does not answer for it."""
+
+    trouble: Reply | None = Reply({"retCode": 0, "retMsg": "OK", "result": {"list": []}})
+
+    async def handle(self, request: Request) -> Reply:
+        asked = request.path, request.params.get("category")
+        if self.trouble is not None and asked == ("/v5/market/instruments-info", "linear"):
+            return self.trouble
+        return await super().handle(request)
+
+
+@pytest.mark.parametrize("answer", ["nothing", "later"])
+async def test_instruments_listed_in_part_are_listed_anew(answer: str) -> None:
+    # Given a position, and a venue that does not list its instrument when riskbot starts.
+    venue = dataclasses.replace(BY_ID["bybit"], server=HalfListed)
+    server = venue.server()
+    assert isinstance(server, HalfListed)
+    if answer == "later":
+        server.trouble = Reply({"retCode": 10016, "retMsg": "service restarting"}, status=503)
+    clock = Leaping()
+    ledger = server.add_account(KEY, SECRET, balance={"USDT": D(100_000)})
+    ledger.set_position(venue.ids[BTC], D("0.5"), D(40_000))
+    await server.start()
+    exchange = make_exchange(venue, server, clock=clock)
+    try:
+        # Then that is no account without positions, but one that is out of sight,
+        with pytest.raises(VenueError):
+            await exchange.open(())
+        # and once the venue lists it, it is seen.
+        server.trouble = None
+        clock.ahead_ms += DOUBTED_LIST_MS
+        await exchange.open(())
+        (position,) = (await exchange.snapshot()).positions
+        assert (position.symbol, position.quantity) == (BTC, D("0.5"))
+    finally:
+        await exchange.close()
+        await server.stop()
 
 
 # ---------------------------------------------------------------- completeness

@@ -122,6 +122,16 @@ def order(symbol: str = BTC, **changes: Any) -> actions.PlaceOrder:
     return actions.PlaceOrder(**(fields | changes))
 
 
+class Leaping(SystemClock):
+    """A clock that a test moves on; a venue's own goes on as it did."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        """Return UTC epoch in ms, and what the test added."""
+        return super().now_ms() + self.ahead_ms
+
+
 def query(placed: actions.PlaceOrder) -> actions.QueryOrder:
     """Return the question after an order's fate."""
     return actions.QueryOrder(
@@ -138,6 +148,7 @@ def make_exchange(
     markets: tuple[str, ...] = (),
     ccxt_config: dict[str, Any] | None = None,
     is_halted: bool = False,
+    clock: SystemClock | None = None,
 ) -> UnifiedExchange:
     """Return an adapter as a user would configure it."""
     return exchange_class(venue.exchange_id)(
@@ -146,7 +157,7 @@ def make_exchange(
         Credentials(api_key=key, api_secret=secret, password="passphrase"),
         merged(server.ccxt_config(), {"timeout_on_exit": 0, **(ccxt_config or {})}),
         markets,
-        SystemClock(),
+        clock or SystemClock(),
         random.Random(7),
         lambda: is_halted,
     )
