@@ -254,14 +254,15 @@ class Guarded(RuleBasedStateMachine):
         self.made.die_after = -1
         self.restart()
 
-    @rule()
-    def restart(self) -> None:
+    @rule(back_ms=st.sampled_from([0, 0, 90_000, 5 * 3_600_000]))
+    def restart(self, back_ms: int = 0) -> None:
+        """Start anew; the clock may have been set back meanwhile."""
         made, live = self.made, self.made.engine
         holds = dict(live.state.enforcement.holds)
         assert folded(made, made.journal).dump() == live.dump(), "live state is the fold"
         lean = folded(made, list(without_quiet(made.journal))).dump()
         assert {k: lean[k] for k in KEPT} == {k: live.dump()[k] for k in KEPT}
-        made.restart()
+        made.restart(back_ms=back_ms)
         after = made.engine.state.enforcement
         for name, hold in holds.items():
             kept = after.holds.get(name)

@@ -8,6 +8,9 @@ from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import PORTFOLIO, Level, account_scope
 from riskbot.core.turn import Turn
 
+SET_BACK_S = 60
+"""A clock set back by this much is told aloud: one of the two was wrong."""
+
 
 def on_event(turn: Turn, event: events.Event) -> None:
     """Tell what an event says by itself, and place the hold of a HALT file."""
@@ -55,11 +58,14 @@ def _started(turn: Turn, event: events.Started) -> None:
     firing = len(turn.state.alerts.firing)
     work = len(turn.state.enforcement.intents)
     text = f"{firing} alerts open" + (f", {work} accounts with unfinished work" if work else "")
+    back_s = turn.state.set_back_ms // 1000
+    if back_s:
+        text += f"; the clock was set back by {back_s} s since the last record"
     alerts.once(
         turn,
         "started",
         PORTFOLIO,
-        Level.YELLOW,
+        Level.ORANGE if back_s >= SET_BACK_S else Level.YELLOW,
         f"riskbot {event.version} started, {turn.settings.mode.value} mode",
         text=text,
         did="reading the accounts; nothing new is allowed until they are read",

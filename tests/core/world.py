@@ -346,13 +346,14 @@ class World:
 
     # ------------------------------------------------------------ a restart
 
-    def restart(self, settings: CoreSettings | None = None) -> None:
-        """Kill the engine and recover another from the journal."""
+    def restart(self, settings: CoreSettings | None = None, back_ms: int = 0) -> None:
+        """Kill the engine and recover another from the journal, on a clock set back perhaps."""
         engine = Engine(settings or self.engine.settings, self.engine.state.order_prefix)
         for ts_ms, record in self.journal:
             engine.fold(record, ts_ms)
         self.engine = engine
-        self.now_ms += 2_000
+        self.now_ms += 2_000 - back_ms
+        self._fed_ms = min(self._fed_ms, self.now_ms)
         self.give(events.Started(version="test", config_hash="x"))
 
 

@@ -124,7 +124,28 @@ class Seat:
     def verdict(self) -> list[str]:
         """Return everything riskbot must never do and did; empty is right."""
         twice = [name for name, times in self.client_ids().items() if times > 1]
-        return self.broken + [f"client id {name!r} was sent twice" for name in twice]
+        return [
+            *self.broken,
+            *(f"client id {name!r} was sent twice" for name in twice),
+            *self._overlapping(),
+        ]
+
+    def _overlapping(self) -> list[str]:
+        """Return what was sent while an order on the same position might still be carried out."""
+        live_until: dict[tuple[str | None, str], tuple[float, str]] = {}
+        found = []
+        for request in self.sent():
+            name = self.server.describe(request)["client_id"]
+            side = request.params.get("positionSide") or request.params.get("positionIdx") or ""
+            key = (self._symbol_of(request), str(side))
+            until_ms, before = live_until.get(key, (0, ""))
+            if request.at_ms < until_ms:
+                found.append(f"{name} was sent while {before} was on its way")
+            order = next((o for o in self.ledger.orders.values() if o.client_id == name), None)
+            ended_ms = request.at_ms if order is None else order.updated_ms
+            is_open = order is not None and order.is_open
+            live_until[key] = (float("inf") if is_open else ended_ms, name)
+        return found
 
     # ------------------------------------------------------------ what riskbot did
 

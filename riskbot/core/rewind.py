@@ -1,0 +1,64 @@
+"""After a start on a clock that was set back: nothing that happened may lie ahead.
+
+It would count as fresh, or keep what waits for it waiting, until the clock has caught up. What a
+venue stated is left alone, and so is what lies ahead by the calendar.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_OF_VENUES = frozenset({"venue_ms", "venue_as_of_ms", "created_ms", "expiry_ms", "expires_ms"})
+_OF_THE_CALENDAR = frozenset({"until_ms", "day_ms", "week_ms"})
+_LEFT = _OF_VENUES | _OF_THE_CALENDAR
+
+_WAITS = frozenset({"deadline_ms", "not_before_ms", "next_query_ms", "retry_ms"})
+"""What was to come so long after the last moment known; it still is."""
+
+_SIGHTINGS = frozenset({"seen_ms", "moved_ms"})
+"""When a price was seen: how old it is nobody knows, so that it is no source any more."""
+
+_UNNAMED = frozenset(
+    {
+        "answered",
+        "blinds",
+        "deliveries",
+        "samples",
+        "orders",
+        "position_stamps",
+        "balance_stamps",
+        "order_stamps",
+    }
+)
+"""Fields whose moments stand in tuples, without a name of their own."""
+
+
+def rewound(data: Any, now_ms: int, newest_ms: int) -> Any:
+    """Return the JSON values of a dumped state in which nothing that happened lies ahead.
+
+    Args:
+        data: what `State.dump` returned.
+        now_ms: UTC ms, earlier than `newest_ms`.
+        newest_ms: the last moment known.
+    """
+    return _walk(data, "", now_ms, newest_ms - now_ms)
+
+
+def _walk(value: Any, name: str, now_ms: int, back_ms: int) -> Any:
+    if isinstance(value, dict):
+        # A moment's name goes on to what stands in it: `asked_ms` by account, `answered` by key.
+        return {
+            key: _walk(item, key if _is_moment(key) else name, now_ms, back_ms)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_walk(item, name, now_ms, back_ms) for item in value]
+    if not isinstance(value, int) or value <= now_ms or not name or name in _LEFT:
+        return value
+    if name in _SIGHTINGS:
+        return 0
+    return max(value - back_ms, now_ms) if name in _WAITS else now_ms
+
+
+def _is_moment(key: str) -> bool:
+    return key.endswith("_ms") or key in _UNNAMED
