@@ -685,3 +685,47 @@ async def test_engine_breaks_while_storage_fails_nothing_decided_is_forgotten(
         world.runner.submit(events.Stopping())
         await until(lambda: "EngineFaulted" in world.engine.seen)
         assert world.engine.seen.count("PlaceOrder") == 1
+
+
+async def test_engine_breaks_while_storage_fails_what_led_to_nothing_counts_too(
+    world: World,
+) -> None:
+    world.script[events.CommandReceived] = lambda e: [place(), reply(e.request_id)]
+    world.script[events.Stopping] = boom
+    await world.start()
+    with full_disk():
+        await replies(world, command())
+        await until(lambda: "StorageFailed" in world.engine.seen)
+        world.runner.submit(events.FrontendChanged(name="x", is_up=True))
+        await settle()
+        live = list(world.engine.seen)
+        world.runner.submit(events.Stopping())
+        await until(lambda: "EngineFaulted" in world.engine.seen)
+        assert world.engine.seen[: len(live)] == live
+
+
+async def test_storage_fails_for_so_long_that_rows_are_lost_the_state_is_not(
+    world: World,
+) -> None:
+    world.script[events.CommandReceived] = lambda e: [place(), reply(e.request_id)]
+    await world.start()
+    with full_disk():
+        # Given a decision of the first hour, of which the disk took nothing,
+        await replies(world, command())
+        await until(lambda: "StorageFailed" in world.engine.seen)
+        # and more after it than is kept in memory.
+        for part in range(1, 7):
+            for _ in range(2_000):
+                world.runner.submit(events.FrontendChanged(name="x", is_up=True))
+            await until(lambda: world.engine.seen.count("FrontendChanged") == part * 2_000)  # noqa: B023
+        await world.clock.advance(5_000)
+        assert world.journal.lost_rows
+    # When the disk takes writes again, and the process dies in that moment,
+    await world.clock.advance(5_000)
+    await until(lambda: "StorageRestored" in world.engine.seen)
+    world.task.cancel() if world.task else None
+    await world.journal.flush()
+    # then the next one knows of it.
+    engine = await recover(world.journal, world.make_engine)
+    assert engine.seen == world.engine.seen
+    assert engine.seen.count("PlaceOrder") == 1

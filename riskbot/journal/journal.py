@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from riskbot import codec
 from riskbot.core import actions, events
 from riskbot.errors import CodecError, ConfigError, StorageError
 from riskbot.journal import pruning, rows, schema, store
-from riskbot.journal.reader import Connection, Reader, connect
+from riskbot.journal.reader import Connection, Reader, Row, connect
 
 MAX_PENDING = 20_000
 """Rows that may wait for the disk; beyond it the oldest unwritten ones are given up, counted."""
@@ -41,6 +41,7 @@ class Journal(Reader):
         is_stalled: a write hangs and may still succeed.
         writer: the one connection that writes.
         lost_rows: rows given up because the disk took none for too long.
+        written_seq: highest sequence number known to be durable.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Journal(Reader):
         self.birth = birth
         self.last_seq = last_seq
         self.lost_rows = 0
+        self.written_seq = last_seq
         self.writer = writer
         self._retention = retention
         self._conflate_ms = conflate_ms
@@ -194,9 +196,24 @@ class Journal(Reader):
         Raises:
             StorageError: not written.
         """
+        if self._failure:
+            # One that waits for the disk is enough.
+            self._pending = deque(batch for batch in self._pending if batch.checkpoint is None)
+            self._pending_rows = sum(batch.size for batch in self._pending)
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._push(rows.Batch(seq=seq, checkpoint=(seq, ts_ms, state), done=done))
         await done
+
+    def unwritten(self, after_seq: int) -> Iterator[Row]:
+        """Yield the records that wait for the disk, in order, of those after a number.
+
+        Raises:
+            CodecError: a record cannot be read.
+        """
+        for batch in (*self._in_flight, *self._pending):
+            for seq, ts_ms, _, kind, version, _, body in batch.records:
+                if seq > after_seq:
+                    yield Row(seq, ts_ms, codec.decode(kind, version, body))
 
     async def flush(self) -> None:
         """Wait until everything handed in is durable.
@@ -272,6 +289,7 @@ class Journal(Reader):
             raise
         else:
             self._failure = None
+            self.written_seq = max(self.written_seq, group[-1].seq)
             for batch in group:
                 if batch.done and not batch.done.done():
                     batch.done.set_result(batch.seq)

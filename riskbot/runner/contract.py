@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Protocol
 
 from riskbot.core import actions, events
@@ -81,6 +81,20 @@ class Journal(Protocol):
     @property
     def failure(self) -> str | None:
         """Why no writes are taken at present."""
+        ...
+
+    @property
+    def written_seq(self) -> int:
+        """Highest sequence number known to be durable."""
+        ...
+
+    @property
+    def lost_rows(self) -> int:
+        """How many were given up because the disk took none for too long."""
+        ...
+
+    def unwritten(self, after_seq: int) -> Iterator[Row]:
+        """Yield the records after a number that wait for the disk, in order."""
         ...
 
     def enqueue(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from riskbot import crashpoint
 from riskbot.errors import CodecError, ConfigError, FatalError
-from riskbot.runner.contract import Checkpoint, Engine, Journal
+from riskbot.runner.contract import Checkpoint, Engine, Journal, Row
 
 _log = logging.getLogger(__name__)
 
@@ -27,17 +27,30 @@ async def recover(journal: Journal, make_engine: Callable[[], E]) -> E:
         StorageError: the file cannot be read.
     """
     engine, checkpoint = await _start(journal, make_engine)
+    seq = checkpoint.seq if checkpoint else 0
     try:
-        async for row in journal.read(checkpoint.seq if checkpoint else 0):
-            try:
-                engine.fold(row.record, row.ts_ms)
-            except Exception as error:
-                message = f"record {row.seq} ({row.record.kind}) breaks the fold: {error!r}"
-                raise FatalError(message) from error
+        seen = None
+        while seen != journal.written_seq:
+            # Again, if the writer went on meanwhile: what it wrote waits no more.
+            seen = journal.written_seq
+            async for row in journal.read(seq):
+                seq = _fold(engine, row)
+        # In a rebuild, with a disk that takes nothing: what it could not take counts as well.
+        for row in journal.unwritten(seq):
+            _fold(engine, row)
     except CodecError as error:
         raise ConfigError([f"{error}; run the riskbot that wrote it, or a newer one"]) from error
     crashpoint.reach("recovery.folded")
     return engine
+
+
+def _fold(engine: Engine, row: Row) -> int:
+    try:
+        engine.fold(row.record, row.ts_ms)
+    except Exception as error:
+        message = f"record {row.seq} ({row.record.kind}) breaks the fold: {error!r}"
+        raise FatalError(message) from error
+    return row.seq
 
 
 async def _start(journal: Journal, make_engine: Callable[[], E]) -> tuple[E, Checkpoint | None]:

@@ -15,7 +15,7 @@ from riskbot import crashpoint, redaction
 from riskbot.clock import Clock
 from riskbot.core import actions, events
 from riskbot.errors import FatalError, StorageError
-from riskbot.runner.contract import Engine, Journal, Record
+from riskbot.runner.contract import Engine, Journal
 from riskbot.runner.dispatch import Deliver, Dispatcher
 from riskbot.runner.lanes import Inbox, Taken
 from riskbot.runner.recovery import recover
@@ -99,7 +99,6 @@ class Runner(Generic[E, V]):
         self._engine: E | None = None
         self._dispatcher = Dispatcher(self.submit)
         self._outbox: deque[_Commit] = deque()
-        self._unwritten: deque[tuple[int, list[Record]]] = deque(maxlen=20_000)
         self._faults_ms: deque[int] = deque()
         self._observers: list[Callable[[list[actions.Action]], None]] = []
         self._wake, self._committed = asyncio.Event(), asyncio.Event()
@@ -110,7 +109,7 @@ class Runner(Generic[E, V]):
         self._is_stopping = False
         self._handled = 0
         self._view: tuple[int, int, V] | None = None
-        self._checkpoint_seq = 0
+        self._checkpoint_seq = self._lost_rows = 0
         self._decisions = 0
 
     # ------------------------------------------------------------ what others call
@@ -300,7 +299,6 @@ class Runner(Generic[E, V]):
             await commit.done
         except StorageError as error:
             self._take_storage_failure(str(error))
-            self._unwritten.append((commit.ts_ms, [commit.event, *commit.decided]))
             effects = self._dispatcher.without_storage(effects)
         if any(isinstance(action, _STATE_CHANGES) for action in commit.decided):
             crashpoint.reach("state.changed")
@@ -327,12 +325,19 @@ class Runner(Generic[E, V]):
             await self._clock.sleep(self._settings.probe_ms / 1000 if self._is_failing else 1)
             if self._journal.failure:
                 self._take_storage_failure(self._journal.failure)
-            if self._is_failing and await self._journal.probe():
+            if self._is_failing and await self._probe():
                 self._is_failing = False
-                self._unwritten.clear()
-                self._checkpoint_seq = -1
                 _log.warning("the journal takes writes again")
                 self.submit(events.StorageRestored())
+
+    async def _probe(self) -> bool:
+        """Try to write what has waited; where rows were given up, the state they led to first."""
+        if self._journal.lost_rows != self._lost_rows:
+            # It waits with the rest, and is written in one transaction with it.
+            self._lost_rows = self._journal.lost_rows
+            with contextlib.suppress(StorageError):
+                await self._save_checkpoint()
+        return await self._journal.probe()
 
     async def _keep_up(self) -> None:
         """Write checkpoints, apply retention, copy the journal."""
@@ -341,7 +346,7 @@ class Runner(Generic[E, V]):
             await self._clock.sleep(60)
             try:
                 behind = self._journal.last_seq - self._checkpoint_seq
-                if self._checkpoint_seq < 0 or behind >= self._settings.checkpoint_records:
+                if behind >= self._settings.checkpoint_records:
                     await self._save_checkpoint()
                 if self._clock.now_ms() - upkept_ms >= self._settings.upkeep_ms:
                     upkept_ms = self._clock.now_ms()
@@ -384,9 +389,4 @@ class Runner(Generic[E, V]):
             await self._journal.flush()
         except StorageError as error:
             self._take_storage_failure(str(error))
-        engine = await recover(self._journal, self._make_engine)
-        if self._journal.failure:
-            for ts_ms, records in self._unwritten:
-                for record in records:
-                    engine.fold(record, ts_ms)
-        self._engine, self._view = engine, None
+        self._engine, self._view = await recover(self._journal, self._make_engine), None
