@@ -33,7 +33,8 @@ class PlaceOrder:
         price: limit price on the tick, None for market.
         intent_id: the intent it serves.
         position_before: signed quantity of the position key when decided.
-        is_protective: riskbot's own closing or hedging order: urgent lane, reserved budget.
+        is_protective: it lowers what is held. What opens a hedge does not: it is dropped while
+            nothing can be recorded, and under the HALT file.
         received_ns: monotonic stamp of the frame that caused it (for `riskbot_reaction_seconds`).
     """
 

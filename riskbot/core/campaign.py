@@ -232,6 +232,8 @@ def _place(turn: Turn, intent: Intent, target: Target) -> bool:
             is_hedge_mode=state.is_hedge_mode(key.account),
             intent_id=intent.intent_id,
             position_before=state.quantity(key),
+            # A hedge that opens is new risk: it goes nowhere unrecorded, nor past a HALT file.
+            is_protective=state.quantity(key) * shape.side.sign < 0,
             received_ns=turn.received_ns,
         )
     )

@@ -32,7 +32,9 @@ def on_outcome(turn: Turn, event: events.Event) -> None:
     if isinstance(event, events.OrderRejected):
         _on_rejected(turn, event)
     for pending in list(turn.state.enforcement.pending.values()):
-        track(turn, pending)
+        # On an account that is configured no more there is nobody to ask; it may come back.
+        if pending.account in turn.settings.accounts:
+            track(turn, pending)
 
 
 def _on_rejected(turn: Turn, event: events.OrderRejected) -> None:

@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from riskbot.core import actions, approach, confirmation, hedging, opening, plan, topping
+from riskbot.core import approach, confirmation, hedging, needless, opening, plan, topping
 from riskbot.core.confirmation import Confirmation
 from riskbot.core.duty import (
     Episode,
     EpisodeStage,
-    Intent,
     IntentKind,
-    IntentPhase,
     Target,
     approach_cause,
     cause,
-    cause_limit,
-    is_approach,
 )
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import IMPLY_DENY
@@ -51,7 +47,7 @@ class _Work:
 
 def respond(turn: Turn) -> None:
     """Open what the acting episodes call for; in shadow, say what would be opened."""
-    _drop_needless(turn)
+    needless.drop(turn)
     work: dict[str, _Work] = {}
     for (scope, name), episode in list(turn.state.enforcement.episodes.items()):
         limit = turn.state.limit(scope, name)
@@ -73,42 +69,6 @@ def respond(turn: Turn) -> None:
     for account in sorted(work):
         _open_work(turn, account, work[account])
     _rejoin_pairs(turn)
-
-
-def _drop_needless(turn: Turn) -> None:
-    """End hedges that a halt forbids, and reduces whose measures came back before a send."""
-    for intent in list(turn.state.enforcement.intents.values()):
-        begun = intent.phase not in {IntentPhase.CANCEL, IntentPhase.READ}
-        if turn.state.enforcement.pending_of(intent.account):
-            continue
-        if intent.kind is IntentKind.HEDGE and _is_halted_hedge(turn, intent):
-            _end(turn, intent, "halted: a hedge would be new risk")
-        if intent.kind is not IntentKind.REDUCE or intent.actor != RISKBOT or begun:
-            continue
-        if all(_is_at_target(turn, scope, label) for scope, label in intent.causes):
-            _end(turn, intent, "inside again before anything was sent")
-
-
-def _is_halted_hedge(turn: Turn, intent: Intent) -> bool:
-    if turn.state.enforcement.account_state(intent.account) is not TradingState.HALTED:
-        return False
-    return any(abs(t.quantity) > abs(turn.state.quantity(t.key)) for t in intent.targets)
-
-
-def _is_at_target(turn: Turn, scope: str, label: str) -> bool:
-    name = cause_limit(label)
-    episode = turn.state.enforcement.episodes.get((scope, name))
-    limit = turn.state.limit(scope, name)
-    if episode is None or limit is None:
-        return True
-    target = limit.approach_target if is_approach(label) else limit.target
-    return episode.utilization is not None and episode.utilization <= target
-
-
-def _end(turn: Turn, intent: Intent, outcome: str) -> None:
-    turn.emit(
-        actions.EndIntent(account=intent.account, intent_id=intent.intent_id, outcome=outcome)
-    )
 
 
 def _rejoin_pairs(turn: Turn) -> None:
@@ -268,18 +228,14 @@ def _give_up_hedges(turn: Turn, episode: Episode) -> None:
     for account, intent in list(turn.state.enforcement.intents.items()):
         in_flight = turn.state.enforcement.pending_of(account)
         if intent.kind is IntentKind.HEDGE and label in intent.causes and not in_flight:
-            _end(turn, intent, "reduced instead")
+            needless.end(turn, intent, "reduced instead")
 
 
 def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -> bool:
     """Plan hedges; False when there is none to be had (then reduce)."""
-    halted = TradingState.HALTED
+    waiting = turn.state.enforcement.waiting(episode.scope, limit.name)
     reach = [
-        a
-        for a in accounts_of(turn, episode.scope)
-        if can_close(turn, a)
-        and turn.state.enforcement.account_state(a) is not halted
-        and a not in turn.state.enforcement.waiting(episode.scope, limit.name)
+        a for a in accounts_of(turn, episode.scope) if _may_hedge(turn, a) and a not in waiting
     ]
     book, _ = _kind_book(turn, episode.scope, limit)
     found = hedging.offsets(turn, episode, limit, book)
@@ -295,6 +251,13 @@ def _hedge(turn: Turn, work: dict[str, _Work], episode: Episode, limit: Limit) -
             entry.hedges.append(target)
             entry.hedge_causes.append(episode)
     return True
+
+
+def _may_hedge(turn: Turn, account: str) -> bool:
+    enforcement = turn.state.enforcement
+    if enforcement.is_blind(BlindKind.STORAGE) or not can_close(turn, account):
+        return False
+    return enforcement.account_state(account) is not TradingState.HALTED
 
 
 # ---------------------------------------------------------------- opening

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -310,6 +311,28 @@ def test_hedge_when_a_halt_comes_meanwhile_is_not_sent() -> None:
     assert "halted: a hedge would be new risk" in [a.outcome for a in made.of(actions.EndIntent)]
 
 
+def test_hedge_while_the_journal_takes_no_writes_is_a_reduce() -> None:
+    # Unrecorded, the same hedge would be opened again after a restart.
+    made = hedged()
+    made.give(events.StorageFailed(error="disk full"))
+    made.somebody_trades("ETH", "8")
+    made.wait(5)
+    assert made.quantity("ETH", "other") == 0
+    assert made.quantity("ETH") < 18
+    assert all(order.is_protective for order in made.sent)
+
+
+def test_hedge_when_storage_fails_meanwhile_is_given_up() -> None:
+    made = hedged()
+    made.refuse.extend([RejectReason.RATE_LIMITED] * 3)
+    made.somebody_trades("ETH", "8")
+    assert [(o.account, o.is_protective) for o in made.sent] == [("other", False)]
+    made.give(events.StorageFailed(error="disk full"))
+    made.wait(10)
+    assert made.quantity("ETH", "other") == 0
+    assert made.quantity("ETH") < 18
+
+
 @pytest.mark.parametrize(
     "limit",
     [
@@ -451,3 +474,61 @@ def test_shadow_says_a_reduce_once() -> None:
     said = [d.decision for d in made.of(actions.RecordDecision)]
     assert said.count("would_reduce") == 1
     assert not made.sent
+
+
+# ---------------------------------------------------------------- another configuration
+
+
+def dies_flattening(**fields: object) -> World:
+    """Build a world whose process ended with a flatten of both accounts under way."""
+    made = world(
+        DRAWDOWN,
+        held={"BTC": (4.0, 50_000.0)},
+        elsewhere={"other": {"ETH": (10.0, 2_000.0)}},
+        accounts=TWO,
+        usdt=60_000,
+        **fields,  # type: ignore[arg-type]
+    )
+    made.wait(5)
+    made.die_after = 0
+    made.price(BTC=40_000)
+    made.die_after = -1
+    assert intents(made) == [IntentKind.FLATTEN, IntentKind.FLATTEN]
+    return made
+
+
+def test_flatten_begun_in_enforce_is_not_carried_on_in_shadow() -> None:
+    made = dies_flattening()
+    shadow = replace(made.engine.settings, mode=Mode.SHADOW)
+    made.restart(shadow)
+    made.wait(30)
+    assert made.sent == []
+    assert not made.engine.state.enforcement.intents
+    # What it had decided to forbid stays forbidden until a person says otherwise.
+    hold = made.engine.state.enforcement.holds[PORTFOLIO, "drawdown"]
+    assert (hold.state, hold.is_latched, hold.is_enforced) == (TradingState.HALTED, True, True)
+
+
+def test_flatten_of_an_operator_is_carried_on_in_shadow() -> None:
+    made = world(held={"BTC": (1.0, 50_000.0)}, mode=Mode.SHADOW)
+    offer = made.command("flatten")
+    made.die_after = 0
+    made.command("flatten", plan_id=offer.plan_id)
+    made.die_after = -1
+    made.restart()
+    made.wait(30)
+    assert made.quantity("BTC") == 0
+
+
+def test_work_on_an_account_that_is_configured_no_more_ends() -> None:
+    made = dies_flattening()
+    only = replace(made.engine.settings, accounts={"main": TWO["main"]})
+    before = len(made.actions)
+    made.restart(only)
+    made.wait(30)
+    assert made.quantity("BTC") == 0
+    assert not made.engine.state.enforcement.intents
+    # Nobody is asked for what nobody can answer, and the operator can resume.
+    later = [a for a in made.actions[before:] if getattr(a, "account", "") == "other"]
+    assert not [a for a in later if isinstance(a, actions.Effect)]
+    assert made.confirm("resume").ok
