@@ -23,6 +23,7 @@ from riskbot.core.turn import Turn
 
 MAX_CLOSES = 3
 WINDOW_MS = 600_000
+READ_AGAIN_MS = 1_000
 
 
 def keep(turn: Turn) -> None:
@@ -40,6 +41,11 @@ def _follow(turn: Turn, account: str, *, is_halted: bool) -> None:
     if not is_halted:
         if known is not None:
             turn.emit(actions.SetBaseline(account=account, quantities=None))
+        return
+    if turn.state.is_unmatched(account):
+        # A list cut short looks like positions that were closed, and then like others opened. Fills
+        # explain what is true; else the read that is asked for here shows it once more.
+        _read_again(turn, account)
         return
     positions = {
         key: quantity
@@ -61,6 +67,19 @@ def _follow(turn: Turn, account: str, *, is_halted: bool) -> None:
             )
         )
     _close_excess(turn, account, positions)
+
+
+def _read_again(turn: Turn, account: str) -> None:
+    if turn.now_ms - turn.state.last_request_ms(account) < READ_AGAIN_MS:
+        return
+    turn.emit(
+        actions.RefreshAccount(
+            account=account,
+            request_id=turn.state.next_request_id(),
+            reason="positions without fills",
+            is_urgent=True,
+        )
+    )
 
 
 def _is_spot(turn: Turn, key: PositionKey) -> bool:

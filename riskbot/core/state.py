@@ -334,6 +334,10 @@ class State:
         """Whether equity has moved in a way that fills and rows do not explain (yet)."""
         return self.meter.booking.is_unexplained(account)
 
+    def is_unmatched(self, account: str) -> bool:
+        """Whether positions have changed in a way that fills do not explain (yet)."""
+        return self.meter.cashflows.get(account).mismatch_ms is not None
+
     def flow_usd(self, flow_id: str) -> float | None:
         """Return the amount of a booked flow, None = no such flow."""
         flow = self.meter.cashflows.flows.get(flow_id)

@@ -437,6 +437,42 @@ def test_baseline_when_somebody_flips_closes_the_other_side() -> None:
     assert made.quantity("BTC") == 0
 
 
+def test_baseline_when_one_read_lacks_a_position_keeps_it() -> None:
+    # Given a halt that keeps a position, and a venue whose list once comes without it.
+    made = world(held={"BTC": (4.0, 50_000.0)})
+    made.command("halt")
+    made.wait(3)
+    held, made.held["main"] = made.held["main"], {}
+    made.read()
+    made.held["main"] = held
+    # When the list is whole again, that is no position opened past the halt.
+    made.wait(30)
+    assert (made.quantity("BTC"), made.sent) == (4, [])
+
+
+def test_halt_at_the_moment_of_a_short_list_keeps_what_is_held() -> None:
+    made = world(held={"BTC": (4.0, 50_000.0)})
+    made.wait(3)
+    held, made.held["main"] = made.held["main"], {}
+    made.read()
+    made.command("halt")
+    made.held["main"] = held
+    made.wait(30)
+    assert (made.quantity("BTC"), made.sent) == (4, [])
+
+
+def test_baseline_when_nobody_tells_of_fills_is_kept_by_what_reads_show() -> None:
+    # Given a stream that tells nothing of a strategy that opens more past the halt.
+    made = world(held={"BTC": (1.0, 50_000.0)})
+    made.command("halt")
+    made.wait(3)
+    made.muted.add("main")
+    made.somebody_trades("BTC", "0.5")
+    made.muted.clear()
+    made.wait(15)
+    assert made.quantity("BTC") == 1
+
+
 def test_baseline_when_a_position_is_lowered_follows_it_down() -> None:
     made = world(DRAWDOWN, held={"BTC": (1, 50_000)})
     made.command("halt")
