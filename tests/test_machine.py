@@ -33,6 +33,7 @@ from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.net_exposure import NetExposure
 from riskbot.core.model import (
     PORTFOLIO,
+    BlindKind,
     LedgerKind,
     Level,
     PositionKey,
@@ -89,6 +90,8 @@ class Wild(World):
             # Only a hedge may open, and never once the account is halted.
             (pending,) = waiting
             assert pending.is_hedge
+            assert not order.is_protective
+            assert not enforcement.is_blind(BlindKind.STORAGE), "a hedge opens unrecorded"
             assert enforcement.account_state(order.account) is not TradingState.HALTED
             return
         before = order.position_before
@@ -163,6 +166,12 @@ class Guarded(RuleBasedStateMachine):
         self.made.price()
         self.made.read()
 
+    @rule(hours=st.sampled_from([0.01, 1.0, 11.0]))
+    def sleep(self, hours: float) -> None:
+        """The machine is suspended: nothing is seen, and the time has passed."""
+        self.made.now_ms += int(hours * 3_600_000)
+        self.made.give(events.TimerFired())
+
     # ------------------------------------------------------------ others
 
     @rule(base=bases, account=accounts, size=st.sampled_from(["1", "-1", "0.25", "-3", "5"]))
@@ -216,6 +225,23 @@ class Guarded(RuleBasedStateMachine):
     @rule(account=accounts)
     def mute(self, account: str) -> None:
         self.made.muted.add(account)
+
+    @rule(account=accounts, base=bases)
+    def cut(self, account: str, base: str) -> None:
+        """One read comes without a position."""
+        held = self.made.held[account]
+        kept = held.pop(f"{base}/USDT:USDT", None)
+        self.made.now_ms += 1
+        self.made.read(account)
+        if kept is not None:
+            held[f"{base}/USDT:USDT"] = kept
+        self.made.now_ms += 1
+
+    @rule(is_failing=st.booleans())
+    def storage(self, *, is_failing: bool) -> None:
+        """The disk takes nothing, or takes writes again."""
+        told = events.StorageFailed(error="full") if is_failing else events.StorageRestored()
+        self.made.give(told)
 
     @rule()
     def heal(self) -> None:

@@ -729,3 +729,24 @@ async def test_storage_fails_for_so_long_that_rows_are_lost_the_state_is_not(
     engine = await recover(world.journal, world.make_engine)
     assert engine.seen == world.engine.seen
     assert engine.seen.count("PlaceOrder") == 1
+
+
+async def test_damage_deep_in_a_large_journal_is_told_as_such_at_the_start(tmp_path: Path) -> None:
+    # Given a journal too large to be checked whole at the start, a page in its middle overwritten.
+    path = tmp_path / "journal.db"
+    journal = await Journal.open(path, START_MS)
+    for _ in range(3):
+        for _ in range(4_000):
+            journal.note(events.FrontendChanged(name="x" * 1_500, is_up=True), START_MS)
+        await journal.flush()
+    await journal.close()
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\x00damage" * 4_000)
+    # When riskbot starts, it ends with the sentence and code of what a person must mend.
+    made = World(await Journal.open(path, START_MS), FakeClock())
+    try:
+        with pytest.raises(ConfigError, match="is damaged"):
+            await made.runner.recover()
+    finally:
+        await made.journal.close()

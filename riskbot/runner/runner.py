@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from riskbot import crashpoint, redaction
 from riskbot.clock import Clock
 from riskbot.core import actions, events
-from riskbot.errors import FatalError, StorageError
+from riskbot.errors import ConfigError, FatalError, StorageError
 from riskbot.runner.contract import Engine, Journal
 from riskbot.runner.dispatch import Deliver, Dispatcher
 from riskbot.runner.lanes import Inbox, Taken
@@ -138,9 +138,14 @@ class Runner(Generic[E, V]):
         """Fold the journal; before this nothing is handled.
 
         Raises:
-            ConfigError, FatalError, StorageError: as `recovery.recover`.
+            ConfigError: the journal cannot be used, or was written by a newer riskbot.
+            FatalError: the fold broke on a record.
         """
-        self._engine = await recover(self._journal, self._make_engine)
+        try:
+            self._engine = await recover(self._journal, self._make_engine)
+        except StorageError as error:
+            # Another start would read no more of it: a person is needed.
+            raise ConfigError([str(error)]) from error
         self._checkpoint_seq = self._journal.last_seq
 
     def submit(self, event: events.Event) -> None:
