@@ -22,7 +22,7 @@ from riskbot.core.duty import (
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import IMPLY_DENY
 from riskbot.core.limits._base import Limit, Verdict
-from riskbot.core.model import PORTFOLIO, Level, Response, TradingState
+from riskbot.core.model import PORTFOLIO, BlindKind, Level, Response, TradingState
 from riskbot.core.reach import accounts_of, can_close, is_shaken_by_flow, sighted
 from riskbot.core.turn import RISKBOT, Turn
 
