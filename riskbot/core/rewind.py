@@ -6,7 +6,10 @@ venue stated is left alone, and so is what lies ahead by the calendar.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from riskbot.core.state import State
 
 _OF_VENUES = frozenset({"venue_ms", "venue_as_of_ms", "created_ms", "expiry_ms", "expires_ms"})
 _OF_THE_CALENDAR = frozenset({"until_ms", "day_ms", "week_ms"})
@@ -31,6 +34,19 @@ _UNNAMED = frozenset(
     }
 )
 """Fields whose moments stand in tuples, without a name of their own."""
+
+
+def rewind(state: State, now_ms: int) -> int:
+    """Bring what was stamped by a clock that was ahead down to this one.
+
+    Returns:
+        How far this clock is behind the last moment known, ms, >= 0.
+    """
+    heard = [max(a.read_ms, a.frame_ms) for a in state.accounts.by_name.values()]
+    newest_ms = max(state.feeds.started_ms, state.history.timer_ms, *heard)
+    if newest_ms > now_ms:
+        state.load(rewound(state.dump(), now_ms, newest_ms))
+    return max(newest_ms - now_ms, 0)
 
 
 def rewound(data: Any, now_ms: int, newest_ms: int) -> Any:

@@ -60,9 +60,6 @@ class State:
     Args:
         settings: what the operator configured; not part of the state, and not folded.
         order_prefix: see `Engine`.
-
-    Attributes:
-        set_back_ms: how far the clock was behind what is known at the last start, >= 0.
     """
 
     def __init__(self, settings: CoreSettings, order_prefix: str) -> None:
@@ -87,7 +84,7 @@ class State:
         """Fold one record into every sub-state that cares."""
         self._scopes_ms = -1
         if isinstance(record, events.Started):
-            self._set_back(now_ms)
+            self.set_back_ms = rewind.rewind(self, now_ms)
         if isinstance(record, events.PricesUpdated):
             self._take_price(record, now_ms)
             return
@@ -99,14 +96,6 @@ class State:
         self.history.apply(record, now_ms)
         self.trades.apply(record, now_ms)
         self.meter.apply(record, change, now_ms)
-
-    def _set_back(self, now_ms: int) -> None:
-        """Bring what was stamped by a clock that was ahead down to this one."""
-        heard = [max(a.read_ms, a.frame_ms) for a in self.accounts.by_name.values()]
-        newest_ms = max(self.feeds.started_ms, self.history.timer_ms, *heard, 0)
-        self.set_back_ms = max(newest_ms - now_ms, 0)
-        if self.set_back_ms:
-            self.load(rewind.rewound(self.dump(), now_ms, newest_ms))
 
     def _take_price(self, frame: events.PricesUpdated, now_ms: int) -> None:
         """Fold a price frame: the one record whose cost counts."""
