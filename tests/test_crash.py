@@ -12,7 +12,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -110,12 +109,12 @@ async def die(daemon: Daemon, point: str) -> bool:
     """Start a daemon that dies at a point; kill it if it does not get there. True: it got there."""
     label = point.partition(":")[0]
     await daemon.start(crash_at=point)
-    deadline = time.monotonic() + 20.0
+    watch = daemon.watch()
     if label.startswith("checkpoint."):
         # A checkpoint is written on the way out, once the work under way has ended.
         await daemon.until_status(lambda status: True, "an answer")
         daemon.signal(signal.SIGTERM)
-    while daemon.is_running and time.monotonic() < deadline:
+    while daemon.is_running and watch.seconds() < 20.0:
         await asyncio.sleep(0.05)
     reached = not daemon.is_running
     await daemon.kill()
@@ -172,13 +171,13 @@ async def test_kill_9_never_doubles_an_order_nor_loses_the_latch(
         seat.heal()
         market.open_up()
         await asyncio.sleep(RESTART_AFTER_S)
-        started = time.monotonic()
+        watch = daemon.watch()
         await daemon.start()
         check_latch(seat, await first_word(daemon))
-        left_s = FLAT_WITHIN_S - (time.monotonic() - started)
+        left_s = FLAT_WITHIN_S - watch.seconds()
         # Then the one that lives ends it.
         await daemon.until(seat.is_flat, f"flat in time; left {seat.held(BTC)}", left_s)
-        record_property("flat_after_s", f"{time.monotonic() - started:.1f}")
+        record_property("flat_after_s", f"{watch.seconds():.1f}")
         await daemon.halted()
         check_latch(seat, await daemon.status())
         # And what was closed is what was held: nothing more, nothing flipped (see `guarded`).

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ from typing import Any
 import yaml
 
 from riskbot.frontends._socket import short_path
+from tests.scenarios.patience import Watch
 from tests.scenarios.seats import Seat
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 45.0
-"""How long anything may take before a story fails: other tests run on the same cores."""
+"""How long anything may take before a story fails."""
 
 # What `directional` switches on; a story names the limits that it is about.
 PRESET_LIMITS = (
@@ -133,6 +133,10 @@ class Daemon:
         if not crash_at:
             await self.ready()
 
+    def watch(self) -> Watch:
+        """Return a stop watch that leaves out what a busy machine does not give the daemon."""
+        return Watch(lambda: self.process.pid if self.process and self.is_running else None)
+
     def said(self, size: int = 3_000) -> str:
         """Return the end of what it wrote."""
         return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
@@ -207,11 +211,11 @@ class Daemon:
         Raises:
             AssertionError: it does not, or the daemon died of itself.
         """
-        deadline = time.monotonic() + seconds
+        watch = self.watch()
         while not condition():
             if not self.is_running:
                 raise AssertionError(f"the daemon ended while waiting ({what}): {self.said()}")
-            if time.monotonic() > deadline:
+            if watch.seconds() > seconds:
                 status = await self.status()
                 shown = {k: status.get(k) for k in ("trading_state", "holds", "blind", "intents")}
                 raise AssertionError(f"not in time: {what}\n{shown}\n{self.said()}")
@@ -228,14 +232,14 @@ class Daemon:
         Raises:
             AssertionError: it does not, or the daemon died of itself.
         """
-        deadline = time.monotonic() + seconds
+        watch = self.watch()
         while True:
             status = await self.status()
             if status and condition(status):
                 return status
             if not self.is_running:
                 raise AssertionError(f"the daemon ended while waiting ({what}): {self.said()}")
-            if time.monotonic() > deadline:
+            if watch.seconds() > seconds:
                 shown = json.dumps(status, indent=1)[:6_000]
                 raise AssertionError(f"not in time: {what}\n{shown}\n{self.said()}")
             await asyncio.sleep(0.05)
