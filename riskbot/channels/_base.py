@@ -13,7 +13,7 @@ class Channel(Protocol):
     name: str
 
     async def send(self, alert: Alert, *, is_loud: bool) -> None:
-        """Tell, or replace what was told under the same `alert_id`.
+        """Tell, or replace what was told in the same message (`Alert.message`).
 
         Raises:
             ChannelError: not taken; `is_permanent` says whether to try again.

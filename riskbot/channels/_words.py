@@ -40,6 +40,8 @@ def body(alert: Alert) -> str:
     """Return what else there is to say: of what, what riskbot did, what to do, since when."""
     lines = [
         alert.text,
+        "flapping: it stays up for 30 minutes" if alert.is_flapping else "",
+        *(f"also: {line}" for line in alert.also),
         f"scope: {alert.scope}",
         f"done by riskbot: {alert.did}" if alert.did else "",
         f"you: {alert.todo}" if alert.todo else "",
@@ -61,9 +63,8 @@ def document(alert: Alert, instance: str, *, is_loud: bool) -> dict[str, Any]:
         "instance": instance,
         "revision": alert.revision,
         "is_loud": is_loud,
-        "worst_level": alert.worst_level.value,
-        "updated_ms": alert.updated_ms,
-        "resolved_ms": alert.resolved_ms,
         "headline": headline(alert),
+        "thread": alert.message,
+        "also": list(alert.also),
         **views.alert(alert),
     }

@@ -85,7 +85,8 @@ class Delivery:
     def send(self, action: actions.SendAlert) -> None:
         """Queue an alert on every channel that wants it. Never waits, never raises."""
         for lane in self._lanes:
-            lane.put(action.alert, is_loud=action.is_loud)
+            if not action.channels or lane.channel.name in action.channels:
+                lane.put(action.alert, is_loud=action.is_loud)
 
     async def run(self) -> None:
         """Deliver until cancelled, then close the channels."""
@@ -141,7 +142,7 @@ class _Lane:
         now_ms = self._clock.now_ms()
         life_ms = LIFE_MS.get(severity(alert), SHORT_LIFE_MS)
         entry = _Entry(alert, is_loud, now_ms, now_ms + life_ms, now_ms)
-        older = self._entries.get(alert.alert_id)
+        older = self._entries.get(alert.message)
         if older is not None:
             if older.alert.revision > alert.revision:
                 return
@@ -149,7 +150,7 @@ class _Lane:
             entry.is_loud = is_loud or older.is_loud
             entry.queued_ms, entry.due_ms = older.queued_ms, older.due_ms
             entry.attempts = older.attempts
-        self._entries[alert.alert_id] = entry
+        self._entries[alert.message] = entry
         if len(self._entries) > QUEUE_MAX:
             self._drop_least()
         self.idle.clear()
@@ -159,14 +160,14 @@ class _Lane:
         least = min(
             self._entries.values(), key=lambda e: (severity(e.alert).rank, -e.attempts, e.queued_ms)
         )
-        del self._entries[least.alert.alert_id]
+        del self._entries[least.alert.message]
         self._gave_up(least, f"{QUEUE_MAX} alerts wait already", is_permanent=True)
 
     def _take(self) -> _Entry | None:
         """Remove and return the next entry that is due."""
         now_ms = self._clock.now_ms()
         for entry in [e for e in self._entries.values() if e.expires_ms <= now_ms]:
-            del self._entries[entry.alert.alert_id]
+            del self._entries[entry.alert.message]
             self._gave_up(entry, "not delivered while it mattered", is_permanent=True)
         if now_ms < self._paused_until_ms:
             return None
@@ -174,7 +175,7 @@ class _Lane:
         if not due:
             return None
         entry = min(due, key=_Entry.order)
-        del self._entries[entry.alert.alert_id]
+        del self._entries[entry.alert.message]
         return entry
 
     def _next_ms(self) -> int | None:
@@ -228,7 +229,7 @@ class _Lane:
         self._failures = 0
         self._emit(
             events.AlertDelivered(
-                alert_id=entry.alert.alert_id,
+                alert_id=entry.alert.message,
                 channel=self.channel.name,
                 revision=entry.alert.revision,
             )
@@ -257,9 +258,9 @@ class _Lane:
                 self._gave_up(entry, str(error), is_permanent=False)
 
     def _queue_again(self, entry: _Entry) -> None:
-        newer = self._entries.get(entry.alert.alert_id)
+        newer = self._entries.get(entry.alert.message)
         if newer is None:
-            self._entries[entry.alert.alert_id] = entry
+            self._entries[entry.alert.message] = entry
             return
         newer.is_loud = newer.is_loud or entry.is_loud
         newer.attempts, newer.due_ms = entry.attempts, entry.due_ms
@@ -271,7 +272,7 @@ class _Lane:
     def _gave_up(self, entry: _Entry, error: str, *, is_permanent: bool) -> None:
         self._emit(
             events.AlertDeliveryFailed(
-                alert_id=entry.alert.alert_id,
+                alert_id=entry.alert.message,
                 channel=self.channel.name,
                 revision=entry.alert.revision,
                 error=redact(error),

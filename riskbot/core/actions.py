@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from riskbot.core.duty import Alert, Contact, Episode, Hold, Intent, PendingPlan
+from riskbot.core.duty import (
+    Alert,
+    AlertThread,
+    Contact,
+    Episode,
+    Hold,
+    Intent,
+    PendingPlan,
+    Silence,
+)
 from riskbot.core.model import (
     BlindKind,
     OrderType,
@@ -136,14 +145,16 @@ class AddMargin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendAlert:
-    """Tell people: `alert` replaces what was told under its id before.
+    """Tell people: `alert` replaces what was told in its message (`Alert.message`) before.
 
     Attributes:
         is_loud: a new message with sound; else an edit, or a silent message.
+        channels: only these; empty = every one.
     """
 
     alert: Alert
     is_loud: bool = True
+    channels: tuple[str, ...] = ()
     kind: Literal["SendAlert"] = "SendAlert"
 
 
@@ -425,10 +436,45 @@ class SetAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropAlert:
-    """Forget a resolved alert whose notice was given."""
+    """Forget a condition that did not hold long enough to be told."""
 
     alert_id: str
+    name: str = ""
+    scope: str = ""
     kind: Literal["DropAlert"] = "DropAlert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetThread:
+    """Open or change the message that alerts are told in."""
+
+    thread: AlertThread
+    kind: Literal["SetThread"] = "SetThread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropThread:
+    """Forget a message that is over."""
+
+    thread_id: str
+    kind: Literal["DropThread"] = "DropThread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSilence:
+    """Keep alerts from making a sound."""
+
+    silence: Silence
+    kind: Literal["SetSilence"] = "SetSilence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSilence:
+    """Let alerts make a sound again."""
+
+    name: str
+    scope: str
+    kind: Literal["DropSilence"] = "DropSilence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -503,6 +549,10 @@ Decision = (
     | SetBlind
     | SetAlert
     | DropAlert
+    | SetThread
+    | DropThread
+    | SetSilence
+    | DropSilence
     | SetPlan
     | DropPlan
     | RecordDecision

@@ -94,7 +94,7 @@ def _account(turn: Turn, account: str) -> None:
         scope,
         Level.RED if red else Level.ORANGE,
         f"BLIND: account {account} is out of sight",
-        text=known.failure or (reason if known.is_synced else "not read since start"),
+        text=known.failure or ("no word from its venue" if known.is_synced else reason),
         did="entries on it are denied, nothing is closed; its last positions stay counted",
         todo="check the venue and the key; halt by hand at the venue if in doubt",
     )

@@ -239,6 +239,7 @@ class PendingOrder:
 class AlertStatus(StrEnum):
     """Life of an alert."""
 
+    PENDING = "pending"
     FIRING = "firing"
     RESOLVED = "resolved"
 
@@ -248,12 +249,18 @@ class Alert:
     """One thing people are told of, from firing to resolved.
 
     Attributes:
-        alert_id: short and speakable: `A17`.
-        revision: grows with each change that is told.
-        group: cause it is grouped and inhibited by.
+        alert_id: short and speakable: `A17`; empty while pending.
+        revision: grows with each change that is told; as told, its message's.
         did: what riskbot did; todo: what the reader can do.
-        loud_at_ms: when it was last sent as a new message.
         level_ms: since when it has stood at this level or a worse one.
+        group, repeats, escalation, loud_at_ms: as told: of its message, see `AlertThread`.
+        yellow_ms, orange_ms: since when the condition has been at least so grave, None = is not.
+        below_ms: since when the condition has been less grave than the alert, None = is not.
+        acked_used: share of the limit that was used when it was taken.
+        is_flapping: it was raised too often lately to be believed when it ends.
+        thread: as told: id of the message it stands in, which is edited through its life.
+        also: as told: one line for each other alert of the same message, the gravest first.
+        timeline: (ms, what became of it), oldest first.
     """
 
     alert_id: str
@@ -280,6 +287,72 @@ class Alert:
     repeats: int = 0
     escalation: int = 0
     resolved_ms: int | None = None
+    yellow_ms: int | None = None
+    orange_ms: int | None = None
+    below_ms: int | None = None
+    acked_used: float | None = None
+    is_flapping: bool = False
+    thread: str = ""
+    also: tuple[str, ...] = ()
+    timeline: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def message(self) -> str:
+        """Id of the message it is told in: what channels replace, count and confirm."""
+        return self.thread or self.alert_id
+
+
+@dataclass(frozen=True, slots=True)
+class AlertThread:
+    """One message to people, edited through its life: the alerts of one cause.
+
+    Attributes:
+        thread_id: id of its first alert.
+        group: scope and family of its alerts; one thread of a group is open at a time.
+        revision: grows with each time it is told.
+        told: fingerprint of what it said last.
+        called: gravest level that was called out aloud and still stands.
+        called_ms: since when.
+        red: ids of the red alerts that were called out.
+        loud_ms: when it last made a sound; loud_revision: at which revision.
+        members: ids of all alerts that ever stood in it.
+        delivered: newest revision that each channel has confirmed.
+        is_over: every alert of it is resolved.
+    """
+
+    thread_id: str
+    group: str
+    revision: int = 0
+    told: str = ""
+    called: Level = Level.OK
+    called_ms: int = 0
+    red: tuple[str, ...] = ()
+    loud_ms: int = 0
+    loud_revision: int = 0
+    repeats: int = 0
+    escalation: int = 0
+    members: tuple[str, ...] = ()
+    worst_level: Level = Level.OK
+    delivered: dict[str, int] = field(default_factory=dict)
+    is_over: bool = False
+    updated_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Alerts that make no sound for a while; their level and their end are shown all the same.
+
+    Attributes:
+        name, scope: of the alerts; `*` = every one.
+        max_level: gravest level that is kept silent; what becomes worse calls out.
+    """
+
+    name: str
+    scope: str
+    until_ms: int
+    actor: str
+    max_level: Level
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 from riskbot.core import (
     actions,
-    alerts,
     baseline,
     blind,
     campaign,
@@ -29,6 +28,7 @@ from riskbot.core import (
     outcomes,
     reach,
     responses,
+    threads,
     topping,
     wording,
 )
@@ -105,7 +105,7 @@ class Engine:
         self._enforce(turn)
         depths.ask(turn)
         wording.speak(turn)
-        alerts.repeat(turn)
+        threads.dispatch(turn, event)
         desk.finish(turn, turn.ended)
         desk.expire(turn)
         deadman.decide(turn)

@@ -294,7 +294,27 @@ def alerts(state: State, now_ms: int) -> list[dict[str, Any]]:
     """Return the document of `/v1/alerts`: what fires, worst first."""
     del now_ms
     firing = sorted(state.alerts.firing.values(), key=lambda a: (-a.level.rank, a.since_ms))
-    return [alert(a) for a in firing]
+    return [_alert_now(state, a) for a in firing]
+
+
+def ended_alerts(state: State, now_ms: int, within_ms: int) -> list[dict[str, Any]]:
+    """Return the alerts that ended in the last `within_ms`, the newest first."""
+    ended = [a for a in state.alerts.resolved if now_ms - (a.resolved_ms or 0) <= within_ms]
+    return [_alert_now(state, a) for a in reversed(ended)]
+
+
+def _alert_now(state: State, row: Alert) -> dict[str, Any]:
+    """Return an alert with who keeps it silent and the message it stands in."""
+    silence = state.alerts.silence_of(row) if row.status is AlertStatus.FIRING else None
+    threads = state.alerts.threads.values()
+    found = [t for t in threads if row.alert_id in t.members]
+    return {
+        **alert(row),
+        "silenced_by": silence.actor if silence is not None else None,
+        "silenced_until_ms": silence.until_ms if silence is not None else None,
+        "thread": found[-1].thread_id if found else None,
+        "delivered": found[-1].delivered if found else {},
+    }
 
 
 def alert(row: Alert) -> dict[str, Any]:
@@ -313,5 +333,11 @@ def alert(row: Alert) -> dict[str, Any]:
         "did": row.did,
         "todo": row.todo,
         "acked_by": row.acked_by,
+        "acked_ms": row.acked_ms,
         "status": row.status.value,
+        "worst_level": row.worst_level.value,
+        "updated_ms": row.updated_ms,
+        "resolved_ms": row.resolved_ms,
+        "is_flapping": row.is_flapping,
+        "timeline": [list(step) for step in row.timeline],
     }

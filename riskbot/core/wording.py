@@ -38,7 +38,7 @@ def speak(turn: Turn) -> None:
     rows = [(e, turn.state.limit(*key)) for key, e in enforcement.episodes.items()]
     for episode, limit in ((e, limit) for e, limit in rows if limit is not None):
         _tell_episode(turn, episode, limit)
-    for name, scope in list(turn.state.alerts.firing):
+    for name, scope in turn.state.alerts.known():
         if name in LIMITS_BY_NAME and (scope, name) not in enforcement.episodes:
             alerts.resolve(turn, name, scope)
     _tell_intents(turn)

@@ -8,8 +8,7 @@ import pathlib
 import pytest
 
 from riskbot.core import actions, blind, events
-from riskbot.core.alerts import Alerts
-from riskbot.core.duty import Alert, AlertStatus
+from riskbot.core.duty import AlertStatus
 from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.liquidation_distance import LiquidationDistance
@@ -43,78 +42,7 @@ def red() -> World:
     return world(GROSS, held={"BTC": (4, 50_000)}, usdt=80_000)
 
 
-def loud_at(made: World, name: str) -> list[int]:
-    """Return when an alert was sent aloud, seconds since the first time."""
-    times = [
-        ts
-        for ts, record in made.journal
-        if isinstance(record, actions.SendAlert) and record.is_loud and record.alert.name == name
-    ]
-    return [round((ts - times[0]) / 1000) for ts in times]
-
-
-# ---------------------------------------------------------------- life cycle
-
-
-def test_red_when_nobody_takes_it_repeats_and_escalates_on_time() -> None:
-    made = red()
-    made.wait(4_000)
-    assert loud_at(made, "gross_exposure") == [0, 300, 900, 1500, 2100, 2700]
-    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
-    assert (alert.escalation, alert.repeats) == (2, 3)
-    made.wait(600)
-    assert loud_at(made, "gross_exposure")[-1] in {4500, 4501}
-
-
-def test_red_when_yellow_for_long_before_counts_from_its_turn_to_red() -> None:
-    made = world(GROSS, held={"BTC": (-1.7, 50_000)})
-    made.price(BTC=50_000)
-    made.somebody_trades("BTC", "-1.6")
-    made.wait(1_000)
-    assert loud_at(made, "gross_exposure") == []
-    made.somebody_trades("BTC", "-1.5")
-    made.wait(200)
-    assert loud_at(made, "gross_exposure") == [0]
-
-
-def test_ack_ends_repeats_until_it_is_worse() -> None:
-    made = world(GROSS, held={"BTC": (-3.7, 50_000)})
-    made.wait(1)
-    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
-    assert alert.level is Level.ORANGE
-    assert made.command("ack", id=alert.alert_id.lower()).ok
-    made.wait(700)
-    assert len(loud_at(made, "gross_exposure")) == 1
-    made.somebody_trades("BTC", "-1")
-    made.wait(1)
-    worse = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
-    assert (worse.level, worse.acked_by) == (Level.RED, None)
-    assert len(loud_at(made, "gross_exposure")) == 2
-    assert made.command("ack", id="all").ok
-    made.wait(1_000)
-    assert len(loud_at(made, "gross_exposure")) == 2
-
-
-def test_ack_when_no_such_alert_fires_says_which_do() -> None:
-    made = quiet()
-    assert "none" in made.command("ack", id="A99").message
-
-
-def test_red_when_it_grows_tells_the_new_figure_and_keeps_the_worst() -> None:
-    made = world(GROSS, held={"BTC": (-4, 50_000)}, usdt=80_000)
-    made.price(BTC=56_000)
-    made.wait(1)
-    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
-    assert alert.measured == pytest.approx(4.0)
-    made.price(BTC=52_000)
-    made.wait(1)
-    alert = made.engine.state.alerts.firing["gross_exposure", PORTFOLIO]
-    assert alert.worst == pytest.approx(4.0)
-    assert "2.89" in alert.title
-    made.somebody_trades("BTC", "4")
-    made.wait(1)
-    last = made.told("gross_exposure")[-1]
-    assert (last.alert.status, last.is_loud) == (AlertStatus.RESOLVED, True)
+# ---------------------------------------------------------------- figures
 
 
 def test_worst_of_a_min_limit_is_the_lowest() -> None:
@@ -129,17 +57,6 @@ def test_worst_of_a_min_limit_is_the_lowest() -> None:
     assert alert.worst == pytest.approx(4 / 44)
 
 
-def test_alert_whose_id_is_no_number_is_folded_all_the_same() -> None:
-    state = Alerts()
-    alert = Alert("Ax", 1, Level.RED, AlertStatus.FIRING, "n", "s", "t", "", 0, 0)
-    state.apply(actions.SetAlert(alert=alert), 0)
-    state.apply(actions.SendAlert(alert=alert), 5)
-    assert state.firing["n", "s"].loud_at_ms == 5
-    other = Alert("A3", 1, Level.RED, AlertStatus.FIRING, "m", "s", "t", "", 0, 0)
-    state.apply(actions.SendAlert(alert=other), 5)
-    assert state.counter == 0
-
-
 def test_margin_alert_states_the_top_up() -> None:
     made = world(MaintenanceMargin(max=0.3), held={"BTC": (1, 50_000)}, scope="account:main")
     made.now_ms += 1_000
@@ -147,6 +64,9 @@ def test_margin_alert_states_the_top_up() -> None:
     made.give(
         builders.snapshot(builders.position(), as_of_ms=made.now_ms, margin=margin, usdt=100_000)
     )
+    for _ in range(2):
+        made.now_ms += 10_000
+        made.give(builders.snapshot(builders.position(), as_of_ms=made.now_ms, margin=margin))
     (told,) = made.told("maintenance_margin")
     assert "top-up of 66,667 USD on main" in told.alert.todo
 
@@ -335,7 +255,7 @@ def test_account_when_it_is_silent_is_flagged_told_and_back_by_itself() -> None:
     assert made.told("blind_account")[-1].alert.level is Level.RED
     made.deaf.clear()
     made.wait(2)
-    assert made.told("blind_account")[-1].alert.status is AlertStatus.RESOLVED
+    assert ("blind_account", "account:main") not in made.engine.state.alerts.firing
 
 
 def test_stream_when_it_is_lost_is_told_until_it_lives_again() -> None:

@@ -15,7 +15,9 @@ from riskbot.core.commands.positions import Positions
 from riskbot.core.commands.reclassify import Reclassify
 from riskbot.core.commands.reduce import Reduce
 from riskbot.core.commands.resume import Resume
+from riskbot.core.commands.silence import SilenceAlerts
 from riskbot.core.commands.status import Status
+from riskbot.core.commands.unsilence import Unsilence
 
 COMMANDS: tuple[type[Command], ...] = (
     Status,
@@ -25,6 +27,8 @@ COMMANDS: tuple[type[Command], ...] = (
     Alerts,
     Help,
     Ack,
+    SilenceAlerts,
+    Unsilence,
     Halt,
     Cancel,
     Resume,

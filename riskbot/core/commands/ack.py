@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Ack(Command):
-    """Acknowledge one alert by its id, or `all`."""
+    """Acknowledge an alert by its id, all alerts of a message by its id, or `all`."""
 
     name: ClassVar[str] = "ack"
     help: ClassVar[str] = "take an alert: no more repeats, the level stays"
@@ -26,11 +26,11 @@ class Ack(Command):
         """Mark the alert as taken by the actor."""
         del request_id
         firing = list(turn.state.alerts.firing.values())
-        found = (
-            firing
-            if self.id.lower() == "all"
-            else [a for a in firing if a.alert_id == self.id.upper()]
-        )
+        word = self.id.upper().removeprefix("#")
+        thread = turn.state.alerts.threads.get(word)
+        # A message stands for all that is told in it.
+        members = {word, *(thread.members if thread is not None else ())}
+        found = [a for a in firing if word == "ALL" or a.alert_id in members]
         if not found:
             names = ", ".join(a.alert_id for a in firing) or "none"
             return Reply(ok=False, message=f"no alert {self.id!r} fires; firing: {names}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core import actions
+from riskbot.core import actions, alerts
 from riskbot.core.commands._base import Command, Plan, Reply, scope_of, unknown_account
 from riskbot.core.duty import OPERATOR, Hold
 from riskbot.core.exposure import ScopeBook
@@ -92,6 +92,7 @@ class Resume(Command):
         for hold in self._holds(turn):
             drop_hold(turn, hold, f"resume {self.reason}".strip(), actor.name)
             turn.emit(actions.EndEpisode(scope=hold.scope, limit=hold.limit))
+            alerts.resolve(turn, hold.limit, hold.scope, f"resumed by {actor.name}", at_once=True)
         if turn.state.enforcement.halt_file and self.account is None:
             turn.emit(actions.RemoveHaltFile())
         turn.remeasure()

@@ -88,6 +88,8 @@ class Limit(BaseModel):
 
     name: ClassVar[str]
     unit: ClassVar[str] = "ratio"
+    family: ClassVar[str] = "exposure"
+    """Cause its alerts are told under, with others of the same scope; losses are one family."""
     is_min: ClassVar[bool] = False
     is_loss: ClassVar[bool] = False
     """Loss limits: bottom-up NAV, re-based by resume, alerts raise with no hold."""

@@ -15,6 +15,7 @@ class ClockOffset(Limit):
     """Largest abs(local clock - venue clock), ms."""
 
     name: ClassVar[str] = "clock_offset"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "ms"
     highest: ClassVar[float] = 3_600_000.0
     is_share: ClassVar[bool] = False

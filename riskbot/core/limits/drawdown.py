@@ -14,6 +14,7 @@ class Drawdown(Limit):
     """Largest (peak - now) / peak of NAV per unit."""
 
     name: ClassVar[str] = "drawdown"
+    family: ClassVar[str] = "loss"
     highest: ClassVar[float] = 1.0
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_loss: ClassVar[bool] = True

@@ -14,6 +14,7 @@ class ErrorRate(Limit):
     """Most errors of venue requests per minute."""
 
     name: ClassVar[str] = "error_rate"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "/min"
     highest: ClassVar[float] = 100_000.0
     is_share: ClassVar[bool] = False

@@ -14,6 +14,7 @@ class ExitCost(Limit):
     """Largest cost of closing everything, as a share of E."""
 
     name: ClassVar[str] = "exit_cost"
+    family: ClassVar[str] = "statistics"
     highest: ClassVar[float] = 1.0
     is_over_equity: ClassVar[bool] = True
     needs_statistics: ClassVar[bool] = True

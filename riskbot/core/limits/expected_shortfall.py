@@ -21,6 +21,7 @@ class ExpectedShortfall(Limit):
     """
 
     name: ClassVar[str] = "expected_shortfall"
+    family: ClassVar[str] = "statistics"
     highest: ClassVar[float] = 1.0
     is_over_equity: ClassVar[bool] = True
     needs_statistics: ClassVar[bool] = True

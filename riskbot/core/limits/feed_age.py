@@ -14,6 +14,7 @@ class FeedAge(Limit):
     """Largest age of a feed's last sign of life, seconds."""
 
     name: ClassVar[str] = "feed_age"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "s"
     highest: ClassVar[float] = 86_400.0
     is_share: ClassVar[bool] = False

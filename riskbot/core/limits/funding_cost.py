@@ -14,6 +14,7 @@ class FundingCost(Limit):
     """Largest projected funding of the next 24 h, as a share of E."""
 
     name: ClassVar[str] = "funding_cost"
+    family: ClassVar[str] = "statistics"
     highest: ClassVar[float] = 1.0
     is_over_equity: ClassVar[bool] = True
     needs_statistics: ClassVar[bool] = True

@@ -14,6 +14,7 @@ class Leverage(Limit):
     """Largest gross over real equity of an account."""
 
     name: ClassVar[str] = "leverage"
+    family: ClassVar[str] = "margin"
     highest: ClassVar[float] = 200.0
     is_over_equity: ClassVar[bool] = True
     is_per_account: ClassVar[bool] = True

@@ -18,6 +18,7 @@ class LiquidationDistance(Limit):
     """
 
     name: ClassVar[str] = "liquidation_distance"
+    family: ClassVar[str] = "margin"
     is_min: ClassVar[bool] = True
     highest: ClassVar[float] = 1.0
     is_per_account: ClassVar[bool] = True

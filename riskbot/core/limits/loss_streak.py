@@ -14,6 +14,7 @@ class LossStreak(Limit):
     """Largest number of losing round trips in a row."""
 
     name: ClassVar[str] = "loss_streak"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "count"
     highest: ClassVar[float] = 1_000.0
     is_share: ClassVar[bool] = False

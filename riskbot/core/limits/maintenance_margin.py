@@ -33,6 +33,7 @@ class MaintenanceMargin(Limit):
     """
 
     name: ClassVar[str] = "maintenance_margin"
+    family: ClassVar[str] = "margin"
     highest: ClassVar[float] = 1.0
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_over_equity: ClassVar[bool] = True

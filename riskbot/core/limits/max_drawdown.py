@@ -14,6 +14,7 @@ class MaxDrawdown(Limit):
     """Largest (peak - lowest after it) / peak since the start; it never recovers."""
 
     name: ClassVar[str] = "max_drawdown"
+    family: ClassVar[str] = "loss"
     highest: ClassVar[float] = 1.0
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_loss: ClassVar[bool] = True

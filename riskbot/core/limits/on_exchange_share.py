@@ -14,6 +14,7 @@ class OnExchangeShare(Limit):
     """Largest share of all venues' equity in AUM (equity plus `off_exchange`)."""
 
     name: ClassVar[str] = "on_exchange_share"
+    family: ClassVar[str] = "venue"
     highest: ClassVar[float] = 1.0
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio"})
 

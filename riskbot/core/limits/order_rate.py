@@ -14,6 +14,7 @@ class OrderRate(Limit):
     """Most orders per minute."""
 
     name: ClassVar[str] = "order_rate"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "/min"
     highest: ClassVar[float] = 100_000.0
     is_share: ClassVar[bool] = False

@@ -14,6 +14,7 @@ class PegDeviation(Limit):
     """Largest abs(price - 1) of a stablecoin held; UNKNOWN where its price is assumed."""
 
     name: ClassVar[str] = "peg_deviation"
+    family: ClassVar[str] = "venue"
     highest: ClassVar[float] = 1.0
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
 

@@ -18,6 +18,7 @@ class RollingLoss(Limit):
     """
 
     name: ClassVar[str] = "rolling_loss"
+    family: ClassVar[str] = "loss"
     highest: ClassVar[float] = 1.0
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_loss: ClassVar[bool] = True

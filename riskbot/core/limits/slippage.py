@@ -14,6 +14,7 @@ class Slippage(Limit):
     """Largest worst fill against the reference mark at the decision, bps, per strategy."""
 
     name: ClassVar[str] = "slippage"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "bps"
     highest: ClassVar[float] = 10_000.0
     is_share: ClassVar[bool] = False

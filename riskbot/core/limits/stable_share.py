@@ -14,6 +14,7 @@ class StableShare(Limit):
     """Largest share of one stablecoin's equity in E."""
 
     name: ClassVar[str] = "stable_share"
+    family: ClassVar[str] = "venue"
     highest: ClassVar[float] = 2.0
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
 

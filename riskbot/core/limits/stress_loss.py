@@ -14,6 +14,7 @@ class StressLoss(Limit):
     """Largest loss of a stress scenario as a share of E; a reading per scenario."""
 
     name: ClassVar[str] = "stress_loss"
+    family: ClassVar[str] = "statistics"
     highest: ClassVar[float] = 1.0
     is_over_equity: ClassVar[bool] = True
     needs_statistics: ClassVar[bool] = True

@@ -14,6 +14,7 @@ class TimeToExit(Limit):
     """Longest time to close everything at a share of traded volume, seconds."""
 
     name: ClassVar[str] = "time_to_exit"
+    family: ClassVar[str] = "statistics"
     unit: ClassVar[str] = "s"
     highest: ClassVar[float] = 31_536_000.0
     is_share: ClassVar[bool] = False

@@ -14,6 +14,7 @@ class TradesPerDay(Limit):
     """Largest number of orders with a fill that opened or added, since the day's start."""
 
     name: ClassVar[str] = "trades_per_day"
+    family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "count"
     highest: ClassVar[float] = 1_000_000.0
     is_share: ClassVar[bool] = False

@@ -14,6 +14,7 @@ class VenueShare(Limit):
     """Largest share of one venue's equity in AUM."""
 
     name: ClassVar[str] = "venue_share"
+    family: ClassVar[str] = "venue"
     highest: ClassVar[float] = 1.0
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio"})
 

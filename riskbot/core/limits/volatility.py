@@ -14,6 +14,7 @@ class Volatility(Limit):
     """Largest annualised EWMA volatility, of an instrument and of the book."""
 
     name: ClassVar[str] = "volatility"
+    family: ClassVar[str] = "statistics"
     highest: ClassVar[float] = 20.0
     needs_statistics: ClassVar[bool] = True
 

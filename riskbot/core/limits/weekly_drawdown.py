@@ -14,6 +14,7 @@ class WeeklyDrawdown(Limit):
     """Largest (week's peak - now) / week's peak of NAV per unit."""
 
     name: ClassVar[str] = "weekly_drawdown"
+    family: ClassVar[str] = "loss"
     highest: ClassVar[float] = 1.0
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_loss: ClassVar[bool] = True

@@ -14,6 +14,7 @@ class WeeklyLoss(Limit):
     """Largest loss since the week's start (Monday) in `timezone`, over NAV then."""
 
     name: ClassVar[str] = "weekly_loss"
+    family: ClassVar[str] = "loss"
     highest: ClassVar[float] = 1.0
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_loss: ClassVar[bool] = True

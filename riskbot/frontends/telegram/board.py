@@ -173,6 +173,7 @@ class Board:
             scope = "" if alert["scope"] == "portfolio" else f"{alert['scope']}: "
             lines.append(escape(cut(scope + (alert["text"] or "the whole account"), 500)))
         lines += _doing(alert)
+        lines += _others(alert)
         if alert.get("acked_by"):
             at = clock(alert["acked_ms"], self._zone) if alert.get("acked_ms") else ""
             lines.append(escape(f"✋ ack by {alert['acked_by']} {at}".rstrip()))
@@ -193,6 +194,7 @@ class Board:
         if alert["scope"] != "portfolio":
             lines.append(escape(alert["scope"]))
         lines += _doing(alert)
+        lines += _others(alert)
         acked = f" · ack by {alert['acked_by']}" if alert.get("acked_by") else ""
         lines.append(escape(clock(ended_ms, self._zone) + acked))
         return "\n".join(lines)
@@ -205,6 +207,12 @@ def _doing(alert: dict[str, Any]) -> list[str]:
     if alert["todo"]:
         lines.append(escape(f"You: {cut(alert['todo'], 300)}"))
     return lines
+
+
+def _others(alert: dict[str, Any]) -> list[str]:
+    """Return the other alerts of the same message."""
+    flapping = ["flapping: it stays up for 30 min"] if alert.get("is_flapping") else []
+    return [*flapping, *(escape(f"+ {cut(line, 120)}") for line in alert.get("also") or ())]
 
 
 @asynccontextmanager

@@ -63,7 +63,7 @@ class Notice:
     @property
     def alert_id(self) -> str:
         """Its speakable id."""
-        return str(self.alert["alert_id"])
+        return str(self.alert.get("thread") or self.alert["alert_id"])
 
     @property
     def level(self) -> Level:
