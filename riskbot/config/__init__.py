@@ -366,10 +366,10 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
     if root.telegram is not None and not root.telegram.users:
         # The guard runs all the same: nothing it protects depends on the bot.
         told.append("telegram.users: is empty: the bot does not start, nobody could command it")
-    if root.telegram is not None and root.telegram.totp_secret is not None:
+    if root.telegram is not None and root.telegram.totp_secret is None:
         told.append(
-            "telegram.totp_secret: is accepted, but this version asks for no codes yet: roles and "
-            "confirmations stand alone"
+            "telegram.totp_secret: is not set: resume after a latch and limit raises have no "
+            "second factor, a listed phone is enough"
         )
     told += broker.warnings(root.mqtt)
     if root.portfolio.preset == "market_neutral":

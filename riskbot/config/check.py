@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from riskbot import factor
 from riskbot.config.faults import nearest
 from riskbot.config.models import AccountConfig, Root
 from riskbot.core.limits._base import Limit
@@ -180,12 +181,29 @@ def _check_gateway(root: Root, faults: list[str]) -> None:
 def _check_doors(root: Root, faults: list[str]) -> None:
     if root.telegram is not None and root.telegram.token is None:
         faults.append("telegram.token: is missing (give token, token_file or token_env)")
+    if root.telegram is not None:
+        _check_telegram(root.telegram, faults)
     for index, channel in enumerate(root.notify):
         if channel.url is None:
             faults.append(f"notify.{index}.url: is missing")
     for index, told in enumerate(root.strategies):
         if told.freqtrade is None:
             faults.append(f"strategies.{index}: is empty")
+
+
+def _check_telegram(telegram: TelegramConfig, faults: list[str]) -> None:
+    secret = telegram.totp_secret
+    if secret is not None and (fault := factor.fault(secret.get_secret_value())):
+        faults.append(f"telegram.totp_secret: {fault}")
+    if secret is None and telegram.flatten_totp != "never":
+        faults.append(
+            f"telegram.flatten_totp: is `{telegram.flatten_totp}`, but no telegram.totp_secret is set"
+        )
+    faults += [
+        f"telegram.second_contacts: {user} is not in telegram.users"
+        for user in telegram.second_contacts
+        if user not in telegram.users
+    ]
 
 
 def check_limits(root: Root, limits: Iterable[tuple[str, Limit]], faults: list[str]) -> None:

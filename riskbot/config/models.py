@@ -245,6 +245,14 @@ class TelegramConfig(Section):
     )
     groups: list[int] = Field(default_factory=list, description="chats that alerts also go to")
     totp_secret: Secret | None = Field(None, description="base32; asked for the riskiest commands")
+    flatten_totp: Literal["never", "unless_red", "always"] = Field(
+        "never",
+        description="when a flatten asks for a code, too: never, while nothing is red, always",
+    )
+    second_contacts: list[int] = Field(
+        default_factory=list,
+        description="users who hear of alerts only once nobody took them in time",
+    )
     quiet_hours: str | None = Field(
         None,
         pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",

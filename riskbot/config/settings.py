@@ -100,6 +100,8 @@ def core_settings(
         monitor=MonitorSettings(**root.monitor.model_dump()),
         clear_for_s=portfolio.clear_for_s,
         max_depth_share=portfolio.max_depth_share,
+        has_factor=root.telegram is not None and root.telegram.totp_secret is not None,
+        flatten_factor=root.telegram.flatten_totp if root.telegram is not None else "never",
         limits=tuple(limits),
     )
 

@@ -165,6 +165,7 @@ class SendReply:
     Attributes:
         is_final: False when the command goes on and a later reply ends it (`flatten --wait`).
         document: the JSON document of spec.md section 10 for this command.
+        needs_factor: it is done only with a one-time code, or is asked for again with one.
     """
 
     request_id: str
@@ -175,6 +176,7 @@ class SendReply:
     plan: dict[str, Any] | None = None
     expires_at_ms: int | None = None
     is_final: bool = True
+    needs_factor: bool = False
     kind: Literal["SendReply"] = "SendReply"
 
 
@@ -478,6 +480,32 @@ class DropSilence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UseFactor:
+    """Take a one-time code: it counts once."""
+
+    actor: str
+    step: int
+    kind: Literal["UseFactor"] = "UseFactor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLimit:
+    """Let a limit have another value than the configuration's.
+
+    Attributes:
+        value: the new `max` or `min`, None = the configuration's again.
+        configured: what the configuration said then; when it says something else, that counts.
+    """
+
+    scope: str
+    limit: str
+    value: float | None
+    configured: float
+    actor: str
+    kind: Literal["SetLimit"] = "SetLimit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetPlan:
     """Keep a riskier command until it is confirmed or expires."""
 
@@ -553,6 +581,8 @@ Decision = (
     | DropThread
     | SetSilence
     | DropSilence
+    | UseFactor
+    | SetLimit
     | SetPlan
     | DropPlan
     | RecordDecision

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from riskbot.core import actions, events, reach
+from riskbot.core import actions, events, factors, reach
 from riskbot.core.commands import BY_NAME, Command
 from riskbot.core.commands._base import PLAN_LIFE_MS, Plan
 from riskbot.core.duty import Intent, IntentKind, PendingPlan, Target
@@ -32,7 +32,7 @@ def receive(turn: Turn, event: events.CommandReceived) -> None:
         return
     args = dict(event.args)
     plan_id = args.pop("plan_id", None)
-    args.pop("totp", None)
+    factors.tell(turn, event)
     try:
         command = kind(**{name: value for name, value in args.items() if value is not None})
     except ValidationError as error:
@@ -41,6 +41,10 @@ def receive(turn: Turn, event: events.CommandReceived) -> None:
     if fault := _forbidden(turn, event, command):
         turn.audit("refused", "", PORTFOLIO, f"{event.name}: {fault}", event.actor.name)
         _refuse(turn, event, fault)
+        return
+    if not command.reads_only and (fault := _factor_fault(turn, event, command, plan_id)):
+        turn.audit("refused", "", PORTFOLIO, f"{event.name}: {fault}", event.actor.name)
+        _refuse(turn, event, fault, needs_factor=factors.ASK in fault or "code" in fault)
         return
     if not command.reads_only:
         turn.audit("command", "", PORTFOLIO, event.name, event.actor.name, args=args)
@@ -69,8 +73,29 @@ def _forbidden(turn: Turn, event: events.CommandReceived, command: Command) -> s
     return ""
 
 
-def _refuse(turn: Turn, event: events.CommandReceived, message: str) -> None:
-    turn.emit(actions.SendReply(request_id=event.request_id, ok=False, message=message))
+def _factor_fault(
+    turn: Turn, event: events.CommandReceived, command: Command, plan_id: object
+) -> str:
+    """Return why the second factor does not do; a plan alone needs none."""
+    kept = turn.state.enforcement.plans.get(str(plan_id)) if plan_id is not None else None
+    if kept is not None and kept.command == event.name:
+        # What is carried out is what the plan was made for.
+        command = type(command)(**{n: v for n, v in kept.args.items() if v is not None})
+    is_done_now = not command.is_risky or plan_id is not None
+    is_needed = turn.settings.has_factor and is_done_now and command.needs_factor(turn)
+    if not is_needed and not command.is_risky:
+        return ""
+    return factors.fault(turn, event, is_needed=is_needed)
+
+
+def _refuse(
+    turn: Turn, event: events.CommandReceived, message: str, *, needs_factor: bool = False
+) -> None:
+    turn.emit(
+        actions.SendReply(
+            request_id=event.request_id, ok=False, message=message, needs_factor=needs_factor
+        )
+    )
 
 
 def _run(turn: Turn, event: events.CommandReceived, command: Command) -> None:
@@ -96,11 +121,16 @@ def _offer(
     if plan.refusal:
         _refuse(turn, event, plan.refusal)
         return
-    _keep_plan(turn, event, plan, args)
+    _keep_plan(turn, event, command, plan, args)
 
 
 def _keep_plan(
-    turn: Turn, event: events.CommandReceived, plan: Plan, args: dict[str, Any], note: str = ""
+    turn: Turn,
+    event: events.CommandReceived,
+    command: Command,
+    plan: Plan,
+    args: dict[str, Any],
+    note: str = "",
 ) -> None:
     kept = PendingPlan(
         plan_id=_plan_id(turn, event),
@@ -121,6 +151,7 @@ def _keep_plan(
             plan_id=kept.plan_id,
             plan=plan.details,
             expires_at_ms=kept.expires_ms,
+            needs_factor=turn.settings.has_factor and command.needs_factor(turn),
         )
     )
 
@@ -152,7 +183,9 @@ def _confirm(
     if plan.refusal:
         _refuse(turn, event, plan.refusal)
     elif plan.fingerprint != kept.fingerprint:
-        _keep_plan(turn, event, plan, kept.args, "the facts have changed, confirm again: ")
+        _keep_plan(
+            turn, event, confirmed, plan, kept.args, "the facts have changed, confirm again: "
+        )
     else:
         _run(turn, event, confirmed)
 

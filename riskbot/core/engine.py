@@ -127,7 +127,7 @@ class Engine:
 
     def _check(self, turn: Turn) -> None:
         holds.drop_calendar_holds(turn)
-        for scope, limit in self.settings.limits:
+        for scope, limit in self.state.limits:
             book = turn.book(scope)
             if book is not None:
                 verdicts = self.state.check(limit, book)

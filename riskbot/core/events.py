@@ -473,6 +473,8 @@ class CommandReceived:
         request_id: unique per process and door; the `Reply` carries it back.
         args: JSON values by name, as the command's model takes them.
         asked_ms: when the person asked (message date), None = now.
+        factor_step: time step of the one-time code that came along and fits, None = none did.
+        is_factor_wrong: a code came along and does not fit.
     """
 
     request_id: str
@@ -480,6 +482,8 @@ class CommandReceived:
     args: dict[str, Any] = field(default_factory=dict)
     actor: Actor
     asked_ms: int | None = None
+    factor_step: int | None = None
+    is_factor_wrong: bool = False
     kind: Literal["CommandReceived"] = "CommandReceived"
 
 

@@ -21,6 +21,9 @@ CapitalBasis = Literal["equity", "aum", "fixed"]
 StartupBreach = Literal["ask", "act"]
 """What a breach that stands at first contact does: wait for the operator, or act."""
 
+FlattenFactor = Literal["never", "unless_red", "always"]
+"""When a flatten asks for a one-time code: never, always, or while nothing is red."""
+
 DeadManPolicy = Literal["off", "entries_only", "all"]
 """When the venue's dead-man's switch is armed."""
 
@@ -169,6 +172,8 @@ class CoreSettings:
         initial_capital_usd: capital at the very start (seeds `max_drawdown`), None = first sample.
         clear_for_s: time below the clearing level before an unlatched hold drops.
         max_depth_share: share of visible depth one closing slice may take.
+        has_factor: one-time codes are configured: the riskiest commands ask for one.
+        flatten_factor: when a flatten asks for one, too.
         limits: (scope, limit) of every limit that is on, presets resolved.
     """
 
@@ -194,6 +199,8 @@ class CoreSettings:
     monitor: MonitorSettings = MonitorSettings()
     clear_for_s: float = 300.0
     max_depth_share: float = 0.25
+    has_factor: bool = False
+    flatten_factor: FlattenFactor = "never"
     limits: tuple[tuple[str, Limit], ...] = ()
 
     def limits_of(self, scope: str) -> tuple[Limit, ...]:

@@ -15,6 +15,7 @@ from riskbot.core.alerts import Alerts
 from riskbot.core.duty import Target
 from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import Leg, ScopeBook
+from riskbot.core.factors import Factors
 from riskbot.core.feeds import Feeds
 from riskbot.core.history import History
 from riskbot.core.ids import base36
@@ -31,6 +32,7 @@ from riskbot.core.model import (
     scope_account,
 )
 from riskbot.core.moves import Moves
+from riskbot.core.overrides import Overrides, Scoped
 from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ _PARTS: dict[str, type[Any]] = {
     "moves": Moves,
     "history": History,
     "trades": Trades,
+    "factors": Factors,
+    "overrides": Overrides,
 }
 
 
@@ -73,10 +77,16 @@ class State:
         self.history = History()
         self.trades = Trades()
         self.meter = Meter(settings, self.accounts)
-        self._limits = {(scope, limit.name): limit for scope, limit in settings.limits}
+        self.factors = Factors()
+        self.overrides = Overrides()
+        self._set_limits()
         self._scopes: dict[str, ScopeBook] = {}
         self._scopes_ms = -1
         self.set_back_ms = 0
+
+    def _set_limits(self) -> None:
+        self.limits: Scoped = self.overrides.effective(self.settings.limits)
+        self._limits = {(scope, limit.name): limit for scope, limit in self.limits}
 
     # ------------------------------------------------------------ folding
 
@@ -95,6 +105,10 @@ class State:
         self.moves.apply(record, now_ms)
         self.history.apply(record, now_ms)
         self.trades.apply(record, now_ms)
+        self.factors.apply(record, now_ms)
+        if isinstance(record, actions.SetLimit):
+            self.overrides.apply(record, now_ms)
+            self._set_limits()
         self.meter.apply(record, change, now_ms)
 
     def _take_price(self, frame: events.PricesUpdated, now_ms: int) -> None:
@@ -115,6 +129,7 @@ class State:
         for name, part in _PARTS.items():
             # A checkpoint from before a part was there: it starts empty.
             setattr(self, name, part.load(data[name]) if name in data else part())
+        self._set_limits()
         self.meter = Meter(self.settings, self.accounts)
         self.meter.load(data["meter"])
 

@@ -256,7 +256,7 @@ def limits(state: State, now_ms: int) -> list[dict[str, Any]]:
     """Return the document of `/v1/limits`: the worst reading of each limit of each scope."""
     rows = []
     scopes = state.scopes(now_ms)
-    for scope, limit in state.settings.limits:
+    for scope, limit in state.limits:
         book = scopes.get(scope)
         verdicts = state.check(limit, book) if book is not None else []
         rows.append(_limit_row(state, scope, limit, verdicts))

@@ -79,6 +79,7 @@ class Runner(Generic[E, V]):
         view: builds the read model of the engine's state at a moment.
         tell: reaches people directly when the engine cannot (a bug); never raises.
         beat: called with each pass of the loop, for the watchdog.
+        read_factor: takes one-time codes out of commands, before anything else sees them.
     """
 
     def __init__(
@@ -92,10 +93,12 @@ class Runner(Generic[E, V]):
         beat: Callable[[], None] = lambda: None,
         settings: RunnerSettings = RunnerSettings(),
         inbox: Inbox | None = None,
+        read_factor: Callable[[events.Event], events.Event] = lambda event: event,
     ) -> None:
         self._journal, self._make_engine, self._clock = journal, make_engine, clock
         self._build_view, self._tell, self._beat, self._settings = view, tell, beat, settings
         self._inbox = Inbox() if inbox is None else inbox
+        self._read_factor = read_factor
         self._engine: E | None = None
         self._dispatcher = Dispatcher(self.submit)
         self._outbox: deque[_Commit] = deque()
@@ -150,7 +153,7 @@ class Runner(Generic[E, V]):
 
     def submit(self, event: events.Event) -> None:
         """Hand in an event, its text without secrets; never waits, never raises."""
-        event = without_secrets(event)
+        event = without_secrets(self._read_factor(event))
         if not self._inbox.put(event, self._clock.monotonic_ns()):
             self._dispatcher.refuse(event, "riskbot is overloaded: not done")
         self._wake.set()

@@ -15,6 +15,7 @@ from riskbot.core.commands.positions import Positions
 from riskbot.core.commands.reclassify import Reclassify
 from riskbot.core.commands.reduce import Reduce
 from riskbot.core.commands.resume import Resume
+from riskbot.core.commands.setlimit import SetLimit
 from riskbot.core.commands.silence import SilenceAlerts
 from riskbot.core.commands.status import Status
 from riskbot.core.commands.unsilence import Unsilence
@@ -34,6 +35,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Resume,
     Reduce,
     Flatten,
+    SetLimit,
     Reclassify,
 )
 """The registry. A command that is not listed here does not exist."""

@@ -69,6 +69,11 @@ class Command(BaseModel):
         del turn
         return self.role
 
+    def needs_factor(self, turn: Turn) -> bool:
+        """Return whether this call takes a one-time code, where one is configured."""
+        del turn
+        return False
+
     def plan(self, turn: Turn, actor: Actor) -> Plan:
         """Return what a riskier command would do now."""
         del turn, actor

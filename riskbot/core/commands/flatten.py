@@ -14,7 +14,7 @@ from riskbot.core.commands._base import (
 )
 from riskbot.core.duty import OPERATOR, IntentKind, Target
 from riskbot.core.holds import place_operator_hold
-from riskbot.core.model import Role
+from riskbot.core.model import Level, Role
 from riskbot.core.opening import open_intent
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ class Flatten(Command):
     account: str | None = None
     instrument: str | None = None
     reason: str = ""
+
+    def needs_factor(self, turn: Turn) -> bool:
+        """Return whether the configuration asks for a code now."""
+        wanted = turn.settings.flatten_factor
+        is_red = any(a.level is Level.RED for a in turn.state.alerts.firing.values())
+        return wanted == "always" or (wanted == "unless_red" and not is_red)
 
     def _targets(self, turn: Turn) -> tuple[Target, ...]:
         names = accounts_named(turn, self.account)

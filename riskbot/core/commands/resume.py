@@ -29,8 +29,14 @@ class Resume(Command):
 
     def needed_role(self, turn: Turn) -> Role:
         """Return admin when a latched hold of a limit stands in the way."""
-        latched = any(h.is_latched and h.limit != OPERATOR for h in self._holds(turn))
-        return Role.ADMIN if latched else Role.OPERATOR
+        return Role.ADMIN if self._is_latched(turn) else Role.OPERATOR
+
+    def needs_factor(self, turn: Turn) -> bool:
+        """Return whether a limit has latched what this ends."""
+        return self._is_latched(turn)
+
+    def _is_latched(self, turn: Turn) -> bool:
+        return any(h.is_latched and h.limit != OPERATOR for h in self._holds(turn))
 
     def _holds(self, turn: Turn) -> list[Hold]:
         holds = turn.state.enforcement.holds.values()
@@ -41,7 +47,7 @@ class Resume(Command):
     def _loss_breaches(self, turn: Turn) -> list[tuple[str, str, float, float]]:
         """Return (scope, limit, measured, NAV) of the loss limits that would halt again at once."""
         found = []
-        for scope, limit in turn.settings.limits:
+        for scope, limit in turn.state.limits:
             if not limit.is_loss or (self.account and scope != scope_of(self.account)):
                 continue
             book = turn.book(scope) or ScopeBook(scope)
