@@ -19,6 +19,7 @@ from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.errors import ConfigError
 from riskbot.executor import WORK, Executor
+from riskbot.factor import SecondFactor
 from riskbot.feed import Feed, stable_markets
 from riskbot.frontends.local import LocalDoor
 from riskbot.frontends.mqtt.parts import MqttParts
@@ -56,6 +57,7 @@ class App:
             Views,
             tell=lambda text: self.delivery.send(channels.shout(text, clock.now_ms())),
             beat=lambda: self.watchdog.beat("runner"),
+            read_factor=SecondFactor(config.totp_secret, clock).read,
         )
         submit = self.runner.submit
         self.rights = RightsGate(config.accounts, config.named, submit, self.stop.set, clock)
@@ -103,12 +105,8 @@ class App:
     async def run(self) -> None:
         """Run until `stop`; raise ConfigError for what a venue refutes, a group if a part broke."""
         await self.runner.recover()
-        halted = self.halt_file.exists()
-        self.runner.submit(
-            events.Started(
-                version=riskbot_version(), config_hash=self.config.hash, halt_file=halted
-            )
-        )
+        version, digest, halted = riskbot_version(), self.config.hash, self.halt_file.exists()
+        self.runner.submit(events.Started(version=version, config_hash=digest, halt_file=halted))
         async with asyncio.TaskGroup() as self._tasks:
             guard = self._tasks.create_task(self.runner.run(), name="runner")
             self.watchdog.supervise("runner", guard)

@@ -418,6 +418,7 @@ def test_warnings_when_parts_are_not_built_or_cannot_work_name_them(tmp_path: Pa
         "scenarios_dir",
         "portfolio value_at_risk",
         "telegram.users",
+        "telegram.totp_secret",
         "mqtt.tls",
         "mqtt.username",
         "accounts.main.spot",

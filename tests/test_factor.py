@@ -66,7 +66,8 @@ def test_other_events_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "words"), [
+    ("secret", "words"),
+    [
         (SECRET, ""),
         ("JBSW Y3DP EHPK 3PXP", ""),
         ("no base32!", "base32"),

@@ -80,6 +80,13 @@ class Config:
         return self.root.accounts
 
     @property
+    def totp_secret(self) -> str | None:
+        """Secret of the one-time codes, None = none are asked for."""
+        telegram = self.root.telegram
+        secret = telegram.totp_secret if telegram is not None else None
+        return secret.get_secret_value() if secret is not None else None
+
+    @property
     def socket_path(self) -> Path:
         """Socket of the local door."""
         return self.state_dir / SOCKET_NAME

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from riskbot import factor
 from riskbot.config.faults import nearest
-from riskbot.config.models import AccountConfig, Root
+from riskbot.config.models import AccountConfig, Root, TelegramConfig
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Response
 from riskbot.errors import ConfigError
@@ -196,9 +196,8 @@ def _check_telegram(telegram: TelegramConfig, faults: list[str]) -> None:
     if secret is not None and (fault := factor.fault(secret.get_secret_value())):
         faults.append(f"telegram.totp_secret: {fault}")
     if secret is None and telegram.flatten_totp != "never":
-        faults.append(
-            f"telegram.flatten_totp: is `{telegram.flatten_totp}`, but no telegram.totp_secret is set"
-        )
+        when = telegram.flatten_totp
+        faults.append(f"telegram.flatten_totp: is `{when}`, but no telegram.totp_secret is set")
     faults += [
         f"telegram.second_contacts: {user} is not in telegram.users"
         for user in telegram.second_contacts
