@@ -31,12 +31,13 @@ class SecondFactor:
     """Reads the codes of commands.
 
     Args:
-        secret: base32, None = none is configured.
+        secret: base32, None = none is configured; with one that cannot be read every code is wrong.
         clock: for the time step.
     """
 
     def __init__(self, secret: str | None, clock: _Clock) -> None:
-        self._totp = _Totp(_bare(secret)) if secret else None
+        self._is_configured = bool(secret)
+        self._totp = _Totp(_bare(secret)) if secret and not fault(secret) else None
         self._clock = clock
 
     def read(self, event: events.Event) -> events.Event:
@@ -45,7 +46,7 @@ class SecondFactor:
             return event
         args = dict(event.args)
         code = args.pop("totp")
-        if code in {None, ""} or self._totp is None:
+        if code in {None, ""} or not self._is_configured:
             return replace(event, args=args)
         step = self._step(str(code).replace(" ", ""))
         return replace(event, args=args, factor_step=step, is_factor_wrong=step is None)

@@ -60,6 +60,10 @@ def test_no_code_or_no_secret_proves_nothing_and_is_not_wrong(
     assert (found.factor_step, found.is_factor_wrong) == (None, False)
 
 
+def test_code_is_wrong_when_the_secret_is_none() -> None:
+    assert read("123456", "no base32!").is_factor_wrong
+
+
 def test_other_events_pass() -> None:
     event = events.TimerFired()
     assert factor.SecondFactor(SECRET, Clock()).read(event) is event

@@ -24,6 +24,12 @@ NOT_PLAYED = {
     "ReclassifyFlow",
     "DropAlert",
     "CommandRefused",
+    "SetThread",
+    "DropThread",
+    "SetSilence",
+    "DropSilence",
+    "UseFactor",
+    "SetLimit",
 }
 
 NEWER = {"ReadDepth", "DepthRead", "AddMargin", "MarginMoved", "SettleMargin"}

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from riskbot import redaction
+from riskbot import factor, redaction
 from riskbot.config import broker
 from riskbot.config.check import check_credentials, check_limits, check_root
 from riskbot.config.document import Document, read_document
@@ -373,12 +373,7 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
     if root.telegram is not None and not root.telegram.users:
         # The guard runs all the same: nothing it protects depends on the bot.
         told.append("telegram.users: is empty: the bot does not start, nobody could command it")
-    if root.telegram is not None and root.telegram.totp_secret is None:
-        told.append(
-            "telegram.totp_secret: is not set: resume after a latch and limit raises have no "
-            "second factor, a listed phone is enough"
-        )
-    told += broker.warnings(root.mqtt)
+    told += _factor_warnings(root)
     if root.portfolio.preset == "market_neutral":
         told += [
             f"accounts.{name}.spot: is `hold` under market_neutral: a pair's spot leg, and with it "
@@ -387,3 +382,19 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
             if account.spot == "hold"
         ]
     return told
+
+
+def _factor_warnings(root: Root) -> list[str]:
+    if root.telegram is None:
+        return []
+    secret = root.telegram.totp_secret
+    if secret is None:
+        return [
+            "telegram.totp_secret: is not set: resume after a latch and limit raises have no "
+            "second factor, a listed phone is enough"
+        ]
+    fault = factor.fault(secret.get_secret_value())
+    return [
+        f"telegram.totp_secret: {fault}: no code will fit, so resume after a latch and limit "
+        "raises are refused until it is mended"
+    ] * bool(fault)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from riskbot import factor
 from riskbot.config.faults import nearest
 from riskbot.config.models import AccountConfig, Root, TelegramConfig
 from riskbot.core.limits._base import Limit
@@ -193,8 +192,6 @@ def _check_doors(root: Root, faults: list[str]) -> None:
 
 def _check_telegram(telegram: TelegramConfig, faults: list[str]) -> None:
     secret = telegram.totp_secret
-    if secret is not None and (fault := factor.fault(secret.get_secret_value())):
-        faults.append(f"telegram.totp_secret: {fault}")
     if secret is None and telegram.flatten_totp != "never":
         when = telegram.flatten_totp
         faults.append(f"telegram.flatten_totp: is `{when}`, but no telegram.totp_secret is set")
