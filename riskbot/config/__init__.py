@@ -373,7 +373,7 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
     if root.telegram is not None and not root.telegram.users:
         # The guard runs all the same: nothing it protects depends on the bot.
         told.append("telegram.users: is empty: the bot does not start, nobody could command it")
-    told += _factor_warnings(root)
+    told += [*_factor_warnings(root), *broker.warnings(root.mqtt)]
     if root.portfolio.preset == "market_neutral":
         told += [
             f"accounts.{name}.spot: is `hold` under market_neutral: a pair's spot leg, and with it "
