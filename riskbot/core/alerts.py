@@ -155,11 +155,12 @@ def tell(
     measured: float | None = None,
     allowed: float | None = None,
     worst: float | None = None,
+    is_urgent: bool = False,
 ) -> None:
     """Say that a condition holds, at which level and in which words.
 
     It becomes an alert, or changes the one that fires under this name and scope, once it has held
-    for long enough.
+    for long enough; at once when it is urgent: riskbot has acted on it.
     """
     before = _known(turn, name, scope)
     after = replace(
@@ -171,6 +172,7 @@ def tell(
         measured=measured,
         allowed=allowed,
         worst=worst if worst is not None else measured,
+        is_urgent=is_urgent,
     )
     _move(turn, before, _weigh(turn, after, level))
 
@@ -235,9 +237,9 @@ def _new(turn: Turn, name: str, scope: str) -> Alert:
 
 
 def _is_held(turn: Turn, alert: Alert) -> bool:
-    """Whether an alert waits before it rises: limits that are no losses."""
+    """Whether an alert waits before it rises: limits that are no losses, while nothing is done."""
     limit = turn.state.limit(alert.scope, alert.name)
-    return limit is not None and not limit.is_loss
+    return limit is not None and not limit.is_loss and not alert.is_urgent
 
 
 def _weigh(turn: Turn, alert: Alert, wanted: Level) -> Alert:

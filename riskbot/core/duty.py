@@ -258,6 +258,7 @@ class Alert:
         below_ms: since when the condition has been less grave than the alert, None = is not.
         acked_used: share of the limit that was used when it was taken.
         is_flapping: it was raised too often lately to be believed when it ends.
+        is_urgent: riskbot has acted on it: people are told without waiting.
         thread: as told: id of the message it stands in, which is edited through its life.
         also: as told: one line for each other alert of the same message, the gravest first.
         timeline: (ms, what became of it), oldest first.
@@ -292,6 +293,7 @@ class Alert:
     below_ms: int | None = None
     acked_used: float | None = None
     is_flapping: bool = False
+    is_urgent: bool = False
     thread: str = ""
     also: tuple[str, ...] = ()
     timeline: tuple[tuple[int, str], ...] = ()

@@ -103,6 +103,7 @@ def _is_due(turn: Turn, shown: Iterable[Alert]) -> bool:
     """Whether a first message may go: red and what is no limit at once, others after a wait."""
     return any(
         alert.level is Level.RED
+        or alert.is_urgent
         or not inhibition.waits(turn, alert)
         or turn.now_ms - alert.level_ms >= GROUP_WAIT_MS
         for alert in shown

@@ -86,6 +86,7 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
         measured=episode.measured,
         allowed=episode.allowed,
         worst=episode.worst,
+        is_urgent=bool(_deeds(turn, episode)),
     )
 
 
@@ -138,8 +139,8 @@ def _did(turn: Turn, episode: Episode, limit: Limit) -> str:
     return words if turn.is_enforcing else f"shadow, would have: {words}"
 
 
-def _work_words(turn: Turn, episode: Episode) -> list[str]:
-    """Return what was done for the episode, is being done, or is meant to be."""
+def _deeds(turn: Turn, episode: Episode) -> list[str]:
+    """Return what was done for the episode, or is being done."""
     finished = turn.state.enforcement.finished.get((episode.scope, episode.limit))
     moved = _margin_words(turn, episode)
     if moved:
@@ -149,11 +150,14 @@ def _work_words(turn: Turn, episode: Episode) -> list[str]:
         for account, intent in turn.state.enforcement.intents.items()
         if any((s, cause_limit(c)) == (episode.scope, episode.limit) for s, c in intent.causes)
     ]
-    if finished or working:
-        return [*([finished] if finished else []), *working]
-    if episode.stage is EpisodeStage.ACTING and episode.response is not Response.ALERT:
-        return [f"response: {episode.response.value}"]
-    return []
+    return [*([finished] if finished else []), *working]
+
+
+def _work_words(turn: Turn, episode: Episode) -> list[str]:
+    """Return what was done for the episode, is being done, or is meant to be."""
+    deeds = _deeds(turn, episode)
+    is_acting = episode.stage is EpisodeStage.ACTING and episode.response is not Response.ALERT
+    return deeds or ([f"response: {episode.response.value}"] if is_acting else [])
 
 
 def _margin_words(turn: Turn, episode: Episode) -> str:

@@ -42,6 +42,7 @@ class Alarm:
     wanted: dict[tuple[str, str], tuple[Level, float]] = field(default_factory=dict)
     sent: list[tuple[int, actions.SendAlert]] = field(default_factory=list)
     journal: list[actions.Action] = field(default_factory=list)
+    urgent: set[tuple[str, str]] = field(default_factory=set)
 
     def turn(self) -> Turn:
         """Return a turn at this moment."""
@@ -62,7 +63,17 @@ class Alarm:
         turn = self.turn()
         for (name, scope), (level, measured) in self.wanted.items():
             title = f"{name} {level.value}"
-            alerts.tell(turn, name, scope, level, title, measured=measured, allowed=2.0)
+            urgent = (name, scope) in self.urgent
+            alerts.tell(
+                turn,
+                name,
+                scope,
+                level,
+                title,
+                measured=measured,
+                allowed=2.0,
+                is_urgent=urgent,
+            )
         for name, scope in self.state.alerts.known():
             if (name, scope) not in self.wanted:
                 alerts.resolve(turn, name, scope)

@@ -304,3 +304,10 @@ def _never(alarm: Alarm):  # type: ignore[no-untyped-def]
 
     alert = Alert("A0", 1, Level.OK, AlertStatus.RESOLVED, "x", "y", "", "", 0, 0)
     return actions.SendAlert(alert=alert)
+
+
+def test_orange_that_riskbot_has_acted_on_is_told_at_once() -> None:
+    alarm = Alarm()
+    alarm.urgent.add(("gross_exposure", PORTFOLIO))
+    alarm.set(Level.ORANGE)
+    assert alarm.loud() == [0]

@@ -146,6 +146,7 @@ def test_margin_is_added_up_to_the_target_and_nothing_is_closed() -> None:
     assert 0.26 < ratio(made) <= 0.27
     assert made.sent == []
     assert outcomes(made) == [("added 636 USD of margin, verified (BTC/USDT:USDT)", True)]
+    made.wait(6)
     assert any("added 636 USD of margin, verified" in words for words in did(made))
     assert made.engine.state.moves.pending == {}
     made.wait(60)
