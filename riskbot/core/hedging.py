@@ -154,5 +154,6 @@ def _unwind(turn: Turn, book: ScopeBook | None, key: PositionKey, opened: Decima
     if excess_usd <= slack:
         return None
     amount = rounding.floor_to_step(Decimal(repr(excess_usd / unit_usd)), instrument.step)
-    amount = min(amount, ours)
+    # Where nothing is left to offset all of it goes: prices that differ leave no remainder.
+    amount = ours if abs(needed_usd) <= slack else min(amount, ours)
     return Target(key, held - amount if held > 0 else held + amount) if amount > 0 else None

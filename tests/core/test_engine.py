@@ -243,6 +243,25 @@ def test_hedge_when_net_breaks_offsets_it_and_unwinds_when_the_exposure_is_gone(
     assert made.quantity("ETH", "spot") == 0
 
 
+def test_hedge_when_its_sources_differ_a_little_is_unwound_to_nothing() -> None:
+    net = NetExposure(max=0.5, on_breach=Response.HEDGE)
+    hedges = {"ETH": HedgeSettings("main", "ETH/USDT:USDT-270326", 500_000)}
+    made = world(net, held={"ETH": (10, 2_000)}, hedges=hedges, usdt=40_000)
+    quarterly = "ETH/USDT:USDT-270326"
+    made.marks[quarterly] = 2_000
+    made.give(builders.loaded(quarterly))
+    made.price()
+    made.price(ETH=2_600)
+    made.wait(3)
+    assert made.held["main"][quarterly][0] < 0
+    made.marks[quarterly] = 2_600.3
+    made.price()
+    made.give(builders.prices(quarterly, 2_600.3, index=2_601, bid=2_600.2, ask=2_600.4))
+    made.somebody_trades("ETH", "-10")
+    made.wait(5)
+    assert made.held["main"][quarterly][0] == 0
+
+
 def test_net_when_no_hedge_is_configured_reduces_instead() -> None:
     made = world(
         NetExposure(max=0.5, on_breach=Response.HEDGE), held={"ETH": (10, 2_000)}, usdt=50_000
