@@ -91,7 +91,9 @@ class AccountConfig(Section):
     wallet_address: Secret | None = Field(None, description="venues of the chain")
     private_key: Secret | None = Field(None, description="venues of the chain")
     markets: list[Market] | None = Field(
-        None, description="spot, linear, inverse, option; default: what the id implies"
+        None,
+        description="spot, linear, inverse, option; default: what the id implies. At a venue"
+        " without a file of its own it also says which wallet is read",
     )
     ccxt: dict[str, Any] = Field(
         default_factory=dict,

@@ -5,6 +5,7 @@ Numbers there have passed through floats; the venue files read the venues' own s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -24,6 +25,8 @@ from riskbot.errors import VenueError
 from riskbot.exchanges import _normalize as normal
 
 Lookup = Callable[[str], Instrument]
+# Some venues want a mark of theirs before an id, and ccxt puts it there.
+_MARKED_ID = re.compile(r"^\w{1,16}-(rb[0-9a-z]{4,30})$")
 _RAW_QUANTITIES = ("positionAmt", "size", "pos", "szi", "qty", "currentQty", "amount", "contracts")
 
 
@@ -80,12 +83,12 @@ def order(
     what = f"{account} {symbol} order {row.get('id')}"
     value = _contract_value(lookup(symbol))
     trigger = normal.positive(row.get("triggerPrice")) or normal.positive(row.get("stopPrice"))
-    client_id = row.get("clientOrderId")
+    client_id = own_id(row.get("clientOrderId"))
     return WorkingOrder(
         account=account,
         symbol=symbol,
         order_id=str(row.get("id")),
-        client_order_id=str(client_id) if client_id else None,
+        client_order_id=client_id,
         side=normal.order_side(row.get("side"), what),
         type=normal.order_type(row.get("type")),
         quantity=(normal.number(row.get("amount")) or Decimal(0)) * value,
@@ -114,7 +117,7 @@ def fill(account: str, row: Mapping[str, Any], lookup: Lookup) -> events.OrderFi
         symbol=symbol,
         trade_id=str(row.get("id")),
         order_id=str(row.get("order") or ""),
-        client_order_id=row.get("clientOrderId"),
+        client_order_id=own_id(row.get("clientOrderId")),
         side=normal.order_side(row.get("side"), what),
         quantity=normal.need(row, what, "amount") * _contract_value(lookup(symbol)),
         price=normal.need(row, what, "price"),
@@ -122,6 +125,14 @@ def fill(account: str, row: Mapping[str, Any], lookup: Lookup) -> events.OrderFi
         fee_asset=fee.get("currency"),
         venue_ms=normal.stamp(row.get("timestamp")),
     )
+
+
+def own_id(value: Any) -> str | None:
+    """Return a client id as we gave it, whatever the venue wants before it; None for none."""
+    if not value:
+        return None
+    marked = _MARKED_ID.match(str(value))
+    return marked[1] if marked else str(value)
 
 
 def prices(account: str, row: Mapping[str, Any], *, is_rest: bool) -> events.PricesUpdated | None:

@@ -51,6 +51,10 @@ class Listing:
         self.venue_id = venue_id
         self.markets = markets or self.default_markets
         self._is_default = not markets
+        options = ccxt_config.get("options")
+        is_typed = isinstance(options, Mapping) and "defaultType" in options
+        self._is_wallet_named = bool(markets) or is_typed
+        self._has_conditional_list = False
         self._time = clock
         self._rng = rng
         self._halt_check = halt_check

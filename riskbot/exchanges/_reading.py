@@ -6,11 +6,12 @@ venue's own endpoints. Orders are sent in `unified`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from riskbot.core import events
 from riskbot.core.model import (
+    InstrumentKind,
     LedgerKind,
     Position,
     RejectReason,
@@ -66,6 +67,20 @@ class Reading(Listing):
                 raise
         snapshot = await self.snapshot(is_urgent=True)
         return self.instruments((*symbols, *self.symbols_of(snapshot)))
+
+    def _defaults(self) -> Mapping[str, Any]:
+        # ccxt reads one wallet and its orders: the configured kinds say which, unless the options
+        # under `ccxt` do.
+        if self._is_default:
+            return self.ccxt_defaults
+        if set(self.markets) == {"spot"}:
+            return {"options": {"defaultType": "spot"}}
+        if "spot" in self.markets:
+            self._notes.append("markets: the wallet of contracts is read, that of spot is not")
+        if set(self.markets) == {"option"}:
+            return {"options": {"defaultType": "option"}}
+        kind = "linear" if "linear" in self.markets else "inverse"
+        return {"options": {"defaultType": "swap", "defaultSubType": kind}}
 
     # ------------------------------------------------------------ snapshot
 
@@ -162,7 +177,22 @@ class Reading(Listing):
             _generic.position(self.account, row, self.instrument)
             for row in normal.rows(reply, f"{self.account}: positions")
         ]
-        return [position for position in found if position is not None]
+        held = [position for position in found if position is not None]
+        self._doubt_wallet(held)
+        return held
+
+    def _doubt_wallet(self, held: Sequence[Position]) -> None:
+        # Money of another wallet than the one behind the positions would be no equity at all.
+        api = self.client.api
+        kind = api.options.get("defaultType") or "spot"
+        if self._is_wallet_named or kind != "spot" or not api.has.get("spot"):
+            return
+        if any(self.instrument(p.symbol).kind is not InstrumentKind.SPOT for p in held):
+            raise normal.unusable(
+                self.account,
+                "there are positions in contracts, but ccxt reads the spot wallet here: say in "
+                "`markets` what this account holds, as in [linear]",
+            )
 
     async def _read_orders(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
         reply = await self.client.call("fetch_open_orders", cost=5, is_urgent=is_urgent)
@@ -172,8 +202,20 @@ class Reading(Listing):
         ]
 
     async def _read_conditional(self, *, is_urgent: bool) -> Sequence[WorkingOrder]:
-        del is_urgent
-        return ()
+        # Where ccxt lists them apart; where it does not, plain orders come again: without trigger.
+        method, params = "fetch_open_orders", {"trigger": True}
+        try:
+            reply = await self.client.call(method, params=params, cost=5, is_urgent=is_urgent)
+        except VenueError:
+            if self._has_conditional_list:
+                raise
+            return ()
+        self._has_conditional_list = True
+        read = [
+            _generic.order(self.account, row, self.instrument, is_conditional=True)
+            for row in normal.rows(reply, f"{self.account}: conditional orders")
+        ]
+        return [found for found in read if found.stop_price is not None]
 
     async def _read_hedge_mode(self, *, is_urgent: bool) -> bool | None:
         if not self.client.api.has.get("fetchPositionMode"):

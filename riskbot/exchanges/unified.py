@@ -356,7 +356,7 @@ class UnifiedExchange(Margins):
     async def _find_among(self, method: str, query: actions.QueryOrder) -> WorkingOrder | None:
         reply = await self.client.call(method, query.symbol, cost=2, is_urgent=True)
         for row in normal.rows(reply, method):
-            if row.get("clientOrderId") == query.client_order_id:
+            if _generic.own_id(row.get("clientOrderId")) == query.client_order_id:
                 return _generic.order(self.account, row, self.instrument)
         return None
 
@@ -365,7 +365,7 @@ class UnifiedExchange(Margins):
         fills = [
             _generic.fill(self.account, row, self.instrument)
             for row in normal.rows(reply, "own trades")
-            if query.client_order_id in {row.get("clientOrderId"), *_texts(row.get("info"))}
+            if query.client_order_id in {_generic.own_id(text) for text in _texts(row)}
             or (query.order_id is not None and str(row.get("order")) == query.order_id)
         ]
         return _generic.order_from_fills(query, fills)
@@ -381,8 +381,9 @@ class UnifiedExchange(Margins):
         await asyncio.shield(self.client.close())
 
 
-def _texts(info: Any) -> tuple[str, ...]:
-    values = info.values() if isinstance(info, dict) else ()
+def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
+    info = row.get("info")
+    values = (row.get("clientOrderId"), *(info.values() if isinstance(info, dict) else ()))
     return tuple(value for value in values if isinstance(value, str))
 
 

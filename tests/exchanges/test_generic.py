@@ -15,6 +15,7 @@ import pytest
 from riskbot.clock import SystemClock
 from riskbot.core import actions, events
 from riskbot.core.model import OrderStatus, OrderType, RejectReason, Side
+from riskbot.errors import VenueError
 from riskbot.exchanges import _generic
 from riskbot.exchanges._base import Credentials
 from riskbot.exchanges._client import merged
@@ -22,6 +23,7 @@ from riskbot.exchanges.unified import UnifiedExchange
 from tests import builders
 from tests.exchanges.venues import BTC, KEY, SECRET, VENUES, Desk, Venue, order, query
 from tests.fakes import until
+from tests.servers.ledger import Order
 
 D = Decimal
 # What the venue files would say of accounts and kinds; a user writes it under `ccxt:`.
@@ -34,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @asynccontextmanager
-async def generic_desk(venue: Venue) -> AsyncIterator[Desk]:
+async def generic_desk(venue: Venue, markets: tuple[str, ...] = ("linear",)) -> AsyncIterator[Desk]:
     server: Any = venue.server()
     ledger = server.add_account(KEY, SECRET, balance={"USDT": D(100_000)})
     await server.start()
@@ -42,7 +44,7 @@ async def generic_desk(venue: Venue) -> AsyncIterator[Desk]:
         server.ccxt_config(), {"timeout_on_exit": 0, "options": OPTIONS[venue.exchange_id]}
     )
     exchange = UnifiedExchange(
-        "main", venue.exchange_id, Credentials(KEY, SECRET, "passphrase"), config, (),
+        "main", venue.exchange_id, Credentials(KEY, SECRET, "passphrase"), config, markets,
         SystemClock(), random.Random(7), lambda: False,
     )  # fmt: skip
     try:
@@ -137,6 +139,86 @@ async def test_stream_tells_fills_positions_and_prices(desk: Desk) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+# ---------------------------------------------------------------- which wallet, whose order
+
+
+def bare(markets: tuple[str, ...] = (), **options: Any) -> UnifiedExchange:
+    """Build an adapter of a venue with a wallet per kind; nothing is connected."""
+    return UnifiedExchange(
+        "main", "gate", Credentials("k", "s"), {"options": options} if options else {}, markets,
+        SystemClock(), random.Random(7), lambda: False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("markets", "kind", "settled"),
+    [
+        (("linear",), "swap", "linear"),
+        (("inverse",), "swap", "inverse"),
+        (("spot", "linear"), "swap", "linear"),
+        (("spot",), "spot", None),
+        (("option",), "option", None),
+        ((), None, None),
+    ],
+)
+def test_configured_kinds_choose_the_wallet(
+    markets: tuple[str, ...], kind: str | None, settled: str | None
+) -> None:
+    exchange = bare(markets)
+    options = exchange.client.api.options
+    assert (options.get("defaultType"), options.get("defaultSubType")) == (kind, settled)
+    said = [note for note in exchange.capabilities.notes if "wallet" in note]
+    assert len(said) == (1 if len(markets) > 1 else 0)
+
+
+def test_option_of_the_user_stands_above_the_kinds() -> None:
+    options = bare(("linear",), defaultType="future").client.api.options
+    assert (options["defaultType"], options["defaultSubType"]) == ("future", "linear")
+
+
+async def test_positions_beside_a_wallet_that_nobody_named_are_not_believed() -> None:
+    (okx,) = [venue for venue in VENUES if venue.exchange_id == "okx"]
+    async with generic_desk(okx, ()) as desk:
+        assert (await desk.exchange.snapshot()).positions == ()
+        desk.hold(BTC, "0.5")
+        with pytest.raises(VenueError, match="say in `markets`"):
+            await desk.exchange.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("stated", "ours"),
+    [
+        ("t-rbmx0s0u8p1", "rbmx0s0u8p1"),
+        ("rbmx0s0u8p1", "rbmx0s0u8p1"),
+        ("t-grid-7", "t-grid-7"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_id_is_ours_whatever_the_venue_wants_before_it(stated: Any, ours: str | None) -> None:
+    row = {"symbol": BTC, "id": "1", "side": "buy", "amount": 1, "price": 2}
+    marked = row | {"clientOrderId": stated}
+    instrument = builders.instrument(BTC)
+    assert _generic.order("main", marked, lambda _: instrument).client_order_id == ours
+    assert _generic.fill("main", marked, lambda _: instrument).client_order_id == ours
+
+
+async def test_conditional_entry_is_read_and_canceled_where_ccxt_lists_it(desk: Desk) -> None:
+    if desk.venue.exchange_id == "binanceusdm":
+        pytest.skip("ccxt wants a symbol for its list")
+    waiting = desk.ledger.place(
+        Order(desk.venue.ids[BTC], "buy", D("0.3"), stop_price=D(90_000), conditional=True,
+              trigger_direction="above", trigger_by="last")
+    )  # fmt: skip
+    (found,) = (await desk.exchange.snapshot()).orders or ()
+    assert (found.order_id, found.is_conditional) == (waiting.id, True)
+    cancel = actions.CancelOrder(
+        account="main", symbol=BTC, order_id=found.order_id, is_conditional=True
+    )
+    assert (await desk.exchange.cancel(cancel)).done is True
+    assert not list(desk.ledger.open_orders())
 
 
 async def test_generic_adapter_says_that_it_is_unverified(desk: Desk) -> None:
