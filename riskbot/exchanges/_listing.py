@@ -98,6 +98,18 @@ class Listing:
         self._instruments.clear()
         self._symbols.clear()
 
+    async def _missing_list(self) -> str:
+        """Load the list where it is not known yet; say why it cannot be, empty when it is known.
+
+        After a restart orders are looked up before the account is opened.
+        """
+        try:
+            if not self.client.api.markets:
+                await self._load_markets(reload=False)
+        except VenueError as error:
+            return str(error)
+        return ""
+
     async def _load_some_markets(self) -> bool:
         # Kinds nobody asked for by name may be missing; those that answer are enough.
         options = self.client.api.options.get("fetchMarkets")

@@ -313,8 +313,8 @@ class UnifiedExchange(Margins):
         """Look an order up; False only when every place that could be asked said no."""
         found: WorkingOrder | None = None
         answers = 0
-        failure = ""
-        for number, look in enumerate(self._lookups()):
+        failure = await self._missing_list()
+        for number, look in enumerate(() if failure else self._lookups()):
             try:
                 found = await look(query)
             except VenueError as error:

@@ -18,7 +18,17 @@ from riskbot.core.model import (
     Side,
     TimeInForce,
 )
-from tests.exchanges.venues import BTC, ETH, VENUES, Desk, Venue, open_desk, order, query
+from tests.exchanges.venues import (
+    BTC,
+    ETH,
+    VENUES,
+    Desk,
+    Venue,
+    make_exchange,
+    open_desk,
+    order,
+    query,
+)
 
 D = Decimal
 
@@ -294,6 +304,19 @@ async def test_find_says_no_only_when_all_answered(desk: Desk) -> None:
     assert (await desk.exchange.find(query(missing))).found is False
     desk.server.faults.add("server_error", None)
     assert (await desk.exchange.find(query(missing))).found is None
+
+
+async def test_find_before_the_account_is_opened_loads_the_list_itself(desk: Desk) -> None:
+    placed = order()
+    await desk.exchange.place(placed)
+    missing = order(client_order_id="rb00000000000000zz")
+    fresh = make_exchange(desk.venue, desk.server)
+    desk.server.faults.add("server_error", None)
+    assert (await fresh.find(query(placed))).found is None
+    desk.server.faults.clear()
+    found, absent = await asyncio.gather(fresh.find(query(placed)), fresh.find(query(missing)))
+    assert (found.found, absent.found) == (True, False)
+    await fresh.close()
 
 
 async def test_orders_of_several_instruments_at_once(desk: Desk) -> None:
