@@ -43,6 +43,7 @@ class VenueError(RiskbotError):
         is_ambiguous: the request may have been carried out all the same.
         retry_after_ms: the venue's own wait, None = not stated.
         http_status: of the reply it came from, None = no reply, or not known.
+        code: the venue's own, None = none was stated.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class VenueError(RiskbotError):
         is_ambiguous: bool = False,
         retry_after_ms: int | None = None,
         http_status: int | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.is_ambiguous = is_ambiguous
         self.retry_after_ms = retry_after_ms
         self.http_status = http_status
+        self.code = code
 
 
 class ChannelError(RiskbotError):

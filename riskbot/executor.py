@@ -239,7 +239,10 @@ class Executor:
     async def _set_dead_man(self, action: actions.SetDeadMan) -> None:
         def unknown(why: str) -> events.DeadManChanged:
             return events.DeadManChanged(
-                account=action.account, is_armed=False, detail=f"not confirmed: {why}"[:200]
+                account=action.account,
+                # One that was not said to be off may strike: it is told again.
+                is_armed=action.timeout_ms <= 0,
+                detail=f"not confirmed: {why}"[:200],
             )
 
         setting = self._exchange.set_dead_man(action)
@@ -305,7 +308,7 @@ class Executor:
             since_ms = now_ms - LEDGER_FIRST_MS
         else:
             since_ms = self._ledger_ms - LEDGER_OVERLAP_MS
-        rows = await self._exchange.ledger(since_ms)
+        rows = await self._exchange.ledger(since_ms, is_urgent=True)
         self._ledger_ms = now_ms
         return rows
 

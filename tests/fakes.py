@@ -13,7 +13,7 @@ from typing import Any
 from riskbot.core import actions, events, model
 from riskbot.core.duty import Alert
 from riskbot.errors import ChannelError, VenueError
-from riskbot.exchanges._base import Capabilities, Emit
+from riskbot.exchanges._base import Capabilities, Emit, Load
 
 START_MS = 1_700_000_000_000
 """Where a FakeClock stands when nothing else is said: 2023-11-14 22:13:20 UTC."""
@@ -103,6 +103,7 @@ class FakeExchange:
         self.emit: Emit | None = None
         self.restarts: list[str] = []
         self.rebuilds: list[str] = []
+        self.used: Load | None = None
         self.streams_begun = 0
         self.stream_gate = asyncio.Event()
         self.stream_error: Exception | None = None
@@ -174,7 +175,9 @@ class FakeExchange:
     async def depth(self, symbols: tuple[str, ...]) -> list[events.DepthRead]:
         return await self._answer("depth", symbols, list)
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         return await self._answer("ledger", since_ms, list)
 
     async def clock(self) -> events.ClockMeasured:
@@ -219,6 +222,9 @@ class FakeExchange:
     async def restart_stream(self, reason: str) -> None:
         self.restarts.append(reason)
         await self._answer("restart_stream", reason, lambda: None)
+
+    def load(self) -> Load | None:
+        return self.used
 
     def rebuild(self, reason: str) -> bool:
         self.rebuilds.append(reason)

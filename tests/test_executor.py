@@ -191,6 +191,10 @@ async def test_dead_man_counts_as_armed_only_when_the_venue_said_so(desk: Desk) 
     assert not silent.is_armed
     assert not refused.is_armed
     assert "nope" in refused.detail
+    # Not said to be off is on: it may strike, and must be told again.
+    desk.exchange.will("set_dead_man", never, unreachable("nope"))
+    off = actions.SetDeadMan(account="main", timeout_ms=0)
+    assert [event.is_armed for event in await desk.do(off) + await desk.do(off)] == [True, True]
 
 
 # ---------------------------------------------------------------- reads

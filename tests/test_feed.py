@@ -15,6 +15,7 @@ import pytest
 from riskbot.core import events, model
 from riskbot.core.settings import MonitorSettings
 from riskbot.errors import VenueError
+from riskbot.exchanges._base import Load
 from riskbot.feed import Feed, ListingExchange
 from tests.fakes import START_MS, FakeClock, FakeExchange, settle, unreachable
 
@@ -265,6 +266,60 @@ async def test_new_position_in_the_stream_is_watched_at_once(scene: Scene) -> No
     position = scene.hold("2", "SOL/USDT:USDT")
     scene.exchange.push(events.PositionsUpdated(account="main", positions=(position,)))
     assert "SOL/USDT:USDT" in scene.exchange.watched
+
+
+# ---------------------------------------------------------------- request limits
+
+
+async def test_waits_and_a_limit_nearly_used_up_are_told_once_each(scene: Scene) -> None:
+    await scene.start()
+    scene.told.clear()
+
+    async def at(ratio: float, until_ms: int | None = None) -> list[Any]:
+        scene.exchange.used = Load(ratio, until_ms, "429" if until_ms else "")
+        await scene.clock.advance(5_000)
+        told = [e for e in scene.told if e.kind == "RequestsLimited"]
+        scene.told.clear()
+        return [(e.used_ratio, e.until_ms) for e in told]
+
+    assert await at(0.1) == [(0.1, None)]
+    assert await at(0.3) == []
+    assert await at(0.65) == [(0.65, None)]
+    assert await at(0.55) == []
+    assert await at(0.4) == [(0.4, None)]
+    assert await at(0.4, 99) == [(0.4, 99)]
+    assert await at(0.4) == [(0.4, None)]
+    await scene.clock.advance(300_000)
+    assert len([e for e in scene.told if e.kind == "RequestsLimited"]) == 1
+
+
+# ---------------------------------------------------------------- ledger
+
+
+def booked(entry_id: str) -> events.LedgerEntryBooked:
+    return events.LedgerEntryBooked(
+        account="main",
+        entry_id=entry_id,
+        entry_kind=model.LedgerKind.FUNDING,
+        asset="USDT",
+        amount=Decimal(-1),
+        venue_ms=START_MS,
+    )
+
+
+async def test_ledger_is_read_by_timer_and_each_row_is_passed_on_once(scene: Scene) -> None:
+    one, two = booked("1"), booked("2")
+    scene.exchange.will("ledger", [one], unreachable(), [one, two], [one, two])
+    await scene.start()
+    await scene.clock.advance(540_000)
+    asked = scene.exchange.called("ledger")
+    assert 4 <= len(asked) <= 5
+    assert [e for e in scene.told if e.kind == "LedgerEntryBooked"] == [one, two]
+    # Far back at first, since riskbot may have been away; then an hour before the last read.
+    day_ms = 86_400_000
+    assert START_MS - asked[0] == pytest.approx(3 * day_ms, abs=180_000)
+    assert asked[1] == asked[2]
+    assert START_MS - asked[1] == pytest.approx(3_600_000, abs=180_000)
 
 
 # ---------------------------------------------------------------- streams

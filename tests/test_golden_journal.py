@@ -14,12 +14,14 @@ from tests.journals.make import SETTINGS, folded, summary
 
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.jsonl.gz"))
 
-# Never written by the day that is played: a sign of life leads to nothing, a venue without a
-# dead-man's switch is never told to arm one; the rest takes hours, a second operator, a forger.
+# Never written by the day that is played: a simulated venue has no request limit, a sign of life
+# leads to nothing, a venue without a dead-man's switch is never told to arm one; the rest takes
+# hours, a second operator, a forger.
 NOT_PLAYED = {
     "FeedAlive",
     "MarkAnswered",
     "SetDeadMan",
+    "RequestsLimited",
     "RebaseLoss",
     "ReclassifyFlow",
     "DropAlert",

@@ -11,10 +11,11 @@ from dataclasses import replace
 from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
 from riskbot.core.book import Book
-from riskbot.core.cashflows import AccountFlows, Cashflows, covers
+from riskbot.core.cashflows import Cashflows
 from riskbot.core.exposure import Losses
 from riskbot.core.model import PORTFOLIO, account_scope, scope_account
 from riskbot.core.periods import Periods
+from riskbot.core.residuals import AccountFlows, covers
 
 SMALL = 0.001
 """Share of E up to which a residual is taken as PnL (fees, rounding)."""

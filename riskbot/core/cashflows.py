@@ -8,7 +8,6 @@ prices. NAV counts equity without the residual's value. History and losses live 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,108 +28,13 @@ from riskbot.core.model import (
 )
 from riskbot.core.navs import NavHistory
 from riskbot.core.plain import from_plain, to_plain
-
-Components = dict[str, float]
-"""Units by component: an asset, or a symbol for a unit of its position."""
-
-PriceOf = Callable[[str, str], float | None]
-"""USD per unit of an account's component, None = unknown."""
+from riskbot.core.residuals import AccountFlows, Components, Flow, PriceOf, Row
 
 FLOWS_KEPT = 1_000
 """Booked flows kept for `reclassify`, oldest forgotten first."""
 
 _PNL_ROWS = frozenset({LedgerKind.FUNDING, LedgerKind.OTHER})
 """Rows that explain PnL; fees and realized PnL of trades are explained by the fills."""
-
-_ROUNDING = 1e-12
-"""Units below this share of what passed through a component are float rounding."""
-
-
-@dataclass(slots=True)
-class Row:
-    """A flow of the venue's ledger that is not booked yet."""
-
-    asset: str
-    amount: float
-
-
-@dataclass(slots=True)
-class Flow:
-    """A booked flow or residual, for `reclassify`.
-
-    Attributes:
-        navs: NAV per unit by scope when it was booked.
-        is_flow: it moved units; else it was taken as PnL.
-    """
-
-    account: str
-    amount_usd: float
-    navs: dict[str, float]
-    is_flow: bool
-
-
-@dataclass(slots=True)
-class AccountFlows:
-    """Reconciliation of one account.
-
-    Attributes:
-        is_added: its equity is part of the portfolio's NAV.
-        since_ms: venue time before which ledger rows and fills are part of the first equity.
-        residual: units that frames moved and nothing explains yet.
-        turnover: units that passed through each component (scale of rounding).
-        mismatch_ms: since when positions do not match the fills.
-        settled: units taken as PnL last: a PnL row that comes late explains these first;
-            settled_usd: what they were worth, settled_navs: NAV per unit just before.
-        timed_out: units booked as a flow for want of a ledger row: a late row is the same flow.
-        rows: flows of the ledger, not booked yet.
-        seen: ids of ledger rows; trades: of fills.
-    """
-
-    is_added: bool = False
-    since_ms: int = 0
-    residual: Components = field(default_factory=dict)
-    turnover: Components = field(default_factory=dict)
-    mismatch_ms: int | None = None
-    settled: Components = field(default_factory=dict)
-    settled_usd: float = 0.0
-    settled_navs: dict[str, float] = field(default_factory=dict)
-    timed_out: Components = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    seen: dict[str, None] = field(default_factory=dict)
-    trades: dict[str, None] = field(default_factory=dict)
-
-    def move(self, components: Mapping[str, float], sign: float, now_ms: int) -> None:
-        """Add what frames moved (+1), or take away what explains it (-1)."""
-        for component, units in components.items():
-            left = self.residual.get(component, 0.0) + sign * units
-            scale = self.turnover.get(component, 0.0) + abs(units)
-            self.turnover[component] = scale
-            if abs(left) <= _ROUNDING * scale:
-                self.residual.pop(component, None)
-                del self.turnover[component]
-            else:
-                self.residual[component] = left
-        if not any("/" in component for component in self.residual):
-            self.mismatch_ms = None
-        elif self.mismatch_ms is None:
-            self.mismatch_ms = now_ms
-
-    def clear(self) -> None:
-        """Take the residual as explained."""
-        self.residual.clear()
-        self.turnover.clear()
-        self.mismatch_ms = None
-
-    def value(self, account: str, price_of: PriceOf) -> tuple[float, float] | None:
-        """Return the residual in USD, net and gross; None while a component has no price."""
-        net = gross = 0.0
-        for component, units in self.residual.items():
-            price = price_of(account, component)
-            if price is None:
-                return None
-            net += units * price
-            gross += abs(units * price)
-        return net, gross
 
 
 @dataclass(slots=True)
@@ -183,7 +87,7 @@ class Cashflows:
             case actions.BookFlow():
                 self._book_flow(record, now_ms)
             case actions.BookResidual():
-                self._book_residual(record)
+                self._book_residual(record, now_ms)
             case actions.ReclassifyFlow():
                 self._reclassify(record)
             case actions.RecordNav():
@@ -208,6 +112,7 @@ class Cashflows:
                 flows.move({new.asset: float(new.total)}, 1.0, now_ms)
             if old is not None:
                 flows.move({old.asset: float(old.total)}, -1.0, now_ms)
+        flows.explain(now_ms)
 
     def _instrument(self, account: str, symbol: str) -> Instrument:
         return self.instruments.get(account, {}).get(symbol) or unlisted(account, symbol)
@@ -268,14 +173,15 @@ class Cashflows:
         flows = self.get(row.account)
         if not flows.is_added or row.venue_ms < flows.since_ms:
             return
-        if not remember(flows.seen, row.entry_id):
+        # A venue books funding by the hour: those must not push a deposit out of memory.
+        if not remember(flows.seen if row.entry_kind.is_flow else flows.pnl_seen, row.entry_id):
             return
         amount = float(row.amount)
         if row.entry_kind.is_flow:
-            if not _use_up(flows.timed_out, row.asset, amount):
+            if not flows.use_up_timed_out(row.asset, amount):
                 flows.rows.append(Row(row.asset, amount))
-        elif row.entry_kind in _PNL_ROWS and not _use_up(flows.settled, row.asset, amount):
-            flows.move({row.asset: amount}, -1.0, now_ms)
+        elif row.entry_kind in _PNL_ROWS:
+            flows.take_pnl(row.asset, amount, now_ms)
 
     # ------------------------------------------------------------ booking
 
@@ -289,8 +195,7 @@ class Cashflows:
         elif booked.source == "account_removed":
             del self.accounts[booked.account]
         elif booked.source == "timeout":
-            _add(flows.timed_out, flows.residual)
-            flows.clear()
+            flows.time_out()
         elif booked.source == "settled" and flows.rows:
             del flows.rows[0]
             flows.settled_usd -= booked.amount_usd
@@ -301,12 +206,10 @@ class Cashflows:
         self._keep(booked.flow_id, flow)
         self._move_units(flow, 1.0)
 
-    def _book_residual(self, booked: actions.BookResidual) -> None:
+    def _book_residual(self, booked: actions.BookResidual, now_ms: int) -> None:
         flows = self.get(booked.account)
         self._count(booked.flow_id)
-        flows.settled = dict(flows.residual)
-        flows.settled_usd, flows.settled_navs = booked.amount_usd, dict(booked.navs)
-        flows.clear()
+        flows.settle(booked.amount_usd, booked.navs, now_ms)
         if booked.flow_id:
             flow = Flow(booked.account, booked.amount_usd, dict(booked.navs), is_flow=False)
             self._keep(booked.flow_id, flow)
@@ -374,21 +277,3 @@ def _paid(instrument: Instrument, quantity: float, price: float) -> Components:
     if instrument.kind is InstrumentKind.INVERSE:
         return {instrument.symbol: quantity, instrument.settle: quantity / price}
     return {instrument.symbol: quantity, instrument.settle: -quantity * price}
-
-
-def _add(total: Components, more: Mapping[str, float]) -> None:
-    for component, units in more.items():
-        total[component] = total.get(component, 0.0) + units
-
-
-def covers(booked: float, amount: float) -> bool:
-    """Whether what was booked without its row holds an amount that a row now tells."""
-    return booked * amount > 0 and abs(booked) >= abs(amount) * 0.995
-
-
-def _use_up(known: Components, asset: str, amount: float) -> bool:
-    """Use up an amount that was booked without its row; False if it was not."""
-    if not covers(known.get(asset, 0.0), amount):
-        return False
-    known[asset] -= amount
-    return True

@@ -11,7 +11,7 @@ from riskbot.core.model import BlindKind
 from riskbot.core.turn import Turn
 
 BLIND_PATIENCE_MS = 60_000
-DISARM_AGAIN_MS = 1_000
+DISARM_AGAIN_MS = 2_000
 
 
 def decide(turn: Turn) -> None:
@@ -28,16 +28,19 @@ def decide(turn: Turn) -> None:
         known = turn.state.feeds.dead_men.get(name)
         # After a restart the venue's timer may still run from before.
         is_armed = known["is_armed"] if known is not None else told_ms < timeout_ms
+        symbols = tuple(sorted({o.symbol for o in turn.state.orders(name)}))
         if policy.policy == "entries_only" and protects:
             if is_armed and told_ms >= DISARM_AGAIN_MS:
-                turn.emit(actions.SetDeadMan(account=name, timeout_ms=0))
+                # Where each instrument has a timer, those armed before may have no order now.
+                before = turn.state.feeds.switched.get(name, ())
+                symbols = tuple(sorted({*symbols, *before}))
+                turn.emit(actions.SetDeadMan(account=name, timeout_ms=0, symbols=symbols))
             continue
         if told_ms < timeout_ms // 3:
             continue
         if _is_blind_for_long(turn, name):
             # Cancelling needs no price: what riskbot cannot see is left to lapse.
             continue
-        symbols = tuple(sorted({o.symbol for o in turn.state.orders(name)}))
         if symbols or is_armed:
             turn.emit(actions.SetDeadMan(account=name, timeout_ms=timeout_ms, symbols=symbols))
 

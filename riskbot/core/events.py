@@ -323,6 +323,17 @@ class KeyRightsChecked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsLimited:
+    """The venue asked to wait until then (None: not now); how much of its limit is used."""
+
+    account: str
+    used_ratio: float
+    until_ms: int | None = None
+    detail: str = ""
+    kind: Literal["RequestsLimited"] = "RequestsLimited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadManChanged:
     """The venue confirmed (or not) the state of its dead-man's switch."""
 
@@ -520,6 +531,7 @@ Event = (
     | LedgerEntryBooked
     | KeyRightsChecked
     | DeadManChanged
+    | RequestsLimited
     | OrderAccepted
     | OrderRejected
     | OrderOutcomeUnknown

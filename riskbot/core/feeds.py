@@ -47,16 +47,19 @@ class Depth:
 
 @dataclass(slots=True)
 class Feeds:
-    """All feeds by (account, feed); clocks, key rights and dead-man's switches by account.
+    """All feeds by (account, feed); clocks, key rights, switches and request limits by account.
 
     Attributes:
         depths: by (account, symbol).
+        switched: instruments a dead-man's switch was last armed for.
     """
 
     feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
     rights: dict[str, dict[str, Any]] = field(default_factory=dict)
     dead_men: dict[str, dict[str, Any]] = field(default_factory=dict)
+    switched: dict[str, list[str]] = field(default_factory=dict)
+    requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     frontends: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors_ms: list[int] = field(default_factory=list)
     orders_ms: dict[str, int] = field(default_factory=dict)
@@ -110,6 +113,27 @@ class Feeds:
                     "has_ip_list": record.has_ip_list,
                     "expires_ms": record.expires_ms,
                 }
+            case events.RequestsLimited():
+                self.requests[record.account] = {
+                    "used_ratio": record.used_ratio,
+                    "until_ms": record.until_ms,
+                    "detail": record.detail,
+                }
+            case events.FrontendChanged():
+                self.frontends[record.name] = {"is_up": record.is_up, "detail": record.detail}
+            case events.Started():
+                self.started_ms = now_ms
+                self.version = record.version
+                self.feeds.clear()
+                self.frontends.clear()
+                self.dead_men.clear()
+                self.depths.clear()
+                self.requests.clear()
+            case _:
+                self._apply_switch(record, now_ms)
+
+    def _apply_switch(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        match record:
             case events.DeadManChanged():
                 self.dead_men[record.account] = {
                     "is_armed": record.is_armed,
@@ -124,15 +148,9 @@ class Feeds:
                 depth = self._depth(record.account, record.symbol)
                 depth.bid, depth.ask = record.bid_quantity, record.ask_quantity
                 depth.seen_ms = now_ms
-            case events.FrontendChanged():
-                self.frontends[record.name] = {"is_up": record.is_up, "detail": record.detail}
-            case events.Started():
-                self.started_ms = now_ms
-                self.version = record.version
-                self.feeds.clear()
-                self.frontends.clear()
-                self.dead_men.clear()
-                self.depths.clear()
+            case actions.SetDeadMan():
+                if record.timeout_ms:
+                    self.switched[record.account] = list(record.symbols)
             case _:
                 pass
 

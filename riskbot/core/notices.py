@@ -10,6 +10,10 @@ from riskbot.core.turn import Turn
 
 SET_BACK_S = 60
 """A clock set back by this much is told aloud: one of the two was wrong."""
+DAY_MS = 86_400_000
+_EXPIRY = ((1, Level.RED), (7, Level.ORANGE), (14, Level.YELLOW))
+BUSY_SHARE = 0.6
+"""From here on routine reads wait for their turn."""
 
 
 def on_event(turn: Turn, event: events.Event) -> None:
@@ -30,6 +34,9 @@ def on_event(turn: Turn, event: events.Event) -> None:
             _halt(turn, event.reason)
         case events.KeyRightsChecked():
             _rights(turn, event)
+            _expiry(turn, event)
+        case events.RequestsLimited():
+            _requests(turn, event)
         case events.EngineFaulted():
             alerts.once(
                 turn,
@@ -100,6 +107,53 @@ def _rights(turn: Turn, event: events.KeyRightsChecked) -> None:
         )
     else:
         alerts.resolve(turn, "key_rights", scope)
+
+
+def _expiry(turn: Turn, event: events.KeyRightsChecked) -> None:
+    scope = account_scope(event.account)
+    left_ms = None if event.expires_ms is None else event.expires_ms - turn.now_ms
+    near = [level for days, level in _EXPIRY if left_ms is not None and left_ms <= days * DAY_MS]
+    if left_ms is None or not near:
+        alerts.resolve(turn, "key_expiry", scope, "the key lasts")
+        return
+    days = max(0, left_ms // DAY_MS)
+    alerts.tell(
+        turn,
+        "key_expiry",
+        scope,
+        near[0],
+        f"the key of {event.account} expires in {days} days",
+        text="without it riskbot neither sees nor closes anything there",
+        todo="renew or replace it at the venue, then restart",
+    )
+
+
+def _requests(turn: Turn, event: events.RequestsLimited) -> None:
+    scope = account_scope(event.account)
+    if event.until_ms is not None:
+        wait_s = max(0, event.until_ms - turn.now_ms) / 1000
+        alerts.tell(
+            turn,
+            "rate_limited",
+            scope,
+            Level.ORANGE,
+            f"the venue of {event.account} asked to wait {wait_s:.0f} s",
+            text=event.detail,
+            did="nothing is sent to what it named before that",
+            todo="find what else sends requests from this address or account",
+        )
+    elif event.used_ratio >= BUSY_SHARE:
+        alerts.tell(
+            turn,
+            "rate_limited",
+            scope,
+            Level.YELLOW,
+            f"{event.used_ratio:.0%} of the request limit of {event.account} is used",
+            did="routine reads wait; the rest is kept for cancels and closes",
+            todo="find what else sends requests from this address or account",
+        )
+    else:
+        alerts.resolve(turn, "rate_limited", scope, "requests go through again")
 
 
 def _frontend(turn: Turn, event: events.FrontendChanged) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from riskbot.core import exits
 from riskbot.core.duty import Alert, AlertStatus
 from riskbot.core.model import PORTFOLIO, Level, TradingState, account_scope
 
@@ -101,10 +102,27 @@ def accounts(state: State, now_ms: int) -> dict[str, Any]:
             "error": known.failure,
             "working_orders": len(known.orders),
             "hedge_mode": known.is_hedge_mode,
-            "dead_man": state.feeds.dead_men.get(name),
+            "dead_man": _dead_man(state, name, now_ms),
+            "requests": state.feeds.requests.get(name),
             "key_rights": state.feeds.rights.get(name),
         }
     return found
+
+
+def _dead_man(state: State, account: str, now_ms: int) -> dict[str, Any] | None:
+    # What people see of an account's switch; None where none is wanted.
+    policy = state.settings.accounts[account].dead_man.policy
+    known = state.feeds.dead_men.get(account)
+    if policy == "off":
+        return known
+    told = known or {"is_armed": False, "detail": "no order that it would cancel", "until_ms": None}
+    until_ms = told["until_ms"]
+    if told["is_armed"] and until_ms is not None and until_ms < now_ms:
+        told = told | {"is_armed": False, "detail": "lapsed"}
+    protects = bool(exits.protective(state.accounts.get(account)))
+    if policy == "entries_only" and protects and not told["is_armed"]:
+        told = told | {"detail": "not armed: would cancel stops"}
+    return {"policy": policy} | told
 
 
 def _worst_margin(book: ScopeBook | None) -> float | None:

@@ -28,6 +28,21 @@ class Capabilities:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How far a budget is used up.
+
+    Attributes:
+        used_ratio: share of the venue's limit used in the window, by all behind this address.
+        until_ms: end of a wait the venue stated, None = none.
+        detail: what the venue said, or what waits.
+    """
+
+    used_ratio: float
+    until_ms: int | None = None
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
     """Keys of one account. Shown nowhere: neither text nor representation holds them.
@@ -116,8 +131,12 @@ class Exchange(Protocol):
         """
         ...
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         """Read the venue's ledger since then; empty where the venue has none.
+
+        Of more rows than can be read, the newest; `is_urgent` when something waits for them.
 
         Raises:
             VenueError: the read failed.
@@ -145,6 +164,10 @@ class Exchange(Protocol):
 
     async def restart_stream(self, reason: str) -> None:
         """Drop the sockets and build them anew (staleness found from outside)."""
+        ...
+
+    def load(self) -> Load | None:
+        """Return how far the venue's request limit is used up, None where there is none."""
         ...
 
     def rebuild(self, reason: str) -> bool:

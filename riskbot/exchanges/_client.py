@@ -17,8 +17,9 @@ from riskbot.clock import Clock, Pace
 from riskbot.core.model import RejectReason
 from riskbot.errors import ConfigError, VenueError
 from riskbot.exchanges import _errors, _lazy
-from riskbot.exchanges._base import Credentials
-from riskbot.exchanges._budget import shared_budget
+from riskbot.exchanges._base import Credentials, Load
+from riskbot.exchanges._budget import Budget, Lane, shared_budget
+from riskbot.exchanges._endpoints import Endpoints, Limits, lane_of
 from riskbot.exchanges._retired import Retired
 from riskbot.exchanges._tap import tapped
 
@@ -28,7 +29,9 @@ ABSENT_MS = 600_000
 REBUILD_MS = (10_000, 300_000)
 """Least time between two rebuilds: first, and while they keep being needed."""
 
-LONGEST_WAIT_MS = 5_000
+LONGEST_WAIT_MS = {Lane.ROUTINE: 5_000, Lane.READ: 2_500, Lane.ORDER: 1_500}
+"""How long a request may wait for its turn; what cancels or closes is sent then all the same."""
+
 _HTTP_NOT_FOUND = frozenset({404, 405})
 
 _DEFAULTS: dict[str, Any] = {
@@ -69,6 +72,7 @@ class VenueClient:
         api: the ccxt.pro instance for REST.
         rules: the venue's error codes.
         budget: shared with all accounts behind the same host and way out.
+        endpoints: limits the venue counts for each endpoint of this account.
         retired: objects that were replaced, until they are closed.
         built: how many ccxt objects were built so far, for REST and streams.
         faults: what a call into ccxt may raise.
@@ -84,6 +88,7 @@ class VenueClient:
         rules: _errors.ErrorRules,
         clock: Clock,
         capacity: tuple[float, int],
+        limits: Limits,
     ) -> None:
         try:
             self._class = tapped(_lazy.load_class(venue_id))
@@ -115,6 +120,7 @@ class VenueClient:
         self.api = self.new_api(None)
         self._check_options()
         self.budget = shared_budget(self._budget_key(), *capacity)
+        self.endpoints = Endpoints(limits)
 
     def new_api(self, tap: Any) -> Any:
         """Return another ccxt.pro instance of this account that shares the loaded markets."""
@@ -185,35 +191,41 @@ class VenueClient:
             method: unified or implicit, e.g. `fetch_balance`.
             arguments: positional ones for it.
             cost: weight in the budget.
-            is_urgent: from the reserved part, never waiting.
+            is_urgent: a read that serves a close, or what cancels or closes itself.
             keywords: further ones for it.
 
         Raises:
             VenueError: refused or no answer; with RATE_LIMITED perhaps nothing was sent.
         """
-        await self._take_weight(cost, is_urgent=is_urgent)
+        await self._take_turn(method, cost, lane_of(method, is_urgent=is_urgent))
         api = self.api
         try:
             with self.retired.using(api):
                 return await getattr(api, method)(*arguments, **keywords)
         except self.faults as error:
             failure = _errors.classify(error, self.rules, self.clock.now_ms())
-            self._heed(failure)
+            self._heed(failure, method)
             raise failure from error
 
-    async def _take_weight(self, cost: float, *, is_urgent: bool) -> None:
-        # Where windows last seconds, a routine read waits for its turn instead of failing.
-        deadline_ms = self.clock.now_ms() + LONGEST_WAIT_MS
+    async def _take_turn(self, method: str, cost: float, lane: Lane) -> None:
+        # Where windows last seconds, a request waits for its turn instead of failing.
+        endpoint = self.endpoints.of(method)
+        deadline_ms = self.clock.now_ms() + LONGEST_WAIT_MS[lane]
         while True:
             now_ms = self.clock.now_ms()
-            try:
-                self.budget.spend(cost, now_ms, is_urgent=is_urgent)
-                return
-            except VenueError as error:
-                wait_ms = error.retry_after_ms or 0
-                if is_urgent or now_ms + wait_ms > deadline_ms:
-                    raise
-            await self.clock.sleep(wait_ms / 1000)
+            endpoint.check_ban(now_ms)
+            self.budget.check_ban(now_ms)
+            wait_ms = endpoint.pace_ms(now_ms, lane)
+            if not wait_ms or (lane is Lane.ORDER and now_ms + wait_ms > deadline_ms):
+                try:
+                    self.budget.spend(cost, now_ms, lane)
+                    endpoint.spend(1, now_ms, Lane.ORDER)
+                    return
+                except VenueError as error:
+                    wait_ms = error.retry_after_ms or 0
+                    if now_ms + wait_ms > deadline_ms:
+                        raise
+            await self.clock.sleep(min(wait_ms, max(1, deadline_ms - now_ms)) / 1000)
 
     async def optional(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Call what a venue may not offer; None when it failed, whatever the reason.
@@ -230,11 +242,26 @@ class VenueClient:
                 self._absent_until_ms[method] = now_ms + ABSENT_MS
             return None
 
-    def _heed(self, failure: VenueError) -> None:
+    def _heed(self, failure: VenueError, method: str) -> None:
+        # Some limits are of one endpoint: the others, cancels and closes among them, go on.
         if failure.reason is RejectReason.RATE_LIMITED:
             wait_ms = 1000 if failure.retry_after_ms is None else failure.retry_after_ms
             failure.retry_after_ms = wait_ms
-            self.budget.ban(wait_ms, self.clock.now_ms())
+            is_narrow = failure.code in self.rules.endpoint_limits
+            budget = self.endpoints.of(method) if is_narrow else self.budget
+            told = f"{failure.http_status or ''} {failure.code or ''}".strip()
+            what = f"{method}: " if is_narrow else ""
+            budget.ban(wait_ms, self.clock.now_ms(), f"{what}{told}")
+
+    def load(self) -> Load:
+        """Return how far the address's budget is used up, and what the venue asked to wait for."""
+        now_ms = self.clock.now_ms()
+        whole = self.budget.load(now_ms)
+        waiting = self.endpoints.banned(now_ms)
+        if whole.until_ms is not None or waiting is None:
+            return whole
+        narrow = waiting.load(now_ms)
+        return Load(whole.used_ratio, narrow.until_ms, narrow.detail)
 
     def now_ms(self) -> int:
         """Return UTC ms, for signatures."""
@@ -242,10 +269,15 @@ class VenueClient:
 
     def replied(self, status: int, headers: Mapping[str, str], url: str) -> None:
         """Keep the venue's own count of our requests."""
-        del status, url
+        del status
+        now_ms = self.clock.now_ms()
         used = used_weight(headers)
         if used is not None:
-            self.budget.observe_used(used, self.clock.now_ms())
+            self.budget.observe_used(used, now_ms)
+        limit, left = _stated(headers, "x-bapi-limit"), _stated(headers, "x-bapi-limit-status")
+        if limit and left is not None:
+            for budget in self.endpoints.at(urlsplit(url).path):
+                _observe(budget, limit, left, now_ms)
 
     async def close(self) -> None:
         """Close sockets and sessions, those of replaced objects too."""
@@ -265,13 +297,23 @@ def is_refused(error: VenueError) -> bool:
 
 def used_weight(headers: Mapping[str, str]) -> float | None:
     """Return the weight used in the last minute where reply headers state it."""
-    for name, value in headers.items():
-        if "used-weight-1m" in name.lower():
-            try:
-                return float(value)
-            except ValueError:
-                return None
-    return None
+    name = next((name for name in headers if "used-weight-1m" in name.lower()), "")
+    return _stated(headers, name.lower()) if name else None
+
+
+def _stated(headers: Mapping[str, str], wanted: str) -> float | None:
+    # The number of a header by its name in lower case.
+    value = next((value for name, value in headers.items() if name.lower() == wanted), None)
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
+
+
+def _observe(budget: Budget, limit: float, left: float, now_ms: int) -> None:
+    # An account may have been granted more, or others may use it up with us.
+    budget.capacity = limit
+    budget.observe_used(max(0.0, limit - left), now_ms)
 
 
 async def together(*reads: Coroutine[Any, Any, Any]) -> list[Any]:

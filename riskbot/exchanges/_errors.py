@@ -56,6 +56,7 @@ class ErrorRules:
         success: codes that mean no error.
         bans: HTTP statuses of a rate limit or ban, beside 429 and 418.
         reset_headers: names, in lower case, of headers that state in UTC ms when a limit ends.
+        endpoint_limits: codes of a rate limit that concerns the endpoint asked alone.
         wordings: for a code that means several things, words of its message, most special first.
     """
 
@@ -65,6 +66,7 @@ class ErrorRules:
     success: frozenset[str] = frozenset()
     bans: frozenset[int] = frozenset()
     reset_headers: frozenset[str] = frozenset()
+    endpoint_limits: frozenset[str] = frozenset()
     wordings: Mapping[str, tuple[tuple[str, RejectReason], ...]] = field(default_factory=dict)
 
 
@@ -86,13 +88,14 @@ def classify(error: BaseException, rules: ErrorRules, now_ms: int) -> VenueError
         is_ambiguous=is_ambiguous,
         retry_after_ms=retry_after_ms(error, rules, now_ms),
         http_status=status,
+        code=venue_code(_told(error), rules),
     )
 
 
 def _judge(
     error: BaseException, status: int | None, rules: ErrorRules
 ) -> tuple[RejectReason, bool]:
-    by_code = _by_code(f"{getattr(error, 'http_body', '')} {error}", rules)
+    by_code = _by_code(_told(error), rules)
     if by_code is not None:
         return by_code
     by_class = _by_class(error)
@@ -107,6 +110,10 @@ def _judge(
     if by_class is not None:
         return by_class, False
     return RejectReason.UNREACHABLE, True
+
+
+def _told(error: BaseException) -> str:
+    return f"{getattr(error, 'http_body', '')} {error}"
 
 
 def venue_code(text: str, rules: ErrorRules) -> str | None:

@@ -12,8 +12,9 @@ from riskbot.core.model import Instrument, InstrumentKind, RejectReason
 from riskbot.errors import VenueError
 from riskbot.exchanges import _errors
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges._base import Credentials
+from riskbot.exchanges._base import Credentials, Load
 from riskbot.exchanges._client import VenueClient, is_absent
+from riskbot.exchanges._endpoints import Limits
 
 _CASH_QUOTES = ("USDT", "USDC", "USD", "EUR")
 
@@ -33,6 +34,7 @@ class Listing:
 
     rules: ClassVar[_errors.ErrorRules] = _errors.ErrorRules()
     capacity: ClassVar[tuple[float, int]] = (600.0, 60_000)
+    limits: ClassVar[Limits] = {}
     ccxt_defaults: ClassVar[Mapping[str, Any]] = {}
     default_markets: ClassVar[tuple[str, ...]] = ("spot", "linear", "inverse")
 
@@ -73,6 +75,7 @@ class Listing:
             self.rules,
             clock,
             self.capacity,
+            self.limits,
         )
 
     def _defaults(self) -> Mapping[str, Any]:
@@ -81,6 +84,14 @@ class Listing:
     def _completed(self, ccxt_config: Mapping[str, Any]) -> Mapping[str, Any]:
         # What was configured stays; a venue file may add what follows from it.
         return ccxt_config
+
+    def load(self) -> Load | None:
+        """Return how far the address's request limit is used up."""
+        return self.client.load()
+
+    def rebuild(self, reason: str) -> bool:
+        """Ask from now on with a new ccxt object; the old one is closed behind its requests."""
+        return self.client.rebuild(reason)
 
     # ------------------------------------------------------------ markets
 

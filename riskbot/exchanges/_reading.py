@@ -262,14 +262,16 @@ class Reading(Listing):
                 found.append(read)
         return found
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         """Read deposits and withdrawals; generic venues state no more."""
         booked = []
         for method, kind, sign in (
             ("fetch_deposits", LedgerKind.DEPOSIT, 1),
             ("fetch_withdrawals", LedgerKind.WITHDRAWAL, -1),
         ):
-            reply = await self.client.optional(method, None, since_ms, cost=5)
+            reply = await self.client.optional(method, None, since_ms, cost=5, is_urgent=is_urgent)
             for row in reply if isinstance(reply, list) else ():
                 amount = normal.number(row.get("amount"))
                 if amount is None or row.get("status") != "ok":

@@ -27,7 +27,8 @@ from riskbot.exchanges._client import is_absent
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
 from riskbot.exchanges.binance_reads import CONTRACTS, BinanceReads
 
-LEDGER_PAGE, LEDGER_PAGES = 1000, 10
+LEDGER_PAGE, LEDGER_PAGES = 1000, 5
+LEDGER_REACHES_MS = (6 * 3_600_000, 3_600_000)
 KEY_EVERY_S = 60.0
 KEY_GONE = "-1125"
 
@@ -211,27 +212,44 @@ class Binance(BinanceReads):
 
     # ------------------------------------------------------------ ledger, rights, switch
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         """Read the futures income history; spot tells its flows over the stream alone."""
         booked: dict[str, events.LedgerEntryBooked] = {}
         for market in self.markets:
             if market not in CONTRACTS:
                 continue
-            start_ms = since_ms
-            for _ in range(LEDGER_PAGES):
-                rows = await self._income(market, start_ms)
+            now_ms = self._time.now_ms()
+            # Oldest come first, and a busy account has a row for each fill: when the pages do not
+            # reach the present, what is newest is read all the same.
+            for reach_ms in (now_ms, *LEDGER_REACHES_MS):
+                rows, is_whole = await self._incomes(
+                    market, max(since_ms, now_ms - reach_ms), is_urgent=is_urgent
+                )
                 read = [binance_rows.income(self.account, row) for row in rows]
                 booked.update((row.entry_id, row) for row in read if row is not None)
-                if len(rows) < LEDGER_PAGE:
+                if is_whole:
                     break
-                start_ms = max(normal.stamp(row.get("time")) or start_ms for row in rows)
         return sorted(booked.values(), key=lambda row: row.venue_ms)
 
-    async def _income(self, market: str, start_ms: int) -> list[dict[str, Any]]:
+    async def _incomes(
+        self, market: str, start_ms: int, *, is_urgent: bool
+    ) -> tuple[list[dict[str, Any]], bool]:
+        found: list[dict[str, Any]] = []
+        for _ in range(LEDGER_PAGES):
+            rows = await self._income(market, start_ms, is_urgent=is_urgent)
+            found.extend(rows)
+            if len(rows) < LEDGER_PAGE:
+                return found, True
+            start_ms = max(normal.stamp(row.get("time")) or start_ms for row in rows)
+        return found, False
+
+    async def _income(self, market: str, start_ms: int, *, is_urgent: bool) -> list[dict[str, Any]]:
         params = {"startTime": start_ms, "limit": LEDGER_PAGE}
         try:
             reply = await self.client.call(
-                self._api_of(market, "PrivateGetIncome"), params, cost=30, is_urgent=True
+                self._api_of(market, "PrivateGetIncome"), params, cost=30, is_urgent=is_urgent
             )
         except VenueError as error:
             if is_absent(error):
@@ -271,10 +289,11 @@ class Binance(BinanceReads):
             except VenueError as error:
                 confirmed.append(False)
                 detail = str(error)
-        is_armed = timeout_ms > 0 and bool(confirmed) and all(confirmed)
+        # Not said to be off is on: it may strike.
+        is_armed = bool(confirmed) and all(confirmed) is (timeout_ms > 0)
         return events.DeadManChanged(
             account=self.account,
             is_armed=is_armed,
             detail=detail or f"countdown on {sum(confirmed)} of {len(action.symbols)} instruments",
-            until_ms=self._time.now_ms() + timeout_ms if is_armed else None,
+            until_ms=self._time.now_ms() + timeout_ms if is_armed and timeout_ms else None,
         )

@@ -12,6 +12,8 @@ _R = RejectReason
 RULES = ErrorRules(
     code_patterns=(re.compile(r'"code"\s*:\s*"?(-?\d+)'),),
     success=frozenset({"0", "200"}),
+    # Too many new orders: cancels and reads are counted elsewhere.
+    endpoint_limits=frozenset({"-1015"}),
     ambiguous=frozenset({"-1000", "-1001", "-1006", "-1007"}),
     wordings={
         "1": (("maintenance", _R.MAINTENANCE),),

@@ -29,7 +29,11 @@ from riskbot.exchanges.unified import UnifiedExchange
 MODE_EVERY_MS = 60_000
 INDEX_EVERY_MS = 30_000
 FEW_SYMBOLS = 8
-LIST_EVERY_MS = 10_000
+ORDER_SYMBOLS = 20
+"""Orders of so many instruments are asked for one by one: at 1 each instead of 40 for the list."""
+
+LIST_EVERY_MS, TIGHT_LIST_EVERY_MS = 10_000, 30_000
+WHOLE_COST = 100
 CONTRACTS = {"linear": "fapi", "inverse": "dapi"}
 _KINDS = {
     "linear": InstrumentKind.LINEAR,
@@ -58,7 +62,7 @@ class BinanceReads(UnifiedExchange):
         self._modes: dict[str, bool] = {}
         self._index_ms = 0
         self._index: dict[str, float] = {}
-        self._listed_ms = -LIST_EVERY_MS
+        self._listed_ms = -TIGHT_LIST_EVERY_MS
         self._in_play: set[str] = set()
         # Margin pairs and currencies lie behind another section, with another address.
         return {"options": {"fetchMarkets": {"types": list(self.markets)}, "fetchMargins": False}}
@@ -182,15 +186,14 @@ class BinanceReads(UnifiedExchange):
     ) -> events.AccountSnapshotReceived:
         """Read everything; urgent reads ask for orders of the instruments in play alone.
 
-        The list of all orders costs 80 times as much and is read by every routine snapshot, and
-        by an urgent one when the last is too old.
+        The lists of all orders cost 80 and are read by routine snapshots, and by an urgent one
+        when the last are too old; more rarely while the address's budget is nearly used up.
         """
         now_ms = self._time.now_ms()
-        is_whole = (
-            not is_urgent
-            or now_ms - self._listed_ms >= LIST_EVERY_MS
-            or len(self._in_play) > FEW_SYMBOLS
-        )
+        is_tight = not self.client.budget.has_room(WHOLE_COST, now_ms)
+        every_ms = TIGHT_LIST_EVERY_MS if is_tight else LIST_EVERY_MS if is_urgent else 0
+        is_old = now_ms - self._listed_ms >= every_ms
+        is_whole = is_old or len(self._in_play) > ORDER_SYMBOLS
         known = frozenset(self._in_play)
         token = _asked.set(None if is_whole else known)
         try:

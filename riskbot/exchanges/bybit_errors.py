@@ -13,6 +13,7 @@ RULES = ErrorRules(
     code_patterns=(re.compile(r'"ret_?[cC]ode"\s*:\s*"?(-?\d+)'),),
     success=frozenset({"0"}),
     bans=frozenset({403}),
+    endpoint_limits=frozenset({"10006", "10018", "10429"}),
     reset_headers=frozenset({"x-bapi-limit-reset-timestamp"}),
     ambiguous=frozenset(
         {"10000", "10016", "10019", "110079", "170001", "170007", "170032", "170146", "170147"}

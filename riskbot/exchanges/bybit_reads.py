@@ -23,11 +23,15 @@ from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges import bybit_errors, bybit_rows, bybit_urls
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
+from riskbot.exchanges._endpoints import USUAL, Limits
 from riskbot.exchanges._errors import ErrorRules
 from riskbot.exchanges._wallet import Wallet
 from riskbot.exchanges.unified import UnifiedExchange
 
 POSITIONS_PAGE, ORDERS_PAGE, LOG_PAGE, PAGES = 200, 50, 50, 100
+LOG_PAGES = 20
+"""Newest first, a row for each fill among them: what is older was read before."""
+
 LOG_REACH_MS = 7 * 86_400_000 - 60_000
 KINDS = {
     "spot": InstrumentKind.SPOT,
@@ -42,6 +46,16 @@ class BybitReads(UnifiedExchange):
 
     rules: ClassVar[ErrorRules] = bybit_errors.RULES
     capacity: ClassVar[tuple[float, int]] = (600.0, 5_000)
+    limits: ClassVar[Limits] = {
+        # Requests a second and account; headers of its replies state what is granted.
+        USUAL: (50, 1_000),
+        "v5/order/create": (10, 1_000),
+        "v5/order/cancel": (10, 1_000),
+        "v5/order/disconnected-cancel-all": (5, 1_000),
+        "v5/account/transaction-log": (25, 1_000),
+        "v5/account/query-dcp-info": (5, 1_000),
+        "v5/user/query-api": (10, 1_000),
+    }
     book_levels = 200
 
     def _defaults(self) -> Mapping[str, Any]:
@@ -84,11 +98,17 @@ class BybitReads(UnifiedExchange):
         return normal.table(normal.table(reply, what).get("result"), what)
 
     async def _paged(
-        self, method: str, params: Mapping[str, Any], limit: int, *, is_urgent: bool
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        limit: int,
+        *,
+        is_urgent: bool,
+        at_most: int | None = None,
     ) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         query = {**params, "limit": limit}
-        for _ in range(PAGES):
+        for _ in range(at_most or PAGES):
             result = await self._ask(method, query, is_urgent=is_urgent)
             part = normal.rows(result.get("list"), f"{self.account} {method}")
             found.extend(part)
@@ -99,6 +119,8 @@ class BybitReads(UnifiedExchange):
                     raise normal.unusable(self.account, f"{method}: a full page without a next")
                 return found
             query["cursor"] = cursor
+        if at_most is not None:
+            return found
         raise normal.unusable(self.account, f"{method}: more than {PAGES} pages")
 
     def _scopes(self) -> list[dict[str, str]]:
@@ -221,7 +243,9 @@ class BybitReads(UnifiedExchange):
                     found.append(price)
         return found
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         """Read the transaction log without the rows that repeat fills."""
         now_ms = self._time.now_ms()
         params = {
@@ -231,7 +255,11 @@ class BybitReads(UnifiedExchange):
         }
         try:
             rows = await self._paged(
-                "privateGetV5AccountTransactionLog", params, LOG_PAGE, is_urgent=True
+                "privateGetV5AccountTransactionLog",
+                params,
+                LOG_PAGE,
+                is_urgent=is_urgent,
+                at_most=LOG_PAGES,
             )
         except VenueError as error:
             if is_absent(error):

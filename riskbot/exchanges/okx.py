@@ -192,7 +192,9 @@ class Okx(OkxReads):
                 "privatePostTradeCancelAllAfter", {"timeOut": str(timeout_s)}, is_urgent=True
             )
         except VenueError as error:
-            return dataclasses.replace(state, detail=f"not confirmed: {error}")
+            # Not said to be off is on: it may strike.
+            detail = f"not confirmed: {error}"
+            return dataclasses.replace(state, is_armed=timeout_s == 0, detail=detail)
         until_ms = _ms(normal.stamp(rows[0].get("triggerTime"))) if rows else None
         if timeout_s == 0 or until_ms is None:
             return state

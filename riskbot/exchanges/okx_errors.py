@@ -16,6 +16,8 @@ RULES = ErrorRules(
         re.compile(r'"code"\s*:\s*"?(\d+)'),
     ),
     success=frozenset({"0", "1", "2"}),
+    # Counted for each endpoint, and new orders of an account together.
+    endpoint_limits=frozenset({"50011", "50061"}),
     ambiguous=frozenset({"50004", "50026", "51054", "51149"}),
     wordings={"51000": (("posside", _R.POSITION_MODE), ("sz", _R.PRECISION))},
     refusals={

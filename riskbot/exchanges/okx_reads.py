@@ -16,12 +16,16 @@ from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges import okx_errors, okx_rows
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
+from riskbot.exchanges._endpoints import USUAL, Limits
 from riskbot.exchanges._errors import ErrorRules
 from riskbot.exchanges._wallet import Wallet
 from riskbot.exchanges.okx_holdings import Holdings
 from riskbot.exchanges.unified import UnifiedExchange
 
 PAGE, PAGES = 100, 50
+BILL_PAGES = 10
+"""Newest first, a row for each fill among them: what is older was read before."""
+
 CONFIG_EVERY_MS = 60_000
 BILLS_REACH_MS = 7 * 86_400_000 - 60_000
 INST_TYPES = {
@@ -41,8 +45,26 @@ class OkxReads(UnifiedExchange):
     """What an OKX account holds, over REST."""
 
     rules: ClassVar[ErrorRules] = okx_errors.RULES
-    # Limits are per endpoint; a cost of 6 stands for one that takes ten requests in 2 s.
-    capacity: ClassVar[tuple[float, int]] = (120.0, 2_000)
+    # Nothing is counted per address as a whole; each endpoint has a limit of its own.
+    capacity: ClassVar[tuple[float, int]] = (500.0, 2_000)
+    limits: ClassVar[Limits] = {
+        USUAL: (20, 2_000),
+        "account/balance": (10, 2_000),
+        "account/positions": (10, 2_000),
+        "account/config": (5, 2_000),
+        "account/bills": (5, 1_000),
+        "trade/order": (60, 2_000),
+        "trade/cancel-order": (60, 2_000),
+        "trade/orders-pending": (60, 2_000),
+        "trade/orders-history": (40, 2_000),
+        "trade/fills": (60, 2_000),
+        "trade/orders-algo-pending": (20, 2_000),
+        "trade/cancel-algos": (20, 2_000),
+        "trade/cancel-all-after": (1, 1_000),
+        "public/time": (10, 2_000),
+        "market/ticker": (20, 2_000),
+        "market/index-tickers": (20, 2_000),
+    }
     book_levels = 100
 
     def _defaults(self) -> Mapping[str, Any]:
@@ -97,29 +119,37 @@ class OkxReads(UnifiedExchange):
         return normal.rows(normal.table(reply, what).get("data"), what)
 
     async def _paged(
-        self, method: str, params: Mapping[str, Any], key: str, *, is_urgent: bool
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        key: str,
+        *,
+        is_urgent: bool,
+        at_most: int | None = None,
     ) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         query = {**params, "limit": str(PAGE)}
-        for _ in range(PAGES):
+        for _ in range(at_most or PAGES):
             part = await self._ask(method, query, is_urgent=is_urgent)
             found.extend(part)
             if len(part) < PAGE:
                 return found
             query["after"] = str(part[-1].get(key))
+        if at_most is not None:
+            return found
         raise normal.unusable(self.account, f"{method}: more than {PAGES} pages")
 
     def _instrument_of(self, row: Mapping[str, Any]) -> Instrument:
         return self.instrument(self.symbol_of(row.get("instId")))
 
     async def _read_wallet(self, *, is_urgent: bool) -> Wallet:
-        rows = await self._ask("privateGetAccountBalance", cost=6, is_urgent=is_urgent)
+        rows = await self._ask("privateGetAccountBalance", is_urgent=is_urgent)
         if not rows:
             raise normal.unusable(self.account, "no account in the balance reply")
         return okx_rows.wallet(rows[0], f"{self.account} balance")
 
     async def _read_positions(self, *, is_urgent: bool) -> Sequence[Position]:
-        rows = await self._ask("privateGetAccountPositions", cost=6, is_urgent=is_urgent)
+        rows = await self._ask("privateGetAccountPositions", is_urgent=is_urgent)
         named = [(self._instrument_of(row), row) for row in rows]
         return self._holdings.read(
             (okx_rows.position(self.account, instrument, row), instrument.kind)
@@ -134,9 +164,7 @@ class OkxReads(UnifiedExchange):
         now_ms = self._time.now_ms()
         if now_ms - self._config_ms >= CONFIG_EVERY_MS:
             self._config_ms = now_ms
-            reply = await self.client.optional(
-                "privateGetAccountConfig", cost=12, is_urgent=is_urgent
-            )
+            reply = await self.client.optional("privateGetAccountConfig", is_urgent=is_urgent)
             rows = reply.get("data") if isinstance(reply, dict) else None
             if isinstance(rows, list) and rows and isinstance(rows[0], dict):
                 self._config = rows[0]
@@ -205,12 +233,18 @@ class OkxReads(UnifiedExchange):
                 reads.append(("publicGetMarketIndexTickers", {"instId": index}))
         return reads
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         """Read the bills of the last week without those that repeat fills."""
         begin_ms = max(since_ms, self._time.now_ms() - BILLS_REACH_MS)
         try:
             rows = await self._paged(
-                "privateGetAccountBills", {"begin": str(begin_ms)}, "billId", is_urgent=True
+                "privateGetAccountBills",
+                {"begin": str(begin_ms)},
+                "billId",
+                is_urgent=is_urgent,
+                at_most=BILL_PAGES,
             )
         except VenueError as error:
             if is_absent(error):

@@ -98,10 +98,6 @@ class UnifiedExchange(Margins):
         """Drop the sockets and build them anew."""
         self._streams.restart(reason)
 
-    def rebuild(self, reason: str) -> bool:
-        """Ask from now on with a new ccxt object; the old one is closed behind its requests."""
-        return self.client.rebuild(reason)
-
     async def _load_markets(self, *, reload: bool) -> None:
         await super()._load_markets(reload=reload)
         if self.stream_client is not None:

@@ -18,6 +18,7 @@ from riskbot.core.model import RejectReason
 from riskbot.core.settings import MonitorSettings
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
+from riskbot.feed import ledger
 from riskbot.feed.memory import SUSPICION_MS, TELL_EVERY_MS, Seen
 
 _log = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class Feed:
             tasks.create_task(self._stream(), name=f"stream:{self.account}")
             tasks.create_task(self._measure_clock(), name=f"clock:{self.account}")
             tasks.create_task(self._check_rights(), name=f"rights:{self.account}")
+            tasks.create_task(self._read_ledger(), name=f"ledger:{self.account}")
             tasks.create_task(self._watch_silence(), name=f"silence:{self.account}")
 
     def _step(self, what: str) -> str:
@@ -257,6 +259,17 @@ class Feed:
                 self._submit(measured)
             await self._clock.sleep(CLOCK_EVERY_S)
 
+    async def _read_ledger(self) -> None:
+        """Pass on what the venue books; what it says of money is PnL or a flow, never both."""
+        known = ledger.Ledger()
+        while True:
+            await self._clock.sleep(ledger.EVERY_S * (0.9 + 0.2 * self._rng.random()))
+            began_ms = self._clock.now_ms()
+            reading = self.exchange.ledger(known.since_ms(began_ms))
+            rows = await self._ask(reading, READ_TIMEOUT_S)
+            for row in known.fresh(rows, began_ms) if not isinstance(rows, VenueError) else ():
+                self._submit(row)
+
     async def _check_rights(self) -> None:
         while True:
             rights = await self._ask(self.exchange.key_rights(), READ_TIMEOUT_S)
@@ -293,6 +306,7 @@ class Feed:
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
             now_ms = self._clock.now_ms()
+            self._tell_load(now_ms)
             await self._check_prices(now_ms)
             if frozen := self._seen.frozen:
                 self._seen.frozen = None
@@ -302,6 +316,19 @@ class Feed:
             if suspect is not None and now_ms - suspect >= SUSPICION_MS:
                 self._seen.suspect_ms = None
                 await self._restart("account", "a change was read that the stream did not tell")
+
+    def _tell_load(self, now_ms: int) -> None:
+        """Tell of waits the venue stated, and of a limit that is nearly used up."""
+        load = self.exchange.load()
+        if load is not None and self._seen.is_load_news(load, now_ms):
+            self._submit(
+                events.RequestsLimited(
+                    account=self.account,
+                    used_ratio=round(load.used_ratio, 3),
+                    until_ms=load.until_ms,
+                    detail=load.detail[:200],
+                )
+            )
 
     async def _check_prices(self, now_ms: int) -> None:
         """Ask over REST for prices that fall silent; a stream that missed a move is dead."""

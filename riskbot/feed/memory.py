@@ -13,6 +13,7 @@ from riskbot.clock import Pace
 from riskbot.core import events
 from riskbot.core.model import PositionKey, RejectReason
 from riskbot.errors import VenueError
+from riskbot.exchanges._base import Load
 
 SUSPICION_MS = 3_000
 """A change that a read shows must have been streamed by so long after, or the stream is dead."""
@@ -26,6 +27,10 @@ RESTART_MS = (10_000, 120_000)
 
 REBUILD_AFTER = 2
 """So many reads without an answer in a row, and the object that asks is taken to be at fault."""
+
+BUSY_SHARE = 0.6
+LOAD_EVERY_MS = 300_000
+"""How far the request limit is used is told so often while nothing is the matter."""
 
 _WEDGED = frozenset({RejectReason.UNREACHABLE, RejectReason.OTHER})
 
@@ -46,6 +51,7 @@ class Seen:
         opened_ms: when the streams were first begun.
         asked_ms: when silent prices were last asked for over REST.
         lost_ms: when a feed was last told of as lost.
+        load: end of a stated wait, whether much is used, and when either was told.
         misses: reads in a row that got no answer, by what was read.
     """
 
@@ -62,6 +68,7 @@ class Seen:
     asked_ms: int = 0
     lost_ms: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
+    load: tuple[int | None, bool, int] = (None, False, 0)
     restarts: Pace = field(default_factory=lambda: Pace(*RESTART_MS))
 
     def note_price(self, frame: events.PricesUpdated, stale_ms: int, now_ms: int) -> None:
@@ -123,6 +130,17 @@ class Seen:
         for known in (self.prices, self.venue_ms):
             for symbol in set(known).difference(watched):
                 del known[symbol]
+
+    def is_load_news(self, load: Load, now_ms: int) -> bool:
+        """Whether people should hear of a change of the request budget."""
+        was, was_busy, told_ms = self.load
+        is_busy = load.used_ratio >= (BUSY_SHARE - 0.1 if was_busy else BUSY_SHARE)
+        is_new = (load.until_ms, is_busy) != (was, was_busy)
+        is_due = now_ms - told_ms >= LOAD_EVERY_MS
+        if not is_new and not is_due:
+            return False
+        self.load = (load.until_ms, is_busy, now_ms)
+        return True
 
     def is_wedged(self, link: str, error: VenueError | None) -> bool:
         """Count a read's outcome; True when it is time for a new object to read with.

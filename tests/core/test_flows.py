@@ -145,6 +145,94 @@ def test_funding_row_that_comes_after_it_was_settled_counts_once() -> None:
     assert made.nav() == pytest.approx(0.9995)
 
 
+def test_rows_that_come_late_and_of_both_signs_change_nothing_any_more() -> None:
+    """Longs pay and shorts receive; the ledger is read minutes after the wallet changed."""
+    made = started(position(), usdt=100_000)
+    made.give(wallet(99_970))
+    made.read(position(), usdt=99_970)
+    made.give(wallet(99_969))
+    made.read(position(), usdt=99_969)
+    assert made.nav() == pytest.approx(0.99969)
+    made.now_ms += 120_000
+    for number, amount in enumerate((80, -120, 50, -60, 20)):
+        made.give(row(amount, LedgerKind.FUNDING, entry_id=f"f{number}"))
+        assert made.nav() == pytest.approx(0.99969)
+    made.read(position(), usdt=99_969)
+    assert made.nav() == pytest.approx(0.99969)
+    assert made.portfolio.losses.drawdown == pytest.approx(0.00031)
+
+
+def test_row_of_funding_is_no_loss_before_the_wallet_says_so() -> None:
+    made = started(position(), usdt=100_000)
+    made.give(row(-5_000, LedgerKind.FUNDING))
+    assert made.nav() == 1.0
+    made.give(wallet(95_000))
+    assert made.nav() == pytest.approx(0.95)
+    assert not made.meter.booking.has_pending_flow(ACCOUNT)
+
+
+def test_row_explains_its_part_of_what_moved_together_with_more() -> None:
+    made = started(position(), usdt=100_000)
+    made.give(wallet(99_560), row(-500, LedgerKind.FUNDING))
+    # 60 more than the row says is below 0.1 %: rounding, no pending flow.
+    made.wait(2)
+    assert not made.meter.booking.has_pending_flow(ACCOUNT)
+    made.read(position(), usdt=99_560)
+    assert made.nav() == pytest.approx(0.9956)
+
+
+def test_row_that_fits_a_pending_change_explains_that_one_and_not_an_old_one() -> None:
+    made = started(position(), usdt=100_000)
+    made.give(wallet(99_910))
+    made.read(position(), usdt=99_910)
+    made.give(wallet(99_410))
+    made.give(row(-500, LedgerKind.FUNDING))
+    made.wait(2)
+    assert not made.meter.booking.has_pending_flow(ACCOUNT)
+    made.give(row(-90, LedgerKind.FUNDING, entry_id="r2"))
+    assert made.nav() == pytest.approx(0.9941)
+
+
+@pytest.mark.parametrize("minutes", [14, 16])
+def test_row_that_never_found_its_change_is_forgotten(minutes: int) -> None:
+    made = started(position(), usdt=100_000)
+    made.give(row(-5_000, LedgerKind.FUNDING))
+    made.wait(minutes * 60)
+    made.give(wallet(95_000))
+    made.wait(2)
+    assert made.meter.booking.has_pending_flow(ACCOUNT) is (minutes > 15)
+
+
+def test_what_was_taken_as_pnl_long_ago_takes_no_row_any_more() -> None:
+    made = started(position(), usdt=100_000)
+    made.give(wallet(99_950))
+    made.read(position(), usdt=99_950)
+    made.wait(16 * 60)
+    made.give(row(-50, LedgerKind.FUNDING))
+    assert made.nav() == pytest.approx(0.9995)
+    made.give(wallet(99_900))
+    assert made.nav() == pytest.approx(0.9990)
+    made.wait(16 * 60)
+    made.give(wallet(99_890))
+    made.read(position(), usdt=99_890)
+    flows = made.meter.cashflows.get(ACCOUNT)
+    assert flows.settled == {"USDT": pytest.approx(-10)}
+    made.wait(16 * 60)
+    made.give(row(-7, LedgerKind.FUNDING, entry_id="r2"))
+    made.wait(16 * 60)
+    made.give(row(-3, LedgerKind.FUNDING, entry_id="r3"))
+    assert flows.early == {"USDT": -3}
+
+
+def test_rows_of_funding_do_not_push_a_deposit_out_of_memory() -> None:
+    made = started(position(), usdt=100_000)
+    made.give(wallet(110_000), row(10_000))
+    for number in range(2_100):
+        made.give(row(0.001, LedgerKind.FUNDING, entry_id=f"f{number}"))
+    made.give(row(10_000))
+    assert sources(made) == [("ledger", 10_000)]
+
+
 def test_deposit_that_was_taken_as_pnl_before_its_row_came_is_put_right() -> None:
     """It arrived together with a position whose fills were never told."""
     made = started(usdt=100_000)

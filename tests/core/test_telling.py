@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ from tests import builders
 from tests.core.world import World, world
 
 GROSS = GrossExposure(max=2.0, on_breach=Response.DENY)
-BTC = "BTC/USDT:USDT"
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 
 
 def quiet() -> World:
@@ -349,6 +350,96 @@ def test_dead_man_lapses_on_an_account_that_is_blind_for_long() -> None:
     told = len(told_venue(made))
     made.wait(100)
     assert len(told_venue(made)) == told
+
+
+def test_dead_man_is_disarmed_wherever_it_was_armed_orders_there_or_not() -> None:
+    """Where each instrument has a timer, one that ran out would cancel the stop placed since."""
+    made = watched("entries_only")
+    made.rest("ETH", "buy", "1", price=1_000)
+    made.wait(2)
+    armed(made)
+    made.orders["main"].clear()
+    made.rest("BTC", "sell", "1", stop_price=45_000, reduce_only=True)
+    made.wait(3)
+    assert told_venue(made)[-1] == (0, (BTC, ETH))
+    # Not said to be off: told again until it is.
+    armed(made)
+    told = len(told_venue(made))
+    made.wait(5)
+    assert len(told_venue(made)) > told
+
+
+def dead_man(made: World) -> Any:
+    return made.command("status").document["accounts"]["main"]["dead_man"]
+
+
+def test_dead_man_is_shown_as_it_is() -> None:
+    made = watched("entries_only")
+    made.wait(2)
+    assert dead_man(made)["detail"] == "no order that it would cancel"
+    made.rest("BTC", "sell", "1", stop_price=45_000, reduce_only=True)
+    made.wait(2)
+    assert dead_man(made)["detail"] == "not armed: would cancel stops"
+    assert dead_man(made)["is_armed"] is False
+    made.give(
+        events.DeadManChanged(
+            account="main", is_armed=True, detail="60 s", until_ms=made.now_ms + 60_000
+        )
+    )
+    assert dead_man(made)["is_armed"] is True
+    made.now_ms += 61_000
+    shown = dead_man(made)
+    assert (shown["policy"], shown["is_armed"]) == ("entries_only", False)
+
+
+def test_dead_man_that_was_not_refreshed_is_shown_as_lapsed() -> None:
+    made = watched("all")
+    made.give(
+        events.DeadManChanged(
+            account="main", is_armed=True, detail="60 s", until_ms=made.now_ms + 1_000
+        )
+    )
+    made.now_ms += 2_000
+    assert (dead_man(made)["is_armed"], dead_man(made)["detail"]) == (False, "lapsed")
+
+
+# ---------------------------------------------------------------- request limits, keys that end
+
+
+def test_wait_the_venue_states_is_told_and_shown_until_it_is_over() -> None:
+    made = world(GROSS, held={"BTC": (1, 50_000)})
+    until_ms = made.now_ms + 30_000
+    made.give(
+        events.RequestsLimited(
+            account="main", used_ratio=0.9, until_ms=until_ms, detail="418 -1003"
+        )
+    )
+    alert = made.told("rate_limited")[-1].alert
+    assert (alert.level, alert.text) == (Level.ORANGE, "418 -1003")
+    assert "30 s" in alert.title
+    shown = made.command("status").document["accounts"]["main"]["requests"]
+    assert (shown["until_ms"], shown["used_ratio"]) == (until_ms, 0.9)
+    made.give(events.RequestsLimited(account="main", used_ratio=0.7))
+    assert made.told("rate_limited")[-1].alert.level is Level.YELLOW
+    made.give(events.RequestsLimited(account="main", used_ratio=0.2))
+    assert made.told("rate_limited")[-1].alert.status is AlertStatus.RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("days", "level"),
+    [(20, None), (13, Level.YELLOW), (6, Level.ORANGE), (0.5, Level.RED), (-1, Level.RED)],
+)
+def test_end_of_a_key_is_told_in_time(days: float, level: Level | None) -> None:
+    made = world(GROSS, held={"BTC": (1, 50_000)})
+    rights: dict[str, Any] = {
+        "can_trade": True, "can_withdraw": False, "can_transfer": False, "has_ip_list": True,
+    }  # fmt: skip
+    ends = made.now_ms + int(days * 86_400_000)
+    made.give(events.KeyRightsChecked(account="main", **rights, expires_ms=ends))
+    told = made.told("key_expiry")
+    assert [t.alert.level for t in told] == ([] if level is None else [level])
+    made.give(events.KeyRightsChecked(account="main", **rights))
+    assert all(t.alert.status is AlertStatus.RESOLVED for t in made.told("key_expiry")[1:])
 
 
 def test_dead_man_in_shadow_is_never_armed() -> None:

@@ -36,7 +36,7 @@ async def test_order_in_flight_keeps_its_object_and_the_next_takes_the_new_one(
     async with open_desk(venue) as desk:
         client = desk.exchange.client
         client.api.options["timeDifference"] = 7
-        desk.strike("reply_delayed", venue.order_path, seconds=1)
+        desk.strike("reply_delayed", venue.order_path, seconds=3)
         sending = asyncio.create_task(desk.exchange.place(order()))
         await until(desk.server.orders_received)
         old, asked = client.api, len(desk.server.requests)

@@ -11,9 +11,9 @@ from decimal import Decimal
 import pytest
 
 from riskbot.core import actions, events
-from riskbot.core.model import LedgerKind, PositionSide, RejectReason
+from riskbot.core.model import LedgerKind, OrderType, PositionSide, RejectReason, TimeInForce
 from riskbot.errors import ConfigError, VenueError
-from riskbot.exchanges._budget import Budget
+from riskbot.exchanges._budget import Budget, Lane
 from tests.exchanges.venues import (
     BTC,
     ETH,
@@ -235,10 +235,14 @@ async def test_dead_man_is_armed_only_by_the_venues_word(desk: Desk) -> None:
     assert off.is_armed is False
 
 
-async def test_dead_man_without_an_answer_is_not_armed(desk: Desk) -> None:
+async def test_dead_man_without_an_answer_is_not_armed_and_not_off(desk: Desk) -> None:
     desk.server.faults.add("server_error", None)
     arm = actions.SetDeadMan(account="main", timeout_ms=60_000, symbols=(BTC,))
     assert (await desk.exchange.set_dead_man(arm)).is_armed is False
+    off = actions.SetDeadMan(account="main", timeout_ms=0, symbols=(BTC,))
+    # Bybit's is off once nothing subscribes to it: no answer is needed.
+    is_bybit = desk.venue.exchange_id == "bybit"
+    assert (await desk.exchange.set_dead_man(off)).is_armed is not is_bybit
 
 
 # ---------------------------------------------------------------- bare servers
@@ -335,7 +339,7 @@ async def test_routine_read_waits_for_its_turn_and_an_urgent_one_does_not(desk: 
     client = desk.exchange.client
     # Short enough that what the server itself counted, where it says so, is soon over.
     client.budget = Budget(1000, 400)
-    client.budget.spend(690, client.clock.now_ms(), is_urgent=False)
+    client.budget.spend(590, client.clock.now_ms(), Lane.ROUTINE)
     sent = len(desk.server.requests)
     waiting = asyncio.create_task(client.call("fetch_time", cost=100))
     await asyncio.sleep(0.05)
@@ -359,6 +363,105 @@ async def test_routine_read_that_would_wait_long_fails_instead(desk: Desk) -> No
         await read_on()
     assert caught.value.reason is RejectReason.RATE_LIMITED
     assert caught.value.retry_after_ms is not None
+
+
+async def test_urgent_reads_leave_thirty_percent_and_orders_take_it(desk: Desk) -> None:
+    client = desk.exchange.client
+    client.budget = Budget(100, 3_600_000)
+
+    async def read_on() -> None:
+        for _ in range(200):
+            await desk.exchange.snapshot(is_urgent=True)
+
+    with pytest.raises(VenueError) as caught:
+        await read_on()
+    assert caught.value.reason is RejectReason.RATE_LIMITED
+    # What the reads alone spent: the count the server told is of everybody behind this address.
+    client.budget.observe_used(0, client.clock.now_ms())
+    assert client.budget.used(client.clock.now_ms()) <= 70
+    assert isinstance(await desk.exchange.place(order()), events.OrderAccepted)
+
+
+async def test_urgent_read_is_cheap_where_the_list_of_orders_is_not() -> None:
+    async with open_desk(BY_ID["binanceusdm"]) as desk:
+        desk.hold(BTC, "1")
+        await desk.exchange.snapshot()
+        client = desk.exchange.client
+        client.budget = Budget(2400, 60_000)
+        await desk.exchange.snapshot(is_urgent=True)
+        client.budget.observe_used(0, client.clock.now_ms())
+        assert client.budget.used(client.clock.now_ms()) <= 25
+        # With the address nearly used up, routine reads ask by instrument too, for a while.
+        client.budget.observe_used(1_400, client.clock.now_ms())
+        asked = len(desk.server.requests)
+        await desk.exchange.snapshot()
+        lists = [r for r in desk.server.requests[asked:] if r.path == "/fapi/v1/openOrders"]
+        assert [r.params.get("symbol") for r in lists] == ["BTCUSDT"]
+
+
+async def test_wait_stated_for_the_address_stops_everything_and_no_longer_than_stated() -> None:
+    async with open_desk(BY_ID["binanceusdm"]) as desk:
+        desk.strike("rate_limited", "/fapi/v3/account", retry_after=1)
+        with pytest.raises(VenueError):
+            await desk.exchange.snapshot()
+        sent = len(desk.server.requests)
+        refused = await desk.exchange.place(order())
+        assert isinstance(refused, events.OrderRejected)
+        assert refused.reason is RejectReason.RATE_LIMITED
+        assert 0 < (refused.retry_after_ms or 0) <= 1_000
+        assert len(desk.server.requests) == sent
+        load = desk.exchange.client.load()
+        assert load.until_ms
+        assert "429" in load.detail
+        await asyncio.sleep(1.1)
+        assert desk.exchange.client.load().until_ms is None
+        assert isinstance(await desk.exchange.place(order()), events.OrderAccepted)
+
+
+@pytest.mark.parametrize("venue_id", ["bybit", "okx"])
+async def test_wait_stated_for_one_endpoint_lets_orders_through(venue_id: str) -> None:
+    async with open_desk(BY_ID[venue_id]) as desk:
+        desk.strike("rate_limited", desk.venue.positions_path, retry_after=30)
+        with pytest.raises(VenueError) as caught:
+            await desk.exchange.snapshot()
+        assert caught.value.reason is RejectReason.RATE_LIMITED
+        assert desk.exchange.client.load().until_ms
+        assert isinstance(await desk.exchange.place(order()), events.OrderAccepted)
+
+
+async def test_too_many_orders_stop_new_orders_and_no_cancel() -> None:
+    async with open_desk(BY_ID["binanceusdm"]) as desk:
+        resting = order(type=OrderType.LIMIT, price=D(30_000), time_in_force=TimeInForce.GTC)
+        accepted = await desk.exchange.place(resting)
+        assert isinstance(accepted, events.OrderAccepted)
+        desk.strike("error", desk.venue.order_path, code=-1015, status=429)
+        again = order(client_order_id="rb0000000000000002")
+        assert isinstance(await desk.exchange.place(again), events.OrderRejected)
+        cancel = actions.CancelOrder(
+            account="main", symbol=BTC, order_id=accepted.order_id, client_order_id=None,
+            is_conditional=False,
+        )  # fmt: skip
+        assert (await desk.exchange.cancel(cancel)).done is True
+        assert (await desk.exchange.snapshot()).orders == ()
+
+
+async def test_burst_of_closes_keeps_to_what_the_venue_allows_and_all_arrive() -> None:
+    async with open_desk(BY_ID["bybit"]) as desk:
+        placed = [order(client_order_id=f"rb00000000000001{n:02d}") for n in range(14)]
+        outcomes = await asyncio.gather(*(desk.exchange.place(one) for one in placed))
+        assert {type(outcome) for outcome in outcomes} == {events.OrderAccepted}
+        assert desk.held(BTC) == D("0.14")
+
+
+async def test_count_the_venue_states_for_an_endpoint_is_taken_over() -> None:
+    async with open_desk(BY_ID["bybit"]) as desk:
+        client = desk.exchange.client
+        url = f"{desk.server.rest_url}/v5/position/list?category=linear"
+        told = {"X-Bapi-Limit": "40", "X-Bapi-Limit-Status": "3"}
+        client.replied(200, told, url)
+        budget = client.endpoints.of("privateGetV5PositionList")
+        assert budget.capacity == 40
+        assert budget.used(client.clock.now_ms()) == 37
 
 
 # ---------------------------------------------------------------- configuration

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -219,6 +220,50 @@ async def test_pages_are_read_to_the_end() -> None:
         desk.hold(ETH, "3", "3000")
         snapshot = await desk.exchange.snapshot()
         assert {p.symbol: p.quantity for p in snapshot.positions} == {BTC: D("0.5"), ETH: D(3)}
+
+
+def listing(venue: Venue, count: int) -> Venue:
+    """Return the venue with so many more perpetuals, named C000, C001, ..."""
+
+    def serve() -> Any:
+        server: Any = venue.server()
+        like = server.market.instruments[venue.ids[BTC]]
+        for number in range(count):
+            base = f"C{number:03d}"
+            name = like.id.replace("BTC", base)
+            server.market.add(dataclasses.replace(like, id=name, base=base), D(10))
+        return server
+
+    return dataclasses.replace(venue, server=serve)
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 200, 201])
+async def test_positions_are_found_to_the_last_however_many(venue: Venue, count: int) -> None:
+    # Pages of venues and of ccxt end at 20, 50, 100 and 200.
+    async with open_desk(listing(venue, count)) as desk:
+        pattern = venue.ids[BTC]
+        for number in range(count):
+            name = pattern.replace("BTC", f"C{number:03d}")
+            desk.ledger.set_position(name, D(number + 1), D(10), "both")
+        found = {p.symbol: p.quantity for p in (await desk.exchange.snapshot()).positions}
+        assert found == {f"C{n:03d}/USDT:USDT": D(n + 1) for n in range(count)}
+
+
+async def test_contract_size_that_changed_under_us_is_not_believed() -> None:
+    """Ten times as much in a contract, and the list of instruments read before."""
+    async with open_desk(BY_ID["okx"]) as desk:
+        desk.hold(BTC, "1")
+        assert (await desk.exchange.snapshot()).positions[0].quantity == D(1)
+        name = desk.venue.ids[BTC]
+        item = desk.server.market.instruments[name]
+        changed = dataclasses.replace(item, contract_size=item.contract_size * 10)
+        desk.server.market.instruments[name] = changed
+        with pytest.raises(VenueError) as caught:
+            await desk.exchange.snapshot()
+        assert "contract size" in str(caught.value)
+        # Nothing of it is taken for flat, or for a tenth: it is BLIND until the two agree again.
+        desk.server.market.instruments[name] = item
+        assert (await desk.exchange.snapshot()).positions[0].quantity == D(1)
 
 
 async def test_inverse_quantity_is_face_value_in_quote() -> None:

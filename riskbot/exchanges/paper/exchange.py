@@ -77,7 +77,9 @@ class PaperExchange(PaperStreams):
             return []
         return [self.venue.depth(s) for s in symbols if self.venue.mark(s) is not None]
 
-    async def ledger(self, since_ms: int) -> list[events.LedgerEntryBooked]:
+    async def ledger(
+        self, since_ms: int, *, is_urgent: bool = False
+    ) -> list[events.LedgerEntryBooked]:
         """Read the ledger."""
         await self._read("ledger")
         return self.venue.ledger_rows(since_ms, self._time.now_ms())

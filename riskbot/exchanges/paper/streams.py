@@ -230,6 +230,10 @@ class PaperStreams:
         self._break = reason
         self._wake.set()
 
+    def load(self) -> None:
+        """Return nothing: a venue in this process has no request limit."""
+        return
+
     def rebuild(self, reason: str) -> bool:
         """Replace nothing: the venue is in this process."""
         del reason
