@@ -405,8 +405,8 @@ class RecordExposure:
         cause: `fill`, `position`, `price`, `balance`, `timer`.
         row: measures by name; None = unknown.
         symbols: whose price moved, for cause `price`.
-        prices: in quote units by `account|symbol`: the references of the next price cause.
-        held: which positions there were.
+        prices: empty; once what the next price cause was measured against.
+        held: which positions there were, as a digest.
     """
 
     cause: str

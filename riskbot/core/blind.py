@@ -125,19 +125,17 @@ def _reads(turn: Turn, account: str) -> None:
 
 
 def _prices(turn: Turn, account: str) -> None:
-    held = turn.held_symbols(account)
+    # What is held is shown first.
+    turn.book(PORTFOLIO)
+    blind = sorted(turn.state.blind_prices(account, turn.now_ms))
     flagged = {
         subject.partition("|")[2]
         for what, subject in turn.state.enforcement.blinds
         if what is BlindKind.PRICE and subject.partition("|")[0] == account
     }
-    blind = []
-    for symbol in sorted(held | flagged):
-        is_blind = symbol in held and turn.state.is_price_blind(account, symbol, turn.now_ms)
-        reason = "no fresh price" if is_blind else None
+    for symbol in sorted(flagged.symmetric_difference(blind)):
+        reason = None if symbol in flagged else "no fresh price"
         _flag(turn, BlindKind.PRICE, f"{account}|{symbol}", reason)
-        if is_blind:
-            blind.append(symbol)
     scope = account_scope(account)
     if not blind or turn.state.enforcement.is_blind(BlindKind.ACCOUNT, account):
         # A blind account says so itself: one alert, not one for each of its prices.

@@ -7,23 +7,24 @@ this by `measures`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 
-from riskbot.core import sheets
+from riskbot.core import placing, refreshing, sheets
 from riskbot.core.accounts import Accounts, Change
-from riskbot.core.guards import Guard
-from riskbot.core.lines import Line, holding_line, position_line, present, unit_price
+from riskbot.core.exposure import Leg
+from riskbot.core.guards import Guard, fence
+from riskbot.core.limits._base import Limit
+from riskbot.core.lines import Line, unit_price
 from riskbot.core.model import (
-    InstrumentKind,
-    Position,
     PositionKey,
     account_scope,
     scope_account,
 )
 from riskbot.core.prices import View
 from riskbot.core.settings import CoreSettings
-from riskbot.core.sheets import AccountSheet, Sheet, Sums, sums_of
+from riskbot.core.sheets import AccountSheet, Sheet, Sums
+from riskbot.core.tally import Tally
 
 DRIFT_ALARM = 1e-9
 """Relative drift of the running sums beyond which something is wrong (performance.md)."""
@@ -40,6 +41,13 @@ class Book:
         view: prices; replaced by every `refresh`.
         quantities: signed quantities that stand in for the real ones, for what-if.
         without: accounts whose exposure does not count; their equity does.
+
+    Attributes:
+        moved: lines to be shown anew, `showing` takes them; shown: those it did since the guards
+            were set.
+        quantities: see above; lines: by what prices them; cash: price in USD of each (account,
+            asset) that lines are quoted in, as last taken.
+        tally: of all legs as shown last; parts: of each strategy's part of them.
     """
 
     def __init__(
@@ -58,9 +66,15 @@ class Book:
         self.by_account: dict[str, AccountSheet] = {}
         self.owners: dict[PositionKey, dict[str, float]] = {}
         self.strategies: dict[str, Sums] = {}
-        self._quantities = quantities or {}
+        self.quantities = quantities or {}
         self.without = without
-        self._lines: dict[tuple[str, str], tuple[Line, ...]] = {}
+        self.moved: list[Line] = []
+        self.shown: list[tuple[Line, Leg]] = []
+        self.tally = Tally(settings.pairs)
+        self.parts = {name: Tally(settings.pairs) for name in settings.strategies}
+        self.lines: dict[tuple[str, str], tuple[Line, ...]] = {}
+        self.cash: dict[tuple[str, str], float] = {}
+        self._cursor = 0
         self._is_tripped = True
         self._keyed = {scope for scope, limit in settings.limits if limit.name in _KEYED}
         for name in settings.accounts:
@@ -68,17 +82,32 @@ class Book:
 
     # ------------------------------------------------------------ prices
 
-    def on_price(self, account: str, symbol: str, price: float) -> None:
-        """Take an instrument's new best price, in quote units per base unit, finite and > 0."""
-        for line in self._lines.get((account, symbol), ()):
-            if line.mark is None or not line.factor:
-                self._rebuild(line)
-                continue
-            if line.face:
-                self._move_inverse(line, price)
-            self._move(line, price * line.factor)
+    def on_price(self, account: str, symbol: str, price: float, until_ms: int = 0) -> None:
+        """Take an instrument's new best price.
 
-    def _move(self, line: Line, mark: float) -> None:
+        Args:
+            account: whose instrument.
+            symbol: of it.
+            price: quote units per base unit, finite and > 0.
+            until_ms: see `Price`.
+        """
+        for line in self.lines.get((account, symbol), ()):
+            if line.mark is None or not line.factor:
+                self.rebuild(line)
+                continue
+            # What was estimated is looked at once more: is it still?
+            line.until_ms = 0 if line.is_estimated or line.cash is None else until_ms
+            if line.face:
+                self.move_inverse(line, price)
+            self.move(line, price * line.factor)
+
+    def flag(self, account: str, symbol: str) -> None:
+        """Note that a frame of an instrument came, for the next `refresh`."""
+        for line in self.lines.get((account, symbol), ()):
+            line.until_ms = 0
+
+    def move(self, line: Line, mark: float) -> None:
+        """Carry a line to another mark, USD per unit."""
         old = line.x
         line.x = new = line.a * mark + line.b
         change = new - old
@@ -93,6 +122,13 @@ class Book:
         gain = value - line.value
         line.value = value
         line.mark = mark
+        paid = line.paid
+        if paid is not None:
+            paid.gross += growth
+            paid.value += gain
+        if not line.is_moved:
+            line.is_moved = True
+            self.moved.append(line)
         moved = abs(change)
         sheet = line.sheet
         sheet.equity += gain
@@ -105,36 +141,59 @@ class Book:
             or total.equity < total.min_equity
             or sheet.variation > sheet.max_variation
             or sheet.equity < sheet.min_equity
+            or not line.low <= mark <= line.high
         ):
             self._is_tripped = True
 
-    def _move_inverse(self, line: Line, price: float) -> None:
+    def touch(self, line: Line) -> None:
+        """Note that something about a line changed, for the next time it is shown."""
+        line.is_changed = True
+        if not line.is_moved:
+            line.is_moved = True
+            self.moved.append(line)
+
+    def move_inverse(self, line: Line, price: float) -> None:
         """Carry an inverse position's PnL, paid in coin, into the coin's holding."""
         pnl = line.face * (1 / line.entry - 1 / price) if line.entry else 0.0
         coin = line.coin
         if coin is not None and pnl != line.pnl_coin:
-            coin.a += pnl - line.pnl_coin
-            coin.c += pnl - line.pnl_coin
+            self.pay(coin, pnl - line.pnl_coin)
             line.pnl_coin = pnl
-            if coin.mark is not None:
-                self._move(coin, coin.mark)
 
-    def refresh(self, view: View) -> None:
-        """Take every price anew: what became stale, what a stablecoin's move changes."""
+    def pay(self, coin: Line, amount: float) -> None:
+        """Add PnL in coin units, signed, to a holding."""
+        coin.a += amount
+        coin.c += amount
+        if coin.mark is not None:
+            self.move(coin, coin.mark)
+        else:
+            self.touch(coin)
+
+    def refresh(self, view: View, most: int | None = None) -> None:
+        """Take prices anew: what became stale, what a stablecoin's move changes.
+
+        Args:
+            view: prices from now on.
+            most: lines looked at, the others in their turn; None = all that need it.
+        """
         self.view = view
-        for sheet in self.by_account.values():
-            for line in list(sheet.lines()):
-                self._refresh(line)
+        refreshing.refresh(self, self._due(most))
 
-    def _refresh(self, line: Line) -> None:
-        factor, mark, line.is_estimated = present(self.view, line)
-        is_option = line.leg is not None and line.leg.instrument.kind is InstrumentKind.OPTION
-        if factor != line.factor or (mark is None) != (line.mark is None) or is_option:
-            self._rebuild(line)
-        elif mark is not None and mark != line.mark:
-            if line.face:
-                self._move_inverse(line, mark / factor)
-            self._move(line, mark)
+    def _due(self, most: int | None) -> list[Line]:
+        """Return the lines whose price no frame has confirmed till now."""
+        now_ms = self.view.now_ms
+        due = [
+            line
+            for sheet in self.by_account.values()
+            for lines in (sheet.positions, sheet.holdings)
+            for line in lines.values()
+            if line.until_ms < now_ms
+        ]
+        if most is None or len(due) <= most:
+            return due
+        start = self._cursor % len(due)
+        self._cursor = start + most
+        return (due + due)[start : start + most]
 
     # ------------------------------------------------------------ accounts
 
@@ -142,26 +201,34 @@ class Book:
         """Take what a record changed of an account; one that is not configured is no part."""
         if change.account not in self.settings.accounts:
             return
+        sheet = self.sheet(change.account)
+        sheet.is_moved = True
         if change.instruments:
             self.on_account(change.account)
+            self._ask_all()
             return
-        sheet = self.sheet(change.account)
         for asset in {b.asset: None for pair in change.balances for b in pair if b is not None}:
-            self._set_holding(sheet, asset)
+            placing.set_holding(self, sheet, asset)
         for key in {p.key: None for pair in change.positions for p in pair if p is not None}:
-            self._set_position(sheet, key)
+            placing.set_position(self, sheet, key)
         if change.margin:
             sheet.take_margin(self.accounts.get(sheet.name).margin)
         self._is_tripped = True
 
+    def _ask_all(self) -> None:
+        # Another account's instrument may now be what prices a line.
+        for sheet in self.by_account.values():
+            for line in sheet.lines():
+                line.until_ms = 0
+
     def on_account(self, account: str) -> None:
         """Build an account's lines anew."""
         sheet, state = self.sheet(account), self.accounts.get(account)
-        held = {key for key in self._quantities if key.account == account and ":" in key.symbol}
+        held = {key for key in self.quantities if key.account == account and ":" in key.symbol}
         for asset in {*sheet.holdings, *state.balances}:
-            self._set_holding(sheet, asset)
+            placing.set_holding(self, sheet, asset)
         for key in {*sheet.positions, *state.positions, *held}:
-            self._set_position(sheet, key)
+            placing.set_position(self, sheet, key)
         sheet.take_margin(state.margin)
         self._is_tripped = True
 
@@ -169,167 +236,41 @@ class Book:
         """Return an account's lines and sums, empty ones if nothing is known of it."""
         sheet = self.by_account.get(account)
         if sheet is None:
-            sheet = self.by_account[account] = AccountSheet(account)
+            # The tally of the only account is that of the portfolio.
+            is_only = len(self.settings.accounts) == 1
+            tally = self.tally if is_only else Tally(self.settings.pairs)
+            sheet = self.by_account[account] = AccountSheet(account, tally=tally)
         return sheet
 
-    def _rebuild(self, line: Line) -> None:
+    def rebuild(self, line: Line) -> None:
+        """Make a line anew."""
         sheet = self.sheet(line.account)
         if line.position is not None:
-            self._set_position(sheet, line.key)
+            placing.set_position(self, sheet, line.key, is_anew=True)
         else:
-            self._set_holding(sheet, line.asset)
+            placing.set_holding(self, sheet, line.asset)
         self._is_tripped = True
 
-    def _set_position(self, sheet: AccountSheet, key: PositionKey) -> None:
-        old = sheet.positions.pop(key, None)
-        if old is not None:
-            self._take_out(old)
-            if old.coin is not None:
-                # A coin that was only paid into is not held any more.
-                self._set_holding(sheet, old.coin.asset)
-        position = self.accounts.get(sheet.name).positions.get(key)
-        quantity = self._quantities.get(key)
-        if position is None and quantity:
-            position = Position(sheet.name, key.symbol, key.side, Decimal(0))
-        if position is None:
-            return
-        line = position_line(self.settings, self.view, position, quantity)
-        sheet.positions[key] = line
-        if line.face:
-            settle = line.leg.instrument.settle if line.leg is not None else ""
-            if settle not in sheet.holdings:
-                self._set_holding(sheet, settle)
-            line.coin = sheet.holdings[settle]
-        self._take_in(sheet, line)
-
-    def _set_holding(self, sheet: AccountSheet, asset: str) -> None:
-        old = sheet.holdings.pop(asset, None)
-        if old is not None:
-            self._take_out(old)
-        balance = self.accounts.get(sheet.name).balances.get(asset)
-        payers = [p for p in sheet.positions.values() if old is not None and p.coin is old]
-        if balance is None and not payers and not self._is_settle(sheet, asset):
-            return
-        total = float(balance.total) if balance is not None else 0.0
-        line = holding_line(self.settings, self.view, sheet.name, asset, total)
-        # What a position is paid in is worth something, whoever prices it.
-        line.is_unlisted = line.is_unlisted and not self._is_settle(sheet, asset)
-        line.a = self._quantities.get(line.key, line.a)
-        for payer in payers:
-            payer.coin = line
-            line.a += payer.pnl_coin
-            line.c += payer.pnl_coin
-        sheet.holdings[asset] = line
-        self._take_in(sheet, line)
-
-    def _is_settle(self, sheet: AccountSheet, asset: str) -> bool:
-        return any(
-            line.face and line.leg is not None and line.leg.instrument.settle == asset
-            for line in sheet.positions.values()
-        )
-
-    # ------------------------------------------------------------ sums
-
-    def _take_in(self, sheet: AccountSheet, line: Line) -> None:
-        line.sheet = sheet.sheet
-        if line.pricer is not None:
-            self._lines[line.pricer] = (*self._lines.get(line.pricer, ()), line)
-        if not line.is_known:
-            sheet.sheet.unvalued += 1
-            self.portfolio.unvalued += 1
-        if line.mark is None:
-            return
-        if line.account not in self.without:
-            line.sums = self._feeds(sheet, line)
-        for sums in line.sums:
-            sums.count += 1
-        line.shares = self._shares(line)
-        if line.face:
-            self._move_inverse(line, line.mark / line.factor)
-        self._move(line, line.mark)
-
-    def _take_out(self, line: Line) -> None:
-        if line.pricer is not None:
-            left = tuple(other for other in self._lines[line.pricer] if other is not line)
-            if left:
-                self._lines[line.pricer] = left
-            else:
-                del self._lines[line.pricer]
-        if not line.is_known:
-            line.sheet.unvalued -= 1
-            self.portfolio.unvalued -= 1
-        if line.mark is None:
-            return
-        if line.coin is not None:
-            line.coin.a -= line.pnl_coin
-            line.coin.c -= line.pnl_coin
-            if line.coin.mark is not None:
-                self._move(line.coin, line.coin.mark)
-        line.a = line.b = line.c = line.d = 0.0
-        self._move(line, line.mark)
-        for sums in line.sums:
-            sums.count -= 1
-        self._forget_empty(line)
-
-    def _feeds(self, sheet: AccountSheet, line: Line) -> tuple[Sums, ...]:
-        whole = [self.portfolio]
-        if self.is_keyed(sheet.name):
-            whole.append(sheet.sheet)
-        if line.leg is None:
-            sector = self._sector(line)
-            return tuple(sums_of(s.sectors, sector) for s in whole) if sector else ()
-        feeds = [self.portfolio.total, sheet.sheet.total]
-        for scope in whole:
-            feeds.append(sums_of(scope.underlyings, line.leg.underlying))
-            feeds.append(sums_of(scope.sectors, line.leg.sector))
-            feeds.extend(sums_of(scope.groups, group) for group in line.leg.groups)
-        return tuple(feeds)
-
-    def _sector(self, line: Line) -> str:
-        """Return the sector a line counts in; cash counts in none unless configured."""
-        return (
-            line.leg.sector if line.leg is not None else self.settings.sectors.get(line.asset, "")
-        )
-
-    def _forget_empty(self, line: Line) -> None:
-        # An empty key keeps no rounding dust behind.
-        for scope in (self.portfolio, line.sheet):
-            for keyed, keys in (
-                (scope.underlyings, (line.leg.underlying,) if line.leg is not None else ()),
-                (scope.sectors, (self._sector(line),)),
-                (scope.groups, line.leg.groups if line.leg is not None else ()),
-            ):
-                for key in keys:
-                    if key in keyed and not keyed[key].count:
-                        del keyed[key]
-
-    def _shares(self, line: Line) -> tuple[tuple[Sums, float], ...]:
-        owners = self.owners.get(line.key)
-        held = abs(line.a or line.c or line.face)
-        if not owners or not held:
-            return ()
-        # What fills gave to strategies is capped by what is there.
-        claimed = sum(abs(quantity) for quantity in owners.values())
-        scale = min(1.0, held / claimed) / held if claimed else 0.0
-        return tuple(
-            (sums_of(self.strategies, name), abs(quantity) * scale)
-            for name, quantity in owners.items()
-        )
+    # ------------------------------------------------------------ strategies
 
     def attribute(self, key: PositionKey, quantities: Mapping[str, float]) -> None:
         """Say how much of a position belongs to which strategy, signed, its own units."""
         self.owners[key] = dict(quantities)
         line = self.line(key)
         if line is not None:
-            self._rebuild(line)
+            self.rebuild(line)
 
     def is_keyed(self, account: str) -> bool:
-        """Whether an account's sums by key are kept by tick: one of its limits reads them."""
-        return account_scope(account) in self._keyed
+        """Whether an account's sums by key are its own: the only account's are the portfolio's."""
+        return len(self.settings.accounts) > 1 or account_scope(account) in self._keyed
+
+    def is_priced_by(self, account: str, symbol: str) -> bool:
+        """Whether anything held is priced by an instrument."""
+        return (account, symbol) in self.lines
 
     def pricers(self) -> set[tuple[str, str]]:
         """Return (account, symbol) of every instrument whose price what counts rests on."""
-        lines = self._lines.items()
+        lines = self.lines.items()
         return {key for key, on in lines if {line.account for line in on} - self.without}
 
     def line(self, key: PositionKey) -> Line | None:
@@ -342,7 +283,8 @@ class Book:
 
     def resync(self) -> float:
         """Recompute every running sum exactly and return the worst relative drift found."""
-        return sheets.resync(self.portfolio, self.by_account.values())
+        drift = sheets.resync(self.portfolio, self.by_account.values())
+        return max(drift, *(tally.resync() for tally in (self.tally, *self.parts.values())))
 
     # ------------------------------------------------------------ reading
 
@@ -385,6 +327,24 @@ class Book:
     def tripped(self) -> bool:
         """Whether some limit may have reached another level since `set_guards`; O(1)."""
         return self._is_tripped
+
+    def set_fences(self, limits: Iterable[tuple[str, Limit]]) -> None:
+        """Watch each position that was shown anew for its own limits' next levels.
+
+        Args:
+            limits: (scope, limit) of those that are measured by position.
+        """
+        watched = [*limits]
+        for line, leg in self.shown:
+            line.low, line.high = 0.0, math.inf
+            distance = leg.liquidation_distance
+            if distance is None or line.mark is None:
+                continue
+            for scope, limit in watched:
+                if scope_account(scope) in {None, line.account}:
+                    low, high = fence(limit, distance, line.mark)
+                    line.low, line.high = max(line.low, low), min(line.high, high)
+        self.shown.clear()
 
     def set_guards(self, found: Iterable[Guard]) -> None:
         """Take the rooms a full evaluation left, and start watching anew."""

@@ -155,13 +155,18 @@ class Cashflows:
         key = (fill.account, fill.symbol, fill.position_side)
         flows.quantities[key] = flows.quantities.get(key, 0.0) + signed
 
-    def owned(self) -> dict[PositionKey, dict[str, float]]:
-        """Return the signed quantity of each position by the strategy whose fills made it."""
-        found: dict[PositionKey, dict[str, float]] = {}
-        for name, flows in self.strategies.items():
-            for key, quantity in flows.quantities.items():
-                found.setdefault(PositionKey(*key), {})[name] = quantity
-        return found
+    def owned(self, key: PositionKey) -> dict[str, float]:
+        """Return the signed quantity of a position by the strategy whose fills made it."""
+        return {
+            name: flows.quantities[key]
+            for name, flows in self.strategies.items()
+            if key in flows.quantities
+        }
+
+    def attributed(self) -> list[PositionKey]:
+        """Return the positions that fills of strategies made."""
+        keys = {key: None for flows in self.strategies.values() for key in flows.quantities}
+        return [PositionKey(*key) for key in keys]
 
     def own(self, client_order_id: str, strategy: str) -> None:
         """Attribute the fills of a client order id to a strategy."""

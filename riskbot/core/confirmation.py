@@ -88,10 +88,11 @@ def _confirm(
     shows = any(v.level in {level, Level.RED} and v.key in red for v in verdicts)
     account = scope_account(scope)
     single = [key for key in second.single if account in {None, key[0]}]
-    apart = [key for key in second.disagreeing if account in {None, key[0]}]
     if shows and not single:
         return Confirmation.CONFIRMED, ""
-    if apart and not shows:
+    held = [key for key in second.held if account in {None, key[0]}]
+    apart = turn.state.meter.disagreeing(held, turn.now_ms) if not shows else []
+    if apart:
         return _disagreement(turn, limit, apart, disagree_since_ms)
     if single:
         ask(turn, single)

@@ -7,7 +7,6 @@ in one place: `lines`, `margins`, `pairs`, `showing`, and `navs` for the losses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -60,11 +59,15 @@ class Leg:
 
 @dataclass(slots=True)
 class Aggregate:
-    """Running sums of one key, USD. `gross` >= 0, `net` signed, `delta` signed."""
+    """Running sums of one key, USD. `gross` >= 0, `net` signed."""
 
     gross: float = 0.0
     net: float = 0.0
-    delta: float = 0.0
+
+    @property
+    def delta(self) -> float:
+        """Signed delta: options count in `net` by theirs."""
+        return self.net
 
 
 @dataclass(slots=True)
@@ -124,6 +127,7 @@ class ScopeBook:
         slippage_bps: by strategy: (worst, mean).
         stablecoins: by asset (equity_usd, price_usd, is_assumed).
         venue_equity: by venue, USD.
+        signature: what is held, whatever its size: it changes when a key comes or goes.
     """
 
     scope: str
@@ -153,6 +157,7 @@ class ScopeBook:
     operational: dict[str, float | None] = field(default_factory=dict)
     day: dict[str, int] = field(default_factory=dict)
     slippage_bps: dict[str, tuple[float, float]] = field(default_factory=dict)
+    signature: str = ""
 
     def ratio(self, amount_usd: float) -> float | None:
         """Return amount over the capital of the scope.
@@ -185,18 +190,11 @@ class ScopeBook:
     def unpriced_keys(self, attribute: Literal["underlying", "sector", "groups"]) -> set[str]:
         """Return the underlyings, sectors or groups that hold something without a price."""
         keys: set[str] = set()
-        for leg in self.legs:
+        for leg in self.legs if self.unpriced else ():
             if leg.notional_usd is None and not leg.is_unlisted:
                 value = getattr(leg, attribute)
                 keys.update(value if attribute == "groups" else (value,))
         return keys
-
-    def key_shares(
-        self, amounts_usd: Mapping[str, float], unpriced: Iterable[str] = ()
-    ) -> dict[str, float | None]:
-        """Return `share` per key, None for keys that hold something without a price."""
-        shares = {key: self.share(amount) for key, amount in amounts_usd.items()}
-        return shares | dict.fromkeys(unpriced)
 
     def _over(self, amount_usd: float, base_usd: float | None) -> float | None:
         if base_usd is None:

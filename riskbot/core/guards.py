@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from riskbot.core.exposure import ScopeBook
-from riskbot.core.limits._base import Limit, Verdict, position_subject
+from riskbot.core.limits._base import Limit, Verdict
 
 OVER_CAPITAL = frozenset(
     {
@@ -48,7 +48,7 @@ def guards(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[G
     Of many keys before the same level only the nearest counts: the others have more room.
     """
     if limit.is_min:
-        yield from _distances(limit, verdicts, book)
+        # What is measured by position is watched by position, see `fence`.
         return
     nearest: dict[tuple[float, str], Verdict] = {}
     for verdict, share in _open(limit, verdicts):
@@ -100,10 +100,25 @@ def _guard(limit: Limit, verdict: Verdict, level: float, book: ScopeBook) -> Gua
     return None
 
 
-def _distances(limit: Limit, verdicts: list[Verdict], book: ScopeBook) -> Iterator[Guard]:
-    notionals = {position_subject(leg.key): leg.notional_usd for leg in book.legs}
-    held = [(v, s, n) for v, s in _open(limit, verdicts) if (n := notionals.get(v.key)) is not None]
-    for verdict, share, notional in held:
-        measured = verdict.measured or 0.0
-        room = abs(notional) * (measured - limit.allowed / share) / (1 + measured)
-        yield Guard(book.scope, room, 1.0, 0.0)
+def fence(limit: Limit, distance: float, mark_usd: float) -> tuple[float, float]:
+    """Return the marks between which a position's liquidation distance reaches no other level.
+
+    Each position has its own: a small one that is near must not make every tick of the others
+    look like its own.
+
+    Args:
+        limit: on the distance.
+        distance: abs(mark - liquidation price) / mark.
+        mark_usd: at which it is that.
+
+    Returns:
+        Lowest and highest mark, USD; 0 and inf where nothing more can be reached.
+    """
+    used = limit.utilization(distance)
+    share = next((share for share in (*limit.levels, 1.0) if share >= used), None)
+    if share is None:
+        return 0.0, math.inf
+    level = limit.allowed / share
+    # The liquidation price is on one side; the bound of the other may trip for nothing.
+    low = mark_usd * (1 - distance) / (1 - level) if level < 1 else 0.0
+    return low, mark_usd * (1 + distance) / (1 + level)

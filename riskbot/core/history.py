@@ -12,7 +12,7 @@ from typing import Any
 from riskbot.core import actions, events
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.model import PORTFOLIO
-from riskbot.core.plain import from_plain, to_plain
+from riskbot.core.plain import VOLATILE, from_plain, to_plain
 from riskbot.core.turn import Turn
 
 TIMER_MS = 60_000
@@ -25,30 +25,56 @@ _CAUSES: dict[type[Any], str] = {
 
 
 @dataclass(slots=True)
+class Moved:
+    """A price since the last recorded row.
+
+    Attributes:
+        row: the row that `reference` was the price at.
+        last: the newest price.
+    """
+
+    row: int
+    reference: float
+    last: float
+
+
+@dataclass(slots=True)
 class History:
     """What the next row is measured against.
 
     Attributes:
-        references: price at the last recorded row, by account and symbol.
+        prices: by account and symbol; not journaled, so after a restart a price is measured
+            against the first one that comes.
+        row: rows since the start; a price's reference is what it was when the last one was made.
         moved: (account, symbol) whose price moved past `price_move` since.
         timer_ms: when the timer last recorded a row.
         held: (quantity signature) at the last row, to tell a position change in a read.
     """
 
-    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    prices: dict[str, dict[str, Moved]] = field(default_factory=dict, metadata={VOLATILE: True})
+    row: int = field(default=0, metadata={VOLATILE: True})
     moved: list[tuple[str, str]] = field(default_factory=list)
     timer_ms: int = 0
     held: str = ""
 
     def has_moved(self, account: str, symbol: str, price: float, price_move: float) -> bool:
-        """Note a price; True when it is further than `price_move` from its reference."""
-        mine = self.references.get(account)
-        reference = mine.get(symbol) if mine is not None else None
-        if reference is None or abs(price / reference - 1) <= price_move:
+        """Take a price; True when it is further than `price_move` from its reference."""
+        mine = self.prices.get(account)
+        if mine is None:
+            mine = self.prices[account] = {}
+        known = mine.get(symbol)
+        if known is None:
+            mine[symbol] = Moved(self.row, price, price)
             return False
+        if known.row != self.row:
+            known.row, known.reference = self.row, known.last
+        known.last = price
+        return abs(price / known.reference - 1) > price_move
+
+    def note(self, account: str, symbol: str) -> None:
+        """Note that something held has moved far."""
         if (account, symbol) not in self.moved:
             self.moved.append((account, symbol))
-        return True
 
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record: a recorded row is the new reference."""
@@ -59,9 +85,7 @@ class History:
             return
         self.moved.clear()
         self.held = record.held
-        for name, price in record.prices.items():
-            account, _, symbol = name.partition("|")
-            self.references.setdefault(account, {})[symbol] = price
+        self.row += 1
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
@@ -82,7 +106,7 @@ def record(turn: Turn, event: events.Event) -> None:
         return
     history = turn.state.history
     cause = _CAUSES.get(type(event), "")
-    if isinstance(event, events.AccountSnapshotReceived) and _signature(book) != history.held:
+    if isinstance(event, events.AccountSnapshotReceived) and book.signature != history.held:
         cause = "position"
     if not cause and history.moved:
         cause = "price"
@@ -90,26 +114,14 @@ def record(turn: Turn, event: events.Event) -> None:
         cause = "timer"
     if not cause:
         return
-    prices = {}
-    if cause != "timer":
-        prices = {
-            f"{leg.key.account}|{leg.key.symbol}": price
-            for leg in book.legs
-            if (price := turn.state.price(leg.key.account, leg.key.symbol)) is not None
-        }
     turn.emit(
         actions.RecordExposure(
             cause=cause,
             row=row(book),
             symbols=tuple(sorted({symbol for _, symbol in history.moved})),
-            prices=prices,
-            held=_signature(book),
+            held=book.signature,
         )
     )
-
-
-def _signature(book: ScopeBook) -> str:
-    return ";".join(sorted("|".join(leg.key) for leg in book.legs))
 
 
 def row(book: ScopeBook) -> dict[str, float | None]:

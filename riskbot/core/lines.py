@@ -6,7 +6,9 @@ line feeds, and when, lives in `book`; what people see of it is `exposure.Leg`.
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
+from typing import NamedTuple
 
 from riskbot.core.assets import is_cash
 from riskbot.core.exits import base_of
@@ -14,7 +16,7 @@ from riskbot.core.exposure import Leg
 from riskbot.core.model import Instrument, InstrumentKind, Position, PositionKey, PositionSide
 from riskbot.core.prices import View
 from riskbot.core.settings import CoreSettings
-from riskbot.core.sheets import Sheet, Sums
+from riskbot.core.sheets import Paid, Sheet, Sums
 
 NO_SHEET = Sheet()
 """What a line belongs to before the Book took it in."""
@@ -37,6 +39,13 @@ class Line:
         coin: the holding an inverse position's PnL is paid into.
         face, entry: of an inverse position, whose PnL is not linear in its mark.
         pnl_coin: that PnL, in coin units, as counted in the holding.
+        paid: what else is paid in the asset that a position is paid in; None for holdings.
+        cash: (account, asset) of the cash its factor is the price of; None = of no cash.
+        until_ms: till when its price stands unless a frame of its pricer comes, UTC ms.
+        low, high: marks in USD beyond which a limit of this position reaches its next level.
+        is_plain: as shown last, nothing of its leg but prices follows from its price;
+        is_held: the Book counts it; is_moved, is_changed: since it was last shown, its price or
+            anything about it did.
     """
 
     __slots__ = (
@@ -45,23 +54,32 @@ class Line:
         "asset",
         "b",
         "c",
+        "cash",
         "coin",
         "d",
         "entry",
         "face",
         "factor",
+        "high",
+        "is_changed",
         "is_estimated",
+        "is_held",
+        "is_moved",
+        "is_plain",
         "is_unlisted",
         "is_valued",
         "key",
         "leg",
+        "low",
         "mark",
+        "paid",
         "pnl_coin",
         "position",
         "pricer",
         "shares",
         "sheet",
         "sums",
+        "until_ms",
         "value",
         "x",
     )
@@ -88,6 +106,11 @@ class Line:
         self.entry = 0.0
         self.pnl_coin = 0.0
         self.is_estimated = False
+        self.paid: Paid | None = None
+        self.cash: tuple[str, str] | None = None
+        self.until_ms = 0
+        self.low, self.high = 0.0, math.inf
+        self.is_held = self.is_moved = self.is_changed = self.is_plain = False
 
     @property
     def is_known(self) -> bool:
@@ -213,30 +236,63 @@ def position_line(
         line.d = known if known is not None else 0.0
         line.is_valued = known is not None
         line.c = held if line.is_valued else 0.0
-    _, line.mark, line.is_estimated = present(view, line)
+    # An option moves with its underlying and its delta as well.
+    if is_cash(instrument.quote) and instrument.kind is not InstrumentKind.OPTION:
+        line.cash = (account, instrument.quote)
+    _take_present(view, line)
     if not line.factor:
         line.mark = None
     return line
 
 
-def present(view: View, line: Line) -> tuple[float, float | None, bool]:
-    """Return a line's factor, mark (None = unknown) and whether it is estimated, by this view."""
+def is_same_exposure(line: Line, position: Position, listed: Instrument | None) -> bool:
+    """Whether a position's line needs no change for what a venue says of it now."""
+    known = line.position
+    if known is None or line.leg is None or line.mark is None or line.leg.instrument is not listed:
+        return False
+    # Without an entry price, and of an option, what the venue states at the mark counts.
+    is_stated = position.entry_price is None or listed.kind is InstrumentKind.OPTION
+    if is_stated or position.quantity != known.quantity:
+        return False
+    return position.entry_price == known.entry_price
+
+
+class Present(NamedTuple):
+    """A line by a view: see `Line`; `mark` None = unknown."""
+
+    factor: float
+    mark: float | None
+    is_estimated: bool = False
+    until_ms: int = 0
+
+
+def present(view: View, line: Line) -> Present:
+    """Return how a line stands by this view."""
     account = line.account
     price = view.price(*line.pricer) if line.pricer is not None else None
     if line.leg is None:
-        return 1.0, view.cash(account, line.asset).value, False
+        return Present(1.0, view.cash(account, line.asset).value)
     instrument = line.leg.instrument
     if line.position is None:
         found = view.asset(account, line.asset)
         mark = found.value if found is not None else None
-        factor = mark / price.value if mark is not None and price is not None else 1.0
-        return factor, mark, price is not None and price.is_stale
+        if mark is None or price is None:
+            return Present(1.0, mark)
+        return Present(mark / price.value, mark, price.is_stale, price.until_ms)
     is_option = instrument.kind is InstrumentKind.OPTION
     unit = view.asset(account, instrument.settle if is_option else instrument.quote)
     factor = unit.value if unit is not None else 0.0
     if price is None or not factor:
-        return factor, None, False
-    return factor, price.value * factor, price.is_stale or price.account != account
+        return Present(factor, None)
+    is_estimated = price.is_stale or price.account != account
+    # What no cash is the unit of moves with the price of its unit as well.
+    until_ms = 0 if line.cash is None else price.until_ms
+    return Present(factor, price.value * factor, is_estimated, until_ms)
+
+
+def _take_present(view: View, line: Line) -> float:
+    factor, line.mark, line.is_estimated, line.until_ms = present(view, line)
+    return factor
 
 
 def _linear_base(
@@ -303,7 +359,9 @@ def _coin_line(settings: CoreSettings, view: View, account: str, asset: str) -> 
     line = Line(account, key, new_leg(settings, account, key, instrument))
     line.asset = asset
     line.pricer = view.market(account, asset)
-    line.factor, line.mark, line.is_estimated = present(view, line)
+    line.factor = _take_present(view, line)
+    if line.pricer is not None:
+        line.cash = (account, view.marks.instruments[line.pricer[0]][line.pricer[1]].quote)
     # An airdropped coin that nobody prices must not blind every limit: it counts as nothing.
     line.is_unlisted = line.mark is None and line.pricer is None
     return line

@@ -29,20 +29,15 @@ class Margin(NamedTuple):
 
 def margins(sheet: AccountSheet) -> list[Margin]:
     """Return the cross pool of an account first, then its isolated positions."""
-    isolated = [line for line in sheet.positions.values() if _is_isolated(line)]
+    isolated = sheet.isolated.values()
     return [_cross(sheet), *(_isolated(sheet.name, line) for line in isolated)]
 
 
-def _is_isolated(line: Line) -> bool:
-    return line.position is not None and line.position.is_isolated
-
-
 def _cross(sheet: AccountSheet) -> Margin:
-    lines = [line for line in sheet.positions.values() if not _is_isolated(line)]
-    if not lines:
+    if len(sheet.positions) == len(sheet.isolated):
         return Margin(sheet.name, 0.0, sheet.sheet.equity)
     equity = _cross_equity(sheet)
-    maintenance = _cross_maintenance(sheet, lines)
+    maintenance = _cross_maintenance(sheet)
     if maintenance is None or equity is None:
         return Margin(sheet.name, None, equity)
     return Margin(sheet.name, maintenance / equity if equity > 0 else math.inf, equity)
@@ -54,18 +49,19 @@ def _cross_equity(sheet: AccountSheet) -> float | None:
         return sheet.margin.equity_usd + sheet.sheet.equity - sheet.margin_equity
     if sheet.sheet.unvalued:
         return None
-    apart = (_isolated_equity(line) for line in sheet.positions.values() if _is_isolated(line))
+    apart = (_isolated_equity(line) for line in sheet.isolated.values())
     return sheet.sheet.equity - math.fsum(equity or 0.0 for equity in apart)
 
 
-def _cross_maintenance(sheet: AccountSheet, lines: list[Line]) -> float | None:
+def _cross_maintenance(sheet: AccountSheet) -> float | None:
     stated = sheet.margin.maintenance_usd
     if stated is not None and sheet.margin_gross > 0:
         return stated * sheet.gross() / sheet.margin_gross
     if stated is not None:
         # Opened since the read: what the venue said last stands until it says more.
         return stated
-    parts = [_maintenance(line) for line in lines]
+    isolated = sheet.isolated
+    parts = [_maintenance(line) for key, line in sheet.positions.items() if key not in isolated]
     known = [part for part in parts if part is not None]
     return math.fsum(known) if len(known) == len(parts) else None
 

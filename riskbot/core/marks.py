@@ -9,116 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.model import Instrument, InstrumentKind, PriceSource
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
-
-AGREEMENT = 0.001
-"""A REST price within this share of the known one shows that the known one still holds."""
+from riskbot.core.quotes import Price, Quote, StatedPrice, is_price, seen_after, take_rest
 
 DISAGREEMENT = 0.01
 """Sources that differ by this share or more disagree (spec section 2)."""
 
-_REST_LAG_MS = 1_000
-"""A REST read without a venue time may be older than a pushed price by this much."""
+FOREVER_MS = 2**62
+"""Till when a price stands that only a frame of its own can change, UTC ms."""
 
 _TICK_TOLERANCE = 1e-3
 """Share of a tick that float arithmetic may be off a tick."""
 
 
-@dataclass(slots=True)
-class Seen:
-    """One source's price.
-
-    Attributes:
-        price: quote units per base unit, finite, > 0.
-        seen_ms: when a frame last carried it.
-        venue_ms: the venue's time in that frame, None = not stated.
-        moved_ms: when a frame last came whose venue time had advanced; the same as `seen_ms`
-            where none is stated.
-    """
-
-    price: float
-    seen_ms: int
-    venue_ms: int | None
-    moved_ms: int
-
-    def is_fresh(self, now_ms: int, stale_ms: int) -> bool:
-        """Whether both clocks are young enough: a frozen venue time is as stale as silence."""
-        return now_ms - self.seen_ms <= stale_ms and now_ms - self.moved_ms <= stale_ms
-
-
-class Price(NamedTuple):
-    """A usable price in quote units and where it comes from.
-
-    Attributes:
-        is_stale: no fresh source; the last known one.
-        account: whose venue said it.
-    """
-
-    value: float
-    source: PriceSource
-    account: str
-    is_stale: bool = False
-
-
-class AssetPrice(NamedTuple):
-    """USD per unit of an asset; `is_assumed` = nobody states it, it is taken as 1."""
-
-    value: float
-    is_assumed: bool = False
-
-
-@dataclass(slots=True)
-class Quote:
-    """All that is known of one instrument's price on one account's venue."""
-
-    mark: Seen | None = None
-    index: Seen | None = None
-    book: Seen | None = None
-    last: Seen | None = None
-    rest: Seen | None = None
-    bid: float | None = None
-    ask: float | None = None
-    bid_quantity: float | None = None
-    ask_quantity: float | None = None
-    delta: float | None = None
-    gamma: float | None = None
-    vega: float | None = None
-
-    def best(self, now_ms: int, stale_ms: int) -> tuple[Seen, PriceSource, bool] | None:
-        """Return the best price, its source, and whether it is stale; None = never priced.
-
-        Mark, else index, else book mid, else last; a stale one only when all are.
-        """
-        newest: tuple[Seen, PriceSource] | None = None
-        for source, seen in self.sources():
-            if seen.is_fresh(now_ms, stale_ms):
-                return seen, source, False
-            if newest is None or seen.seen_ms > newest[0].seen_ms:
-                newest = seen, source
-        return (*newest, True) if newest is not None else None
-
-    def sources(self) -> Iterator[tuple[PriceSource, Seen]]:
-        """Yield the sources that ever spoke, best first."""
-        if self.mark is not None:
-            yield PriceSource.MARK, self.mark
-        if self.index is not None:
-            yield PriceSource.INDEX, self.index
-        if self.book is not None:
-            yield PriceSource.BOOK, self.book
-        if self.last is not None:
-            yield PriceSource.LAST, self.last
-
-
-@dataclass(slots=True)
-class StatedPrice:
-    """An asset's price as a venue states it."""
-
-    price_usd: float
-    seen_ms: int
+Twin = tuple[str, str, float]
+"""Account and symbol of the same thing elsewhere, and own units per unit of its."""
 
 
 @dataclass(slots=True)
@@ -134,6 +43,7 @@ class Marks:
         version: grows when instruments or stated prices change.
         markets: which instrument prices which asset, remembered by `prices` until instruments
             or the set of stated prices change.
+        elsewhere: where else an instrument's thing is listed, remembered the same way.
     """
 
     venues: dict[str, str] = field(default_factory=dict)
@@ -144,6 +54,9 @@ class Marks:
     assets: dict[str, dict[str, StatedPrice]] = field(default_factory=dict)
     version: int = 0
     markets: dict[tuple[str, str], tuple[str, str] | None] = field(
+        default_factory=dict, metadata={VOLATILE: True}
+    )
+    elsewhere: dict[tuple[str, str], tuple[Twin, ...]] = field(
         default_factory=dict, metadata={VOLATILE: True}
     )
 
@@ -169,6 +82,7 @@ class Marks:
 
     def _list(self, account: str, instruments: tuple[Instrument, ...]) -> None:
         self.markets.clear()
+        self.elsewhere.clear()
         self.version += 1
         listed = self.instruments.setdefault(account, {})
         for instrument in instruments:
@@ -178,7 +92,7 @@ class Marks:
                 twins.append((account, instrument.symbol))
 
     def _state_asset(self, account: str, asset: str, price: float, now_ms: int) -> None:
-        if not _is_price(price):
+        if not is_price(price):
             return
         stated = self.assets.setdefault(account, {})
         known = stated.get(asset)
@@ -190,8 +104,11 @@ class Marks:
 
     def _touch(self, account: str, symbol: str, now_ms: int) -> None:
         quote = self.quote(account, symbol)
-        for _, seen in quote.sources() if quote is not None else ():
+        if quote is None:
+            return
+        for _, seen in quote.sources():
             seen.seen_ms = seen.moved_ms = now_ms
+        quote.find_freshest()
 
     def take(self, frame: events.PricesUpdated, now_ms: int) -> Quote:
         """Take a frame's prices as far as they are sane, and return the quote."""
@@ -202,17 +119,21 @@ class Marks:
         if quote is None:
             quote = of_account[frame.symbol] = Quote()
         if frame.mark is not None:
-            quote.mark = _seen(quote.mark, frame.mark, frame, now_ms)
+            quote.mark = seen_after(quote.mark, frame.mark, frame, now_ms)
         if frame.index is not None:
-            quote.index = _seen(quote.index, frame.index, frame, now_ms)
+            quote.index = seen_after(quote.index, frame.index, frame, now_ms)
         if frame.bid is not None or frame.ask is not None:
             self._take_book(quote, frame, now_ms)
         if frame.last is not None and self._is_on_tick(frame, frame.last):
-            quote.last = _seen(quote.last, frame.last, frame, now_ms)
+            quote.last = seen_after(quote.last, frame.last, frame, now_ms)
         if frame.delta is not None:
             quote.delta, quote.gamma, quote.vega = frame.delta, frame.gamma, frame.vega
         if frame.is_rest:
-            _take_rest(quote, frame, now_ms)
+            take_rest(quote, frame, now_ms)
+        if quote.mark is not None and quote.mark.moved_ms == now_ms:
+            quote.fresh_ms = now_ms
+        else:
+            quote.find_freshest()
         return quote
 
     def _take_book(self, quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
@@ -221,7 +142,7 @@ class Marks:
         if bid is None or ask is None:
             quote.bid, quote.ask = bid, ask
             return
-        if not (_is_price(bid) and _is_price(ask) and bid < ask):
+        if not (is_price(bid) and is_price(ask) and bid < ask):
             # A crossed or broken book is no source until a whole one comes.
             quote.book = quote.bid = quote.ask = None
             return
@@ -230,7 +151,7 @@ class Marks:
             return
         quote.bid, quote.ask = bid, ask
         quote.bid_quantity, quote.ask_quantity = frame.bid_quantity, frame.ask_quantity
-        quote.book = _seen(quote.book, (bid + ask) / 2, frame, now_ms)
+        quote.book = seen_after(quote.book, (bid + ask) / 2, frame, now_ms)
 
     def _is_on_tick(self, frame: events.PricesUpdated, price: float) -> bool:
         instrument = self.instrument(frame.account, frame.symbol)
@@ -259,17 +180,24 @@ class Marks:
         quote = self.quote(account, symbol)
         own = quote.best(now_ms, self.stale_ms) if quote is not None else None
         if own is not None and not own[2]:
-            return Price(own[0].price, own[1], account)
+            seen, source, _ = own
+            return Price(seen.price, source, account, until_ms=seen.fresh_until(self.stale_ms))
         other = next(self._others(account, symbol, now_ms), None)
         if other is not None:
             return other
-        return Price(own[0].price, own[1], account, is_stale=True) if own is not None else None
+        if own is None:
+            return None
+        until_ms = 0 if self._twins_of(account, symbol) else FOREVER_MS
+        return Price(own[0].price, own[1], account, is_stale=True, until_ms=until_ms)
 
     def is_blind(self, account: str, symbol: str, now_ms: int) -> bool:
         """Whether the account's own venue has no fresh price of it: BLIND(price)."""
         quote = self.quote(account, symbol)
-        own = quote.best(now_ms, self.stale_ms) if quote is not None else None
-        return own is None or own[2]
+        return quote is None or quote.is_blind(now_ms, self.stale_ms)
+
+    def listen(self, account: str, symbol: str) -> Quote:
+        """Return the quote of an instrument, an empty one that frames will fill if need be."""
+        return self.quotes.setdefault(account, {}).setdefault(symbol, Quote())
 
     def sources(self, account: str, symbol: str, now_ms: int) -> list[Price]:
         """Return the fresh sources that are independent of each other, best first.
@@ -282,7 +210,7 @@ class Marks:
         without = PriceSource.INDEX if is_spot else PriceSource.LAST
         quote = self.quote(account, symbol)
         own = [
-            Price(seen.price, source, account)
+            Price(seen.price, source, account, until_ms=seen.fresh_until(self.stale_ms))
             for source, seen in (quote.sources() if quote is not None else ())
             if source is not without and seen.is_fresh(now_ms, self.stale_ms)
         ]
@@ -307,7 +235,7 @@ class Marks:
         """
         found = self.sources(account, symbol, now_ms)
         if len(found) > 1:
-            return found[1]
+            return found[1]._replace(until_ms=min(found[0].until_ms, found[1].until_ms))
         quote = self.quote(account, symbol)
         rest = quote.rest if quote is not None else None
         if rest is None or read_since_ms is None or rest.seen_ms < read_since_ms:
@@ -323,20 +251,34 @@ class Marks:
 
     def _others(self, account: str, symbol: str, now_ms: int) -> Iterator[Price]:
         """Yield fresh prices of the same thing elsewhere, other venues before own accounts."""
+        for name, listed, scale in self._twins_of(account, symbol):
+            quote = self.quote(name, listed)
+            best = quote.best(now_ms, self.stale_ms) if quote is not None else None
+            if best is not None and not best[2]:
+                yield Price(best[0].price * scale, best[1], name)
+
+    def _twins_of(self, account: str, symbol: str) -> tuple[Twin, ...]:
+        """Return where else the same thing is listed, and what its price there is to be scaled by.
+
+        Other venues come before accounts of the same one.
+        """
+        known = self.elsewhere.get((account, symbol))
+        if known is None:
+            known = self.elsewhere[account, symbol] = tuple(self._find_twins(account, symbol))
+        return known
+
+    def _find_twins(self, account: str, symbol: str) -> Iterator[Twin]:
         own = self.instrument(account, symbol)
         if own is None:
             return
-        twins = self.twins.get(_thing(own), [])
         venue = self.venues.get(account, account)
         for name, listed in sorted(
-            twins, key=lambda twin: (self.venues.get(twin[0], twin[0]) == venue, twin)
+            self.twins.get(_thing(own), ()),
+            key=lambda twin: (self.venues.get(twin[0], twin[0]) == venue, twin),
         ):
-            quote = self.quote(name, listed) if name != account else None
-            best = quote.best(now_ms, self.stale_ms) if quote is not None else None
-            if best is not None and not best[2]:
+            if name != account:
                 other = self.instruments[name][listed]
-                scale = float(own.underlying_per_base / other.underlying_per_base)
-                yield Price(best[0].price * scale, best[1], name)
+                yield name, listed, float(own.underlying_per_base / other.underlying_per_base)
 
     # ------------------------------------------------------------ checkpoints
 
@@ -349,52 +291,13 @@ class Marks:
     def load(cls, data: dict[str, Any]) -> Marks:
         """Return what `dump` wrote."""
         state: Marks = from_plain(cls, data)
+        for quotes in state.quotes.values():
+            for quote in quotes.values():
+                quote.find_freshest()
         return state
-
-
-def _is_price(value: float) -> bool:
-    return math.isfinite(value) and value > 0
 
 
 def _thing(instrument: Instrument) -> str:
     # A dated future is another thing than the perpetual, and than one of another date.
     expiry = instrument.symbol.partition(":")[2].partition("-")[2]
     return f"{instrument.underlying}|{instrument.quote}|{instrument.kind}|{expiry}"
-
-
-def _seen(old: Seen | None, price: float, frame: events.PricesUpdated, now_ms: int) -> Seen | None:
-    """Return the source after a frame; what is insane, late or unproven leaves it as it was."""
-    if not _is_price(price):
-        return old
-    if old is None:
-        return Seen(price, now_ms, frame.venue_ms, now_ms)
-    if frame.is_rest and not _is_news(old, frame, now_ms):
-        # Read over REST without a newer venue time: it can only show that the price still holds.
-        if abs(price / old.price - 1) <= AGREEMENT:
-            old.seen_ms = old.moved_ms = now_ms
-        return old
-    venue_ms = frame.venue_ms
-    if venue_ms is None or old.venue_ms is None or venue_ms > old.venue_ms:
-        old.venue_ms = venue_ms
-        old.moved_ms = now_ms
-    elif venue_ms < old.venue_ms:
-        return old
-    old.price = price
-    old.seen_ms = now_ms
-    return old
-
-
-def _is_news(old: Seen, frame: events.PricesUpdated, now_ms: int) -> bool:
-    if frame.venue_ms is not None and old.venue_ms is not None:
-        return frame.venue_ms > old.venue_ms
-    return now_ms - old.seen_ms > _REST_LAG_MS
-
-
-def _take_rest(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
-    mid = None
-    if frame.bid is not None and frame.ask is not None and 0 < frame.bid < frame.ask:
-        mid = (frame.bid + frame.ask) / 2
-    for price in (frame.mark, frame.index, mid, frame.last):
-        if price is not None and _is_price(price):
-            quote.rest = Seen(price, now_ms, frame.venue_ms, now_ms)
-            return

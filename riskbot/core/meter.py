@@ -18,7 +18,7 @@ from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.guards import guards
 from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.marks import Marks
-from riskbot.core.model import PORTFOLIO
+from riskbot.core.model import PORTFOLIO, PositionKey
 from riskbot.core.prices import SecondView, View
 from riskbot.core.settings import CoreSettings
 
@@ -26,6 +26,12 @@ DISAGREEMENT = 0.01
 """Fresh independent sources this far apart disagree."""
 
 RESYNC_MS = 10_000
+
+REFRESHED_MAX = 1_000
+"""Lines that rest on others' prices and are priced anew in one second; more take turns."""
+
+SECOND_MAX = 250
+"""Lines of the second Book carried along in one second; a breach waits for the others."""
 
 Checked = tuple[Limit, list[Verdict], ScopeBook]
 """A limit, what it said, and of which Book."""
@@ -37,12 +43,12 @@ class SecondMeasure:
 
     Attributes:
         single: (account, symbol) that have one source only.
-        disagreeing: (account, symbol) whose sources differ by 1 % or more.
+        held: (account, symbol) of all that it rests on.
     """
 
     scopes: dict[str, ScopeBook] = field(default_factory=dict)
     single: list[tuple[str, str]] = field(default_factory=list)
-    disagreeing: list[tuple[str, str]] = field(default_factory=list)
+    held: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Meter:
@@ -69,6 +75,7 @@ class Meter:
         self._checked: list[Checked] = []
         self._second: Book | None = None
         self._behind: list[Change] = []
+        self._owed: list[PositionKey] = []
 
     # ------------------------------------------------------------ feeding
 
@@ -79,9 +86,13 @@ class Meter:
         self.marks.take(frame, now_ms)
         self.book.view.now_ms = now_ms
         best = self.marks.best(frame.account, frame.symbol, now_ms)
+        if self._second is not None:
+            self._second.flag(frame.account, frame.symbol)
         if best is None:
+            # The frame took away the only source there was.
+            self.book.flag(frame.account, frame.symbol)
             return None
-        self.book.on_price(frame.account, frame.symbol, best.value)
+        self.book.on_price(frame.account, frame.symbol, best.value, best.until_ms)
         return best.value
 
     def apply(
@@ -106,18 +117,21 @@ class Meter:
             self.cashflows.take(change, now_ms)
         self.cashflows.apply(record, now_ms)
         if isinstance(record, events.OrderFilled):
-            self._attribute()
+            key = PositionKey(record.account, record.symbol, record.position_side)
+            self._attribute(self.book, key)
+            if self._second is not None:
+                self._owed.append(key)
 
-    def _attribute(self) -> None:
-        """Tell the Book which part of what position the fills of strategies made."""
-        for key, quantities in self.cashflows.owned().items():
-            self.book.attribute(key, quantities)
+    def _attribute(self, book: Book, key: PositionKey) -> None:
+        """Tell a Book which part of a position the fills of strategies made."""
+        quantities = self.cashflows.owned(key)
+        if quantities and book.owners.get(key) != quantities:
+            book.attribute(key, quantities)
 
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew (what became stale), and set the running sums straight."""
-        self.book.refresh(View(self.marks, now_ms))
-        if self._second is None or self._behind:
-            self._second_book(SecondView(self.marks, now_ms), self._unseen(now_ms))
+        self.book.refresh(View(self.marks, now_ms), REFRESHED_MAX)
+        self._second_book(SecondView(self.marks, now_ms), self._unseen(now_ms), SECOND_MAX)
         if now_ms - self._resynced_ms >= RESYNC_MS:
             self._resynced_ms = now_ms
             self.drift = max(self.drift, self.book.resync())
@@ -146,19 +160,20 @@ class Meter:
         view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
         unseen = self._unseen(now_ms)
         if without - unseen:
-            book = self._owned(Book(self.settings, self.accounts, view, without=unseen | without))
+            book = self._book_without(view, unseen | without)
         else:
             book = self._second_book(view, unseen)
         booking = Booking(self.cashflows, book)
         scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
         # Nor does a venue that is out of sight keep the others' breach from being confirmed.
         held = book.pricers()
-        apart = [
-            key
-            for key in sorted(held)
-            if (self.marks.disagreement(*key, now_ms) or 0.0) >= DISAGREEMENT
+        return SecondMeasure(scopes, sorted(view.lone & held), sorted(held))
+
+    def disagreeing(self, held: Iterable[tuple[str, str]], now_ms: int) -> list[tuple[str, str]]:
+        """Return the (account, symbol) among these whose sources differ by 1 % or more."""
+        return [
+            key for key in held if (self.marks.disagreement(*key, now_ms) or 0.0) >= DISAGREEMENT
         ]
-        return SecondMeasure(scopes, sorted(view.lone & held), apart)
 
     def _unseen(self, now_ms: int) -> frozenset[str]:
         """Return the accounts that are BLIND.
@@ -172,26 +187,34 @@ class Meter:
             if self.accounts.get(name).blind_reason(now_ms, stale_ms) is not None
         )
 
-    def _second_book(self, view: SecondView, without: frozenset[str]) -> Book:
+    def _second_book(
+        self, view: SecondView, without: frozenset[str], most: int | None = None
+    ) -> Book:
         """Return the Book under a second view: kept at hand, since a breach waits for it."""
         book = self._second
         if book is None or book.without != without:
-            book = self._second = Book(self.settings, self.accounts, view, without=without)
+            book = self._second = self._book_without(view, without)
         else:
+            if isinstance(book.view, SecondView):
+                # What is alone stays so until a frame of it is looked at.
+                view.lone = book.view.lone
             book.view = view
             for change in self._behind:
                 book.on_change(change)
-            book.refresh(view)
+            for key in self._owed:
+                self._attribute(book, key)
+            book.refresh(view, most)
             for name, sheet in book.by_account.items():
                 sheet.take_margin(self.accounts.get(name).margin)
         self._behind.clear()
-        return self._owned(book)
+        self._owed.clear()
+        return book
 
-    def _owned(self, book: Book) -> Book:
-        """Tell another Book, too, which part of what position the fills of strategies made."""
-        owned = self.cashflows.owned()
-        for key in [key for key, quantities in owned.items() if book.owners.get(key) != quantities]:
-            book.attribute(key, owned[key])
+    def _book_without(self, view: SecondView, without: frozenset[str]) -> Book:
+        """Return another Book, built anew, with what fills of strategies made."""
+        book = Book(self.settings, self.accounts, view, without=without)
+        for key in self.cashflows.attributed():
+            self._attribute(book, key)
         return book
 
     def day_begun_ms(self, scope: str) -> int | None:
@@ -222,6 +245,8 @@ class Meter:
 
     def _settle_guards(self) -> None:
         checked, self._checked = self._checked, []
+        by_position = ((book.scope, limit) for limit, _, book in checked if limit.is_min)
+        self.book.set_fences(by_position)
         self.book.set_guards(
             guard for limit, verdicts, book in checked for guard in guards(limit, verdicts, book)
         )
@@ -250,12 +275,20 @@ class Meter:
             return None
         return best.value * self.book.view.cash(account, listed.quote).value
 
-    def is_price_blind(self, account: str, symbol: str, now_ms: int) -> bool:
-        """Whether the account's own venue has no fresh price of an instrument, or of a coin."""
-        if "/" not in symbol:
-            # No market of the account trades this coin: something else prices it.
-            return self.book.view.is_coin_blind(account, symbol, now_ms)
-        return self.marks.is_blind(account, symbol, now_ms)
+    def blind_prices(self, account: str, now_ms: int) -> set[str]:
+        """Return the symbols held whose price, or whose coin's, the account's own venue hides.
+
+        As shown last; dust counts as nothing.
+        """
+        since_ms = now_ms - self.marks.stale_ms
+        watched = self.book.sheet(account).watched.items()
+        blind = set()
+        for key, quote in [row for row in watched if row[1] is None or row[1].fresh_ms < since_ms]:
+            # No market of the account trades a bare coin: something else prices it.
+            is_coin = quote is None
+            if not is_coin or self.book.view.is_coin_blind(account, key.symbol, now_ms):
+                blind.add(key.symbol)
+        return blind
 
     # ------------------------------------------------------------ checkpoints
 
@@ -272,10 +305,12 @@ class Meter:
         self.book = Book(self.settings, self.accounts, View(self.marks, 0))
         self.cashflows = Cashflows.load(data["cashflows"])
         self.booking = Booking(self.cashflows, self.book)
-        self._attribute()
+        for key in self.cashflows.attributed():
+            self._attribute(self.book, key)
         self._legs = self._second = None
         self._checked.clear()
         self._behind.clear()
+        self._owed.clear()
 
 
 def _cashflows(settings: CoreSettings) -> Cashflows:

@@ -62,7 +62,10 @@ class Level(StrEnum):
     @property
     def rank(self) -> int:
         """Severity, 0 for OK to 4 for RED."""
-        return ("ok", "yellow", "orange", "unknown", "red").index(self.value)
+        return _RANKS[self]
+
+
+_RANKS = {level: rank for rank, level in enumerate(Level)}
 
 
 class Response(StrEnum):

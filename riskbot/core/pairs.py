@@ -9,36 +9,84 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from riskbot.core.exposure import Leg, Pair
+from riskbot.core.model import PositionKey
 from riskbot.core.settings import PairSettings
 
 
-def find_pairs(legs: Iterable[Leg], configured: Sequence[PairSettings] = ()) -> list[Pair]:
-    """Return the configured pairs that are held, then those found by underlying.
+class Pairing:
+    """The legs that may hedge each other, and the pairs they make, kept leg by leg.
 
     Dust and legs without a price hedge nothing. A configured pair takes its instruments out of
     automatic pairing, held or not.
 
-    Returns:
-        Pairs with both sides, configured ones with at least one.
+    Args:
+        configured: pairs that are named.
     """
-    priced = [leg for leg in legs if leg.delta_usd is not None and leg.quantity and not leg.is_dust]
-    named = {(part.account, part.instrument) for pair in configured for part in pair.legs}
-    pairs = [found for pair in configured if (found := _configured(pair, priced)) is not None]
-    by_underlying: dict[str, list[Leg]] = {}
-    for leg in priced:
-        if not _names(leg) & named:
-            by_underlying.setdefault(leg.underlying, []).append(leg)
-    for underlying, members in by_underlying.items():
-        longs = [leg for leg in members if (leg.delta_usd or 0.0) > 0]
-        shorts = [leg for leg in members if (leg.delta_usd or 0.0) < 0]
-        if longs and shorts:
-            # Coins are what is hedged; between derivatives the long side is.
-            is_coin_short = any(leg.is_spot for leg in shorts) and not any(
-                leg.is_spot for leg in longs
-            )
-            hedged, hedge = (shorts, longs) if is_coin_short else (longs, shorts)
-            pairs.append(_pair(underlying, underlying, hedged, hedge))
-    return pairs
+
+    def __init__(self, configured: Sequence[PairSettings] = ()) -> None:
+        self._configured = configured
+        self._named = {(p.account, p.instrument) for pair in configured for p in pair.legs}
+        self._legs_named: dict[PositionKey, Leg] = {}
+        self._members: dict[str, dict[PositionKey, Leg]] = {}
+        self._stale: set[str] = set()
+        self._found: dict[str, Pair] = {}
+
+    def put(self, leg: Leg) -> None:
+        """Take a leg's present figures."""
+        if leg.delta_usd is None or not leg.quantity or leg.is_dust:
+            self.drop(leg)
+            return
+        if self._named and _names(leg) & self._named:
+            self._legs_named[leg.key] = leg
+            return
+        members = self._members.get(leg.underlying)
+        if members is None:
+            members = self._members[leg.underlying] = {}
+        members[leg.key] = leg
+        if len(members) > 1:
+            self._stale.add(leg.underlying)
+
+    def carry(self, leg: Leg) -> None:
+        """Take a leg of which nothing but its price moved: what it may hedge is as before."""
+        if len(self._members.get(leg.underlying, ())) > 1:
+            self._stale.add(leg.underlying)
+
+    def drop(self, leg: Leg) -> None:
+        """Forget a leg that is held no more, or hedges nothing."""
+        self._legs_named.pop(leg.key, None)
+        members = self._members.get(leg.underlying)
+        if members is not None and members.pop(leg.key, None) is not None:
+            self._stale.add(leg.underlying)
+            if not members:
+                del self._members[leg.underlying]
+
+    def pairs(self) -> list[Pair]:
+        """Return the configured pairs that are held, then those found by underlying.
+
+        Returns:
+            Pairs with both sides, configured ones with at least one.
+        """
+        for underlying in self._stale:
+            pair = _by_underlying(underlying, self._members.get(underlying, {}).values())
+            if pair is None:
+                self._found.pop(underlying, None)
+            else:
+                self._found[underlying] = pair
+        self._stale.clear()
+        named = [*self._legs_named.values()]
+        held = (_configured(pair, named) for pair in self._configured)
+        return [*(pair for pair in held if pair is not None), *self._found.values()]
+
+
+def _by_underlying(underlying: str, members: Iterable[Leg]) -> Pair | None:
+    longs = [leg for leg in members if (leg.delta_usd or 0.0) > 0]
+    shorts = [leg for leg in members if (leg.delta_usd or 0.0) < 0]
+    if not longs or not shorts:
+        return None
+    # Coins are what is hedged; between derivatives the long side is.
+    is_coin_short = any(leg.is_spot for leg in shorts) and not any(leg.is_spot for leg in longs)
+    hedged, hedge = (shorts, longs) if is_coin_short else (longs, shorts)
+    return _pair(underlying, underlying, hedged, hedge)
 
 
 def _names(leg: Leg) -> set[tuple[str, str]]:

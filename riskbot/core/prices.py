@@ -7,8 +7,9 @@ breach. The prices themselves live in `marks`.
 from __future__ import annotations
 
 from riskbot.core.assets import USD, is_cash
-from riskbot.core.marks import AssetPrice, Marks, Price
+from riskbot.core.marks import Marks
 from riskbot.core.model import Instrument, InstrumentKind
+from riskbot.core.quotes import AssetPrice, Price
 
 STATED_FRESH_MS = 60_000
 """Age up to which a venue's own price of an asset goes before a market's."""
@@ -136,18 +137,28 @@ class SecondView(View):
         lone: (account, symbol) that have one source only, measured at that one.
     """
 
-    def __init__(self, marks: Marks, now_ms: int, *, read_since_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        marks: Marks,
+        now_ms: int,
+        *,
+        read_since_ms: int | None = None,
+        lone: set[tuple[str, str]] | None = None,
+    ) -> None:
         super().__init__(marks, now_ms)
         self.read_since_ms = read_since_ms
-        self.lone: set[tuple[str, str]] = set()
+        self.lone: set[tuple[str, str]] = set() if lone is None else lone
 
     def price(self, account: str, symbol: str) -> Price | None:
         """Return the second source; the best price where there is none, noted in `lone`."""
         found = self.marks.second(account, symbol, self.now_ms, read_since_ms=self.read_since_ms)
-        if found is None:
-            self.lone.add((account, symbol))
-            return super().price(account, symbol)
-        return found
+        if found is not None:
+            self.lone.discard((account, symbol))
+            return found
+        self.lone.add((account, symbol))
+        alone = super().price(account, symbol)
+        # Anybody's frame may be the second source.
+        return alone._replace(until_ms=0) if alone is not None else None
 
 
 def _prices(instrument: Instrument, asset: str) -> bool:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from riskbot.core.exposure import Aggregate
 from riskbot.core.guards import Guard
-from riskbot.core.model import MarginReport, PositionKey
+from riskbot.core.model import MarginReport, PositionKey, WorkingOrder
+from riskbot.core.quotes import Quote
+from riskbot.core.tally import Tally
 
 if TYPE_CHECKING:
     from riskbot.core.lines import Line
@@ -25,6 +27,22 @@ class Sums(Aggregate):
 
     def __init__(self) -> None:
         super().__init__()
+        self.count = 0
+
+
+class Paid:
+    """What the derivatives paid in one asset add up to, USD.
+
+    Attributes:
+        gross: sum of abs exposure.
+        value: sum of their equity.
+        count: how many there are.
+    """
+
+    __slots__ = ("count", "gross", "value")
+
+    def __init__(self) -> None:
+        self.gross = self.value = 0.0
         self.count = 0
 
 
@@ -73,6 +91,12 @@ class AccountSheet:
     Attributes:
         sheet: its sums; keyed ones only where one of its limits reads them.
         positions, holdings: lines by key and by asset.
+        paid: what the derivatives paid in an asset add up to, by asset.
+        payers: lines of inverse positions by the asset they are paid in.
+        isolated: lines of isolated positions.
+        tally: its legs as shown last; stops: what protected them then.
+        watched: quotes of what was shown above dust, by key; None = of a coin without a market.
+        is_moved: positions, balances or orders changed since; was_blind: how it was then.
         margin: the venue's report; margin_equity, margin_gross: our equity and the gross of its
             derivatives when it came, so that the report can be carried along with prices.
     """
@@ -84,6 +108,14 @@ class AccountSheet:
     margin: MarginReport = field(default_factory=MarginReport)
     margin_equity: float = 0.0
     margin_gross: float = 0.0
+    paid: dict[str, Paid] = field(default_factory=dict)
+    payers: dict[str, dict[PositionKey, Line]] = field(default_factory=dict)
+    isolated: dict[PositionKey, Line] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    stops: dict[PositionKey, list[WorkingOrder]] = field(default_factory=dict)
+    watched: dict[PositionKey, Quote | None] = field(default_factory=dict)
+    is_moved: bool = True
+    was_blind: bool = True
 
     def lines(self) -> Iterable[Line]:
         """Yield all lines, positions first."""
@@ -98,7 +130,7 @@ class AccountSheet:
 
     def gross(self) -> float:
         """Return the gross of the derivatives, USD."""
-        return math.fsum(abs(line.x) for line in self.positions.values())
+        return math.fsum(paid.gross for paid in self.paid.values())
 
 
 def sums_of(keyed: dict[str, Sums], key: str) -> Sums:
@@ -118,6 +150,7 @@ def resync(portfolio: Sheet, accounts: Iterable[AccountSheet]) -> float:
         values = [line.value for line in account.lines() if line.mark is not None]
         whole.extend(values)
         drift = max(drift, _settle(account.sheet, values))
+        drift = max(drift, account.tally.resync(), _settle_paid(account))
         for line in account.lines():
             for sums, share in (*((s, 1.0) for s in line.sums), *line.shares):
                 parts.setdefault(id(sums), (sums, []))[1].append(line.x * share)
@@ -127,6 +160,19 @@ def resync(portfolio: Sheet, accounts: Iterable[AccountSheet]) -> float:
         scale = max(gross, 1.0)
         drift = max(drift, abs(sums.gross - gross) / scale, abs(sums.net - net) / scale)
         sums.gross, sums.net = gross, net
+    return drift
+
+
+def _settle_paid(account: AccountSheet) -> float:
+    """Add up anew what positions are paid in; a sum's own size is the scale of its drift."""
+    drift = 0.0
+    for paid in account.paid.values():
+        lines = [line for line in account.positions.values() if line.paid is paid]
+        gross = math.fsum(abs(line.x) for line in lines)
+        value = math.fsum(line.value for line in lines)
+        scale = max(gross, math.fsum(abs(line.value) for line in lines), 1.0)
+        drift = max(drift, abs(paid.gross - gross) / scale, abs(paid.value - value) / scale)
+        paid.gross, paid.value = gross, value
     return drift
 
 

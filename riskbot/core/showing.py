@@ -1,6 +1,6 @@
 """What is shown of a line: figures, what may be closed of it, and its stop.
 
-The sums are `book`'s; this runs once per full evaluation.
+The sums are `book`'s; a full evaluation shows the lines that changed since the one before.
 """
 
 from __future__ import annotations
@@ -15,25 +15,112 @@ from riskbot.core.exposure import Leg
 from riskbot.core.lines import Line
 from riskbot.core.model import InstrumentKind, Side, WorkingOrder
 from riskbot.core.sheets import AccountSheet
+from riskbot.core.tally import part_of
 
 
-def shown_legs(book: Book, sheet: AccountSheet, now_ms: int) -> list[Leg]:
-    """Write present figures on an account's legs and return those that hold something."""
+def show(book: Book, now_ms: int) -> None:
+    """Write present figures on the legs that changed since the last call, and count them anew.
+
+    Legs of accounts that do not count are not shown.
+    """
+    for name in book.settings.accounts:
+        _look(book, book.sheet(name), now_ms)
+    for line in [*book.moved]:
+        if line.position is None:
+            # What a position in coin has made is worth what its coin is.
+            for payer in book.sheet(line.account).payers.get(line.asset, {}).values():
+                book.touch(payer)
+    moved, book.moved = book.moved, []
+    for line in moved:
+        # What is gone first: the key may be held again under another line.
+        if not line.is_held and line.leg is not None:
+            _drop(book, line)
+    for line in moved:
+        if line.is_held and line.leg is not None and line.account not in book.without:
+            if line.is_changed or not line.is_plain:
+                _show_line(book, line, line.leg)
+            else:
+                _carry(book, line, line.leg)
+            book.shown.append((line, line.leg))
+        line.is_moved = line.is_changed = False
+
+
+def _look(book: Book, sheet: AccountSheet, now_ms: int) -> None:
+    """Mark the lines that something else than their price has changed."""
     state = book.accounts.get(sheet.name)
     stale_ms = int(book.settings.monitor.account_stale_s * 1000)
     is_blind = state.blind_reason(now_ms, stale_ms) is not None
-    stops = exits.protective(state) if state.orders else {}
-    legs = []
-    for line in sheet.lines():
-        leg = line.leg
-        if leg is None or not native_quantity(line, leg):
-            continue
-        _show(book, line, leg)
-        leg.is_estimated = is_blind or line.is_estimated
-        _show_closing(book, state, line, leg)
-        _show_stop(book, line, leg, stops.get(leg.key, ()))
-        legs.append(leg)
-    return legs
+    if is_blind is not sheet.was_blind:
+        sheet.was_blind = is_blind
+        for line in sheet.lines():
+            book.touch(line)
+    if not sheet.is_moved:
+        return
+    sheet.is_moved = False
+    before, sheet.stops = sheet.stops, exits.protective(state) if state.orders else {}
+    for key in {**before, **sheet.stops}:
+        held = sheet.positions.get(key)
+        if held is not None and before.get(key) != sheet.stops.get(key):
+            book.touch(held)
+    for line in sheet.holdings.values():
+        # What may be sold of a coin depends on the orders that lock it.
+        if line.leg is not None:
+            book.touch(line)
+
+
+def _show_line(book: Book, line: Line, leg: Leg) -> None:
+    sheet = book.sheet(line.account)
+    stops = sheet.stops.get(leg.key, ())
+    line.is_plain = False
+    if not native_quantity(line, leg):
+        _drop(book, line)
+        return
+    line.is_plain = not (leg.is_spot or line.face or stops or book.parts)
+    state = book.accounts.get(line.account)
+    _show(book, line, leg)
+    leg.is_estimated = sheet.was_blind or line.is_estimated
+    _show_closing(book, state, line, leg)
+    _show_stop(book, line, leg, stops)
+    book.tally.put(leg)
+    if sheet.tally is not book.tally:
+        sheet.tally.put(leg)
+    _watch(book, sheet, leg)
+    for name, tally in book.parts.items():
+        sums = book.strategies.get(name)
+        share = next((share for owner, share in line.shares if owner is sums), 0.0)
+        if share:
+            tally.put(part_of(leg, share, name))
+        else:
+            tally.drop(leg.key)
+
+
+def _carry(book: Book, line: Line, leg: Leg) -> None:
+    """Show what moves with the price alone of a leg of which nothing else does.
+
+    A derivative paid in cash, without stops: whole books of them move within a second.
+    """
+    _show_price(line, leg)
+    leg.risk_usd = abs(line.x) * book.settings.assume_stop
+    book.tally.carry(leg)
+    tally = book.by_account[line.account].tally
+    if tally is not book.tally:
+        tally.carry(leg)
+
+
+def _watch(book: Book, sheet: AccountSheet, leg: Leg) -> None:
+    symbol = leg.key.symbol
+    if leg.is_dust:
+        sheet.watched.pop(leg.key, None)
+    else:
+        quote = book.view.marks.listen(sheet.name, symbol) if "/" in symbol else None
+        sheet.watched[leg.key] = quote
+
+
+def _drop(book: Book, line: Line) -> None:
+    sheet = book.sheet(line.account)
+    for tally in (book.tally, sheet.tally, *book.parts.values()):
+        tally.drop(line.key)
+    sheet.watched.pop(line.key, None)
 
 
 def native_quantity(line: Line, leg: Leg) -> float:
@@ -44,10 +131,7 @@ def native_quantity(line: Line, leg: Leg) -> float:
 
 
 def _show(book: Book, line: Line, leg: Leg) -> None:
-    leg.mark_usd = line.mark
     leg.is_unlisted = line.is_unlisted
-    is_known = line.mark is not None
-    leg.notional_usd = leg.delta_usd = line.x if is_known else None
     leg.quantity = native_quantity(line, leg)
     if leg.instrument.kind is InstrumentKind.INVERSE and line.mark:
         leg.quantity = line.b / line.mark
@@ -57,13 +141,22 @@ def _show(book: Book, line: Line, leg: Leg) -> None:
         leg.leverage = position.leverage
         leg.liquidation_price = _float(position.liquidation_price)
         leg.gamma, leg.vega = position.gamma, position.vega
-        leg.unrealized_pnl_usd = _pnl(line, leg) if is_known and line.is_valued else None
-        leg.liquidation_distance = None
-        if leg.liquidation_price is not None and line.mark is not None:
-            price = line.mark / line.factor
-            leg.liquidation_distance = abs(price - leg.liquidation_price) / price
     owners = book.owners.get(leg.key, {}) if line.shares else {}
     leg.strategy = next(iter(owners)) if len(owners) == 1 else None
+    _show_price(line, leg)
+
+
+def _show_price(line: Line, leg: Leg) -> None:
+    """Show what moves with the price alone."""
+    leg.mark_usd = mark = line.mark
+    leg.notional_usd = leg.delta_usd = line.x if mark is not None else None
+    if line.position is None:
+        return
+    leg.unrealized_pnl_usd = _pnl(line, leg) if mark is not None and line.is_valued else None
+    leg.liquidation_distance = None
+    if leg.liquidation_price is not None and mark is not None:
+        price = mark / line.factor
+        leg.liquidation_distance = abs(price - leg.liquidation_price) / price
 
 
 def _pnl(line: Line, leg: Leg) -> float | None:
@@ -138,6 +231,9 @@ def _show_stop(book: Book, line: Line, leg: Leg, orders: Sequence[WorkingOrder])
     """
     leg.stop = leg.risk_usd = None
     if line.mark is None or leg.notional_usd is None:
+        return
+    if not orders:
+        leg.risk_usd = abs(leg.notional_usd) * book.settings.assume_stop
         return
     price = line.mark / line.factor
     is_long = leg.notional_usd > 0

@@ -115,9 +115,12 @@ class State:
         """Fold a price frame: the one record whose cost counts."""
         price = self.meter.take_price(frame, now_ms)
         self.feeds.apply(frame, now_ms)
-        if price is not None:
-            move = self.settings.monitor.price_move
-            self.history.has_moved(frame.account, frame.symbol, price, move)
+        if price is None:
+            return
+        move = self.settings.monitor.price_move
+        has_moved = self.history.has_moved(frame.account, frame.symbol, price, move)
+        if has_moved and self.meter.book.is_priced_by(frame.account, frame.symbol):
+            self.history.note(frame.account, frame.symbol)
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
@@ -324,9 +327,9 @@ class State:
         """Return the signed notional of what is held under a key."""
         return next((leg.notional_usd for leg in self.meter.legs() if leg.key == key), None)
 
-    def is_price_blind(self, account: str, symbol: str, now_ms: int) -> bool:
-        """Whether a held instrument has no fresh price on its own venue."""
-        return self.meter.is_price_blind(account, symbol, now_ms)
+    def blind_prices(self, account: str, now_ms: int) -> set[str]:
+        """Return the symbols held, above dust, that have no fresh price on their own venue."""
+        return self.meter.blind_prices(account, now_ms)
 
     # ------------------------------------------------------------ cash flows
 

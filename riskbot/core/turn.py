@@ -68,15 +68,6 @@ class Turn:
             self.scopes = self.state.measure(self.now_ms)
         return self.scopes.get(scope)
 
-    def held_symbols(self, account: str) -> set[str]:
-        """Return the symbols of what an account holds above dust."""
-        book = self.book(PORTFOLIO)
-        return {
-            leg.key.symbol
-            for leg in (book.legs if book is not None else ())
-            if leg.key.account == account and not leg.is_dust and leg.key.symbol
-        }
-
     def tradable_symbols(self, account: str) -> set[str]:
         """Return the symbols of what an account holds above dust and may close."""
         book = self.book(PORTFOLIO)

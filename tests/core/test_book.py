@@ -236,11 +236,8 @@ def test_guards_never_miss_a_level_that_a_tick_reached(
         if known is None or made.meter.tripped():
             known = levels(made)
             scopes = made.scopes()
-            made.meter.book.set_guards(
-                guard
-                for scope, limit in LIMITS
-                for guard in guards(limit, limit.check(scopes[scope]), scopes[scope])
-            )
+            checked = [(lim, lim.check(scopes[scope]), scopes[scope]) for scope, lim in LIMITS]
+            made.meter.set_guards(checked, is_urgent=False)
         marks[base] *= 1 + share
         made.mark(**{base: marks[base]})
         if not made.meter.tripped():

@@ -60,7 +60,7 @@ def test_old_prices_are_none_when_the_clock_was_set_back() -> None:
     made.read()
     made.now_ms += 1_000
     made.give(events.TimerFired())
-    assert made.engine.state.is_price_blind("main", "BTC/USDT:USDT", made.now_ms)
+    assert "BTC/USDT:USDT" in made.engine.state.blind_prices("main", made.now_ms)
     assert made.engine.state.enforcement.is_blind(BlindKind.PRICE, "main|BTC/USDT:USDT")
 
 

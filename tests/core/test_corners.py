@@ -77,10 +77,22 @@ def test_command_that_needs_no_plan_says_so() -> None:
 
 def test_history_notes_a_price_that_moved_far_once() -> None:
     history = History()
-    history.references["main"] = {BTC: 100.0}
-    assert history.has_moved("main", BTC, 110.0, 0.02)
-    assert history.has_moved("main", BTC, 111.0, 0.02)
+    assert not history.has_moved("main", BTC, 100.0, 0.02)
+    for price in (110.0, 111.0):
+        assert history.has_moved("main", BTC, price, 0.02)
+        history.note("main", BTC)
     assert history.moved == [("main", BTC)]
+
+
+def test_history_measures_a_price_against_what_it_was_at_the_last_row() -> None:
+    history = History()
+    for price in (100.0, 101.0):
+        assert not history.has_moved("main", BTC, price, 0.02)
+    history.apply(actions.RecordExposure(cause="fill", row={}), 1)
+    assert not history.has_moved("main", BTC, 103.0, 0.02)
+    assert history.has_moved("main", BTC, 103.1, 0.02)
+    history.apply(actions.RecordExposure(cause="timer", row={}), 2)
+    assert history.has_moved("main", BTC, 103.1, 0.02)
 
 
 def test_history_in_another_currency_moves_with_the_price_not_with_the_rate() -> None:

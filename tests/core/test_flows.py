@@ -327,7 +327,7 @@ def test_strategy_lives_on_its_own_fills() -> None:
     made.wait(61)
     made.mark(BTC=40_000.0)
     assert made.scopes()[scope].losses.drawdown == pytest.approx(1 - 15_500 / 20_500)
-    assert made.meter.cashflows.owned() == {position().key: {"grid": 0.5}}
+    assert made.meter.cashflows.owned(position().key) == {"grid": 0.5}
     made.read(position(quantity=1))
     assert made.scopes()[scope].gross_usd == pytest.approx(20_000)
     assert made.meter.booking.nav("strategy:idle") is None

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from riskbot.core import events
-from riskbot.core.marks import AssetPrice, Marks, Price
+from riskbot.core.marks import Marks
 from riskbot.core.model import PriceSource
 from riskbot.core.prices import STATED_FRESH_MS, SecondView, View
+from riskbot.core.quotes import AssetPrice, Price
 from tests import builders
 from tests.builders import ACCOUNT, BTC_INVERSE, BTC_PERP, BTC_SPOT, T0, balance, instrument, prices
 
@@ -243,7 +244,9 @@ def test_second_source_is_independent_of_the_best() -> None:
     made.apply(prices(mark=100.0), T0 + 6_000)
     assert made.second(ACCOUNT, BTC_PERP, T0 + 6_000, read_since_ms=T0) is None
     made.apply(prices(index=100.2), T0 + 6_000)
-    assert made.second(ACCOUNT, BTC_PERP, T0 + 6_000) == Price(100.2, INDEX, ACCOUNT)
+    assert made.second(ACCOUNT, BTC_PERP, T0 + 6_000) == Price(
+        100.2, INDEX, ACCOUNT, until_ms=T0 + 11_000
+    )
 
 
 @pytest.mark.parametrize(
@@ -374,7 +377,7 @@ def test_coin_whose_market_is_silent_is_worth_what_the_venue_says() -> None:
 def test_second_view_notes_what_has_one_source() -> None:
     made = marks(prices(mark=100.0, index=101.0), prices(BTC_INVERSE, 100.0))
     view = SecondView(made, T0)
-    assert view.price(ACCOUNT, BTC_PERP) == Price(101, INDEX, ACCOUNT)
+    assert view.price(ACCOUNT, BTC_PERP) == Price(101, INDEX, ACCOUNT, until_ms=T0 + 5_000)
     assert view.price(ACCOUNT, BTC_INVERSE) == Price(100, MARK, ACCOUNT)
     assert view.lone == {(ACCOUNT, BTC_INVERSE)}
 

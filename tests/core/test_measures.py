@@ -144,12 +144,14 @@ def test_coin_priced_by_a_perpetual_rests_on_that_one_source() -> None:
     made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))
     made.read(balances=(balance("BTC", 1),))
     second = made.meter.second(made.now_ms, made.now_ms)
-    scopes, single, apart = second.scopes, second.single, second.disagreeing
+    scopes, single = second.scopes, second.single
+    apart = made.meter.disagreeing(second.held, made.now_ms)
     assert scopes["portfolio"].gross_usd == 50_000
     assert (single, apart) == ([(ACCOUNT, BTC_PERP)], [])
     made.give(prices(BTC_PERP, index=49_000.0))
     second = made.meter.second(made.now_ms, made.now_ms)
-    scopes, single, apart = second.scopes, second.single, second.disagreeing
+    scopes, single = second.scopes, second.single
+    apart = made.meter.disagreeing(second.held, made.now_ms)
     assert scopes["portfolio"].gross_usd == 49_000
     assert (single, apart) == ([], [(ACCOUNT, BTC_PERP)])
 
@@ -159,10 +161,12 @@ def test_coin_is_blind_when_what_prices_it_is() -> None:
     made.give(loaded(BTC_PERP), prices(BTC_PERP, 50_000.0))
     made.read(balances=(balance("BTC", 1), balance("BNB", 1), balance("SOL", 1, price_usd=100.0)))
     seen = {"BTC": 5_001, "SOL": 60_001}
+    assert len(made.portfolio.legs) == 3
+    assert made.meter.blind_prices(ACCOUNT, made.now_ms) == set()
     for asset, stale_ms in seen.items():
-        assert not made.meter.is_price_blind(ACCOUNT, asset, made.now_ms)
-        assert made.meter.is_price_blind(ACCOUNT, asset, made.now_ms + stale_ms), asset
-    assert not made.meter.is_price_blind(ACCOUNT, "BNB", made.now_ms + 100_000), "nobody prices it"
+        assert asset in made.meter.blind_prices(ACCOUNT, made.now_ms + stale_ms)
+    # Nobody prices BNB: there is nothing to be blind to.
+    assert made.meter.blind_prices(ACCOUNT, made.now_ms + 100_000) == {"BTC", "SOL"}
 
 
 def test_blind_account_keeps_its_positions_marked_estimated() -> None:

@@ -6,9 +6,9 @@ live in `exposure`; a limit only picks a figure and compares it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -21,6 +21,9 @@ NO_PRICE = "something held has no usable price"
 NO_NAV = "NAV is not known yet"
 NO_EQUITY = "equity of an account is not known"
 """Why a reading is unknown, as people read it."""
+
+FEW = 32
+"""Up to so many keys, each has its reading; beyond it those near a level, and the worst below."""
 
 Approach = Literal["scale", "throttle", "reduce"]
 """What a limit may do from orange on, before it breaks."""
@@ -199,6 +202,32 @@ class Limit(BaseModel):
         """Pick this limit's figures off the Book; several for a keyed measure."""
         raise NotImplementedError
 
+    def ranked(
+        self,
+        book: ScopeBook,
+        keys: Sequence[Any],
+        amounts_usd: Sequence[float],
+        unpriced: Iterable[str] = (),
+        name_of: Callable[[Any], str] = str,
+    ) -> list[Reading]:
+        """Return the readings of amounts over capital that matter, worst first.
+
+        Args:
+            book: whose capital they are over.
+            keys: what the amounts are of.
+            amounts_usd: one per key, >= 0.
+            unpriced: names whose amount is unknown; they come first.
+            name_of: how a key is named.
+        """
+        capital = book.capital_usd
+        picked: Sequence[int] = range(len(keys))
+        if capital is None:
+            picked = picked[:FEW]
+        elif capital > 0:
+            picked = near(self, amounts_usd, self.allowed * capital)
+        shares = {name_of(keys[n]): book.share(amounts_usd[n]) for n in picked}
+        return keyed_readings(shares | dict.fromkeys(unpriced), why_unknown(book))
+
     def utilization(self, measured: float) -> float:
         """Return measured/max, or min/measured for a `min` limit; inf where that divides by 0."""
         if self.is_min:
@@ -239,6 +268,28 @@ class Limit(BaseModel):
 def why_unknown(book: ScopeBook) -> str:
     """Return why a ratio of this book is unknown, as people read it."""
     return NO_PRICE if book.unpriced else NO_EQUITY
+
+
+def near(limit: Limit, figures: Sequence[float], full: float = 1.0) -> Sequence[int]:
+    """Return the places of the figures that a verdict is worth: all of few, else the near ones.
+
+    Near is what stands above where the lowest level clears, and the largest below that: the rest
+    can neither be in a level, nor be kept in one, nor be the next to enter one.
+
+    Args:
+        limit: whose levels.
+        figures: what utilization is proportional to, >= 0.
+        full: the figure at which utilization is 1, > 0.
+    """
+    if len(figures) <= FEW:
+        return range(len(figures))
+    floor = limit.levels[0] * limit.clear_at * full
+    worst = max(figures)
+    if worst <= floor:
+        return [figures.index(worst)]
+    found = [n for n, figure in enumerate(figures) if figure > floor]
+    below = max((figure for figure in figures if figure <= floor), default=None)
+    return found if below is None else [*found, figures.index(below)]
 
 
 def keyed_readings(values: Mapping[str, float | None], reason: str = "") -> list[Reading]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
+from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -25,9 +25,9 @@ class AssetExposure(Limit):
     netted: bool = False
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        amounts = {
-            key: abs(sums.net) if self.netted else sums.gross
-            for key, sums in book.underlyings.items()
-        }
-        shares = book.key_shares(amounts, book.unpriced_keys("underlying"))
-        return keyed_readings(shares, why_unknown(book))
+        sums = book.underlyings
+        if self.netted:
+            amounts = [abs(each.net) for each in sums.values()]
+        else:
+            amounts = [each.gross for each in sums.values()]
+        return self.ranked(book, [*sums], amounts, book.unpriced_keys("underlying"))

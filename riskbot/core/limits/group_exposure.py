@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
+from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -19,6 +19,6 @@ class GroupExposure(Limit):
     is_keyed: ClassVar[bool] = True
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        amounts = {key: sums.gross for key, sums in book.groups.items()}
-        shares = book.key_shares(amounts, book.unpriced_keys("groups"))
-        return keyed_readings(shares, why_unknown(book))
+        sums = book.groups
+        amounts = [each.gross for each in sums.values()]
+        return self.ranked(book, [*sums], amounts, book.unpriced_keys("groups"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import NO_PRICE, Limit, Reading, position_subject
+from riskbot.core.limits._base import NO_PRICE, Limit, Reading, near, position_subject
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -25,10 +25,14 @@ class LiquidationDistance(Limit):
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
 
     def read(self, book: ScopeBook) -> list[Reading]:
+        legs = [leg for leg in book.legs if leg.liquidation_price is not None and leg.quantity]
+        used = [
+            self.allowed / distance if (distance := leg.liquidation_distance) else float("inf")
+            for leg in legs
+        ]
         readings = [
-            Reading(leg.liquidation_distance, position_subject(leg.key), NO_PRICE)
-            for leg in book.legs
-            if leg.liquidation_price is not None and leg.quantity
+            Reading(legs[n].liquidation_distance, position_subject(legs[n].key), NO_PRICE)
+            for n in near(self, used)
         ]
         readings.sort(key=lambda r: -1.0 if r.value is None else r.value)
         return readings or [Reading(float("inf"))]

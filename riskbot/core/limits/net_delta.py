@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
+from riskbot.core.limits._base import Limit, Reading, keyed_readings, near, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -33,7 +33,8 @@ class NetDelta(Limit):
         amounts[total] = abs(book.delta_usd)
         if unpriced:
             unpriced.add(total)
-        figures: dict[str, float | None] = {**amounts}
+        keys, figures = [*amounts], [*amounts.values()]
         if self.of_equity:
-            figures = book.key_shares(amounts)
-        return keyed_readings(figures | dict.fromkeys(unpriced), why_unknown(book))
+            return self.ranked(book, keys, figures, unpriced)
+        known = {keys[n]: figures[n] for n in near(self, figures, self.allowed)}
+        return keyed_readings({**known, **dict.fromkeys(unpriced)}, why_unknown(book))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading, keyed_readings, position_subject, why_unknown
+from riskbot.core.limits._base import Limit, Reading, position_subject
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -19,12 +19,11 @@ class PositionSize(Limit):
     is_keyed: ClassVar[bool] = True
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        return keyed_readings(
-            {
-                position_subject(leg.key): (
-                    None if leg.notional_usd is None else book.share(abs(leg.notional_usd))
-                )
-                for leg in book.legs
-            },
-            why_unknown(book),
-        )
+        notionals = [leg.notional_usd for leg in book.legs]
+        amounts = [abs(notional or 0.0) for notional in notionals]
+        unknown = [
+            position_subject(leg.key)
+            for leg, notional in zip(book.legs, notionals, strict=True)
+            if notional is None
+        ]
+        return self.ranked(book, book.legs, amounts, unknown, lambda leg: position_subject(leg.key))

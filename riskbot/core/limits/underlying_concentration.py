@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from riskbot.core.limits._base import Limit, Reading, keyed_readings, why_unknown
+from riskbot.core.limits._base import Limit, Reading, keyed_readings, near, why_unknown
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
@@ -36,22 +35,26 @@ class UnderlyingConcentration(Limit):
     def read(self, book: ScopeBook) -> list[Reading]:
         if book.unpriced or book.capital_usd is None:
             return [Reading(None, reason=why_unknown(book))]
-        sums: dict[str, float] = {}
-        for key, amount in self._amounts(book):
-            sums[key] = sums.get(key, 0.0) + amount
+        nets = self._nets(book)
         if book.capital_usd <= 0 and book.legs:
-            return keyed_readings(dict.fromkeys(sums, float("inf")))
+            return keyed_readings(dict.fromkeys(nets, float("inf")))
         base = max(book.gross_usd, self.gross_floor * book.capital_usd)
-        return keyed_readings({key: abs(net) / base if base else 0.0 for key, net in sums.items()})
+        if not base:
+            return keyed_readings(dict.fromkeys(nets, 0.0))
+        keys, amounts = [*nets], [abs(net) for net in nets.values()]
+        picked = near(self, amounts, self.allowed * base)
+        return keyed_readings({keys[n]: amounts[n] / base for n in picked})
 
-    def _amounts(self, book: ScopeBook) -> Iterator[tuple[str, float]]:
+    def _nets(self, book: ScopeBook) -> dict[str, float]:
         if self.by == "underlying":
-            yield from ((key, sums.net) for key, sums in book.underlyings.items())
-        elif self.by == "strategy":
-            yield from ((key, sums.net) for key, sums in book.strategies.items())
-        else:
-            pair_of = {key: pair.name for pair in book.pairs for key in pair.keys}
-            for leg in book.legs:
-                alone = leg.key.symbol if self.by == "instrument" else leg.underlying
-                paired = pair_of.get(leg.key) if self.by == "hedged_pair" else None
-                yield paired or alone, leg.notional_usd or 0.0
+            return {key: sums.net for key, sums in book.underlyings.items()}
+        if self.by == "strategy":
+            return {key: sums.net for key, sums in book.strategies.items()}
+        pair_of = {key: pair.name for pair in book.pairs for key in pair.keys}
+        nets: dict[str, float] = {}
+        for leg in book.legs:
+            alone = leg.key.symbol if self.by == "instrument" else leg.underlying
+            paired = pair_of.get(leg.key) if self.by == "hedged_pair" else None
+            key = paired or alone
+            nets[key] = nets.get(key, 0.0) + (leg.notional_usd or 0.0)
+        return nets

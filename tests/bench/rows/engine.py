@@ -144,7 +144,13 @@ class Bench:
             )
 
     def timers(self) -> Iterator[Step]:
-        """Yield the second's timer."""
+        """Yield the second's timer, after every price of the book has moved."""
+        while True:
+            moved = [self.frame(symbol) for symbol in self.symbols]
+            yield moved, self.events.TimerFired(), ()
+
+    def dark_timers(self) -> Iterator[Step]:
+        """Yield the second's timer while no frame comes: everything grows stale."""
         while True:
             yield (), self.events.TimerFired(), ()
 
@@ -174,7 +180,8 @@ KINDS: tuple[tuple[str, str, float, Callable[[Bench], Iterator[Step]], int], ...
     ("price tick", "price", 0.2, Bench.price_frames, 1),
     ("fill", "fill", 0.0, Bench.fills, 1),
     ("position frame", "fill", 0.0, Bench.position_frames, 1),
-    ("the second's timer", "fill", 0.0, Bench.timers, 1_000),
+    ("the second's timer, all prices moved", "fill", 0.0, Bench.timers, 1_000),
+    ("the second's timer, no prices", "fill", 0.0, Bench.dark_timers, 1_000),
 )
 
 

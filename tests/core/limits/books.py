@@ -69,7 +69,6 @@ def book(*legs: Leg, equity_usd: float | None = 100_000.0, **fields: Any) -> Sco
             total = sums.setdefault(key, Aggregate())
             total.gross += abs(one.notional_usd)
             total.net += one.notional_usd
-            total.delta += one.notional_usd
     for name, value in fields.items():
         setattr(made, name, value)
     return made
