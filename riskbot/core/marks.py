@@ -14,7 +14,7 @@ from typing import Any
 from riskbot.core import actions, events
 from riskbot.core.model import Instrument, InstrumentKind, PriceSource
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
-from riskbot.core.quotes import Price, Quote, StatedPrice, is_price, seen_after, take_rest
+from riskbot.core.quotes import Price, Quote, Seen, StatedPrice, is_price, seen_after, take_rest
 
 DISAGREEMENT = 0.01
 """Sources that differ by this share or more disagree (spec section 2)."""
@@ -205,12 +205,10 @@ class Marks:
         Mark, index and book mid of a derivative; mid and last of a spot instrument; then other
         venues' prices of the same underlying, quote and kind.
         """
-        instrument = self.instrument(account, symbol)
-        is_spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
-        without = PriceSource.INDEX if is_spot else PriceSource.LAST
+        without = self._not_independent(account, symbol)
         quote = self.quote(account, symbol)
         own = [
-            Price(seen.price, source, account, until_ms=seen.fresh_until(self.stale_ms))
+            Price(seen.price, source, account)
             for source, seen in (quote.sources() if quote is not None else ())
             if source is not without and seen.is_fresh(now_ms, self.stale_ms)
         ]
@@ -233,16 +231,38 @@ class Marks:
             now_ms: UTC ms.
             read_since_ms: a REST re-read counts as a source if it came after this; None = not.
         """
+        quote = self.quote(account, symbol)
+        own = self._own_second(account, symbol, quote, now_ms) if quote is not None else None
+        if own is not None:
+            return own
         found = self.sources(account, symbol, now_ms)
         if len(found) > 1:
-            return found[1]._replace(until_ms=min(found[0].until_ms, found[1].until_ms))
-        quote = self.quote(account, symbol)
+            return found[1]
         rest = quote.rest if quote is not None else None
         if rest is None or read_since_ms is None or rest.seen_ms < read_since_ms:
             return None
         if not rest.is_fresh(now_ms, self.stale_ms):
             return None
         return Price(rest.price, PriceSource.REST, account)
+
+    def _own_second(self, account: str, symbol: str, quote: Quote, now_ms: int) -> Price | None:
+        """Return the second fresh source on the account's own venue, the usual case."""
+        without = self._not_independent(account, symbol)
+        first: Seen | None = None
+        for source, seen in quote.sources():
+            if source is without or not seen.is_fresh(now_ms, self.stale_ms):
+                continue
+            if first is not None:
+                until_ms = min(seen.fresh_until(self.stale_ms), first.fresh_until(self.stale_ms))
+                return Price(seen.price, source, account, until_ms=until_ms)
+            first = seen
+        return None
+
+    def _not_independent(self, account: str, symbol: str) -> PriceSource:
+        """Return what is no source of its own: the last trade, of a spot instrument the index."""
+        instrument = self.instrument(account, symbol)
+        is_spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
+        return PriceSource.INDEX if is_spot else PriceSource.LAST
 
     def disagreement(self, account: str, symbol: str, now_ms: int) -> float | None:
         """Return how far fresh independent sources are apart (max/min - 1), None below two."""
