@@ -281,4 +281,5 @@ def _document(reply: actions.SendReply, now_ms: int) -> dict[str, Any]:
         "plan": reply.plan,
         "expires_in_ms": None if expires_ms is None else max(0, expires_ms - now_ms),
         "is_final": reply.is_final,
+        "needs_factor": reply.needs_factor,
     }

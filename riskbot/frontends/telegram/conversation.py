@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
@@ -16,12 +17,13 @@ from aiogram.types import CallbackQuery, Message, User
 
 from riskbot.clock import Clock
 from riskbot.core.model import Role
-from riskbot.frontends.telegram import pages
+from riskbot.frontends.telegram import helps
 from riskbot.frontends.telegram.dangers import AWAY, Dangers, Spawn
 from riskbot.frontends.telegram.figures import short_clock
 from riskbot.frontends.telegram.keyboards import (
     ACK,
     ASK,
+    MUTE,
     Keyboard,
     hint_keyboard,
 )
@@ -46,6 +48,7 @@ from riskbot.frontends.telegram.settings import Settings
 LOGGER = logging.getLogger(__name__)
 
 LOCKED = "another program uses the bot's token. Use riskbot ctl on the host."
+_CODE = re.compile(r"\d{3} ?\d{3}")
 SUMMARY_S = 2.0
 """Commands of the past are gathered for so long, then said in one message."""
 
@@ -110,11 +113,29 @@ class Conversation:
         request = read(
             message, username, self._clock.now_ms() - offset_ms, self._start_ms - offset_ms
         )
+        if request is None and _CODE.fullmatch(message.text or ""):
+            await self._code(message)
+            return
         if request is None:
             if message.text and not message.text.startswith("/"):
                 self._say(message.chat.id, "I take commands: /help lists them.")
             return
         await self._handle(request, role, _name(message.from_user))
+
+    async def _code(self, message: Message) -> None:
+        """Take a one-time code, and take it out of the chat, whatever becomes of it."""
+        self._spawn(self._delete(message.chat.id, message.message_id))
+        user = message.from_user.id if message.from_user is not None else 0
+        code = (message.text or "").replace(" ", "")
+        who = _name(message.from_user)
+        if not await self._dangers.code(user, message.chat.id, code, who):
+            self._say(message.chat.id, "No code is asked for now. I have removed what you sent.")
+
+    async def _delete(self, chat: int, message: int) -> None:
+        try:
+            await self._bot.delete_message(chat, message)
+        except (AiogramError, OSError, TimeoutError) as error:
+            LOGGER.info("a code could not be removed: %s", type(error).__name__)
 
     async def _handle(self, request: Request, role: Role, who: str) -> None:
         name, age = request.name, request.age()
@@ -127,6 +148,8 @@ class Conversation:
                 await self._dangers.ask(request, role, who, is_late=is_late)
         elif name in HINTS:
             await self._hint(request, role)
+        elif name == "silence" and await self._may(request, role):
+            await self._dangers.silence(request, role, who)
         elif not known:
             await self._unknown(request, role)
         elif self._is_slow_enough(request):
@@ -134,7 +157,7 @@ class Conversation:
 
     async def _may(self, request: Request, role: Role) -> bool:
         words = f"✖ {request.name} is not for a {role.value}."
-        if request.name in pages.names(role):
+        if request.name in helps.names(role):
             if request.name not in RAISING or not self._is_locked():
                 return True
             words = f"✖ {request.name} is locked: {LOCKED}"
@@ -164,7 +187,7 @@ class Conversation:
         self._say(request.chat, escape(text), keyboard)
 
     async def _unknown(self, request: Request, role: Role) -> None:
-        meant = nearest(request.name, [*pages.names(role), *OTHERS])
+        meant = nearest(request.name, [*helps.names(role), *OTHERS])
         did = f" Did you mean <code>/{meant}</code>?" if meant else ""
         self._say(request.chat, f"I do not know that command.{did} /help lists all.")
 
@@ -216,6 +239,8 @@ class Conversation:
             await self._refresh(request, role, message.message_id)
         elif button.action == ACK:
             await self._press_ack(query, request, role)
+        elif button.action == MUTE:
+            await self._press_mute(query, request)
         elif button.action == ASK and button.subject in ASKING:
             self._answer_beside(query)
             asked = Request(user=request.user, chat=request.chat, name=button.subject)
@@ -247,6 +272,16 @@ class Conversation:
         except GuardAwayError:
             text = "The guard does not answer."
         await self._answer(query, text[:190])
+
+    async def _press_mute(self, query: CallbackQuery, request: Request) -> None:
+        args = {"id": request.argument, "duration_s": 3_600}
+        try:
+            reply = await self._lookup.command(request, "silence", args)
+        except GuardAwayError:
+            await self._answer(query, "The guard does not answer.")
+            return
+        hint = f" Send /silence {request.argument} 1h" if reply.needs_factor else ""
+        await self._answer(query, f"{reply.message}{hint}"[:190], is_alert=not reply.ok)
 
     async def _refresh(self, request: Request, role: Role, message: int) -> None:
         """Bring a page up to date in place; from under an alert it opens as a new message."""

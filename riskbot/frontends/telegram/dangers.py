@@ -15,32 +15,18 @@ from zoneinfo import ZoneInfo
 
 from riskbot.clock import Clock
 from riskbot.core.model import Role
-from riskbot.frontends.telegram import pages
-from riskbot.frontends.telegram.figures import clock, duration, left, money, spread, wrap
-from riskbot.frontends.telegram.keyboards import prompt_keyboard
+from riskbot.frontends.telegram import pages, plans
+from riskbot.frontends.telegram.figures import clock, duration, wrap
+from riskbot.frontends.telegram.keyboards import code_keyboard, prompt_keyboard
 from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.prompts import Prompt, Prompts, PromptState
-from riskbot.frontends.telegram.requests import Request
+from riskbot.frontends.telegram.requests import RAISING, Request, number, seconds
 from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
-TITLES = {
-    "halt": "⏸ Halt trading?",
-    "resume": "▶ Resume trading?",
-    "flatten": "🧯 Flatten?",
-    "reduce": "✂ Reduce?",
-    "cancel": "🗑 Cancel entries?",
-}
-WORKING = {
-    "halt": "⏸ Halting",
-    "resume": "▶ Resuming",
-    "flatten": "🧯 Flattening",
-    "reduce": "✂ Reducing",
-    "cancel": "🗑 Canceling",
-}
 PROGRESS_S = 2.0
 AWAY = (
     "⚠ The guard does not answer, so nothing was done from here. On its host: "
@@ -113,12 +99,17 @@ class Dangers:
         elif request.argument and not await self._instrument(request, args):
             return
         rows = await self._positions(request.user)
-        lines = _halt_lines(status, rows) if request.name == "halt" else _cancel_lines(status, args)
+        lines = (
+            plans.halt_lines(status, rows)
+            if request.name == "halt"
+            else plans.cancel_lines(status, args)
+        )
         await self._open(request, who, lead, lines, args, None)
 
     async def _ask_planned(self, request: Request, who: str, lead: str) -> None:
         args: dict[str, Any] = {}
-        if request.argument and not await self._argument(request, args):
+        needs_words = request.name == "setlimit"
+        if (request.argument or needs_words) and not await self._argument(request, args):
             return
         reply = await self._guard.ask(request.user, request.name, args, request.age_ms)
         await self._show_plan(request, who, lead, args, reply)
@@ -129,7 +120,7 @@ class Dangers:
         if not reply.ok or reply.plan_id is None:
             await self.say(request.chat, escape(f"✖ {reply.message}"))
             return
-        lines = [*wrap(reply.message), *plan_lines(reply.plan or {})]
+        lines = [*wrap(reply.message), *plans.plan_lines(reply.plan or {})]
         await self._open(request, who, lead, lines, args, reply)
 
     async def _argument(self, request: Request, args: dict[str, Any]) -> bool:
@@ -139,10 +130,25 @@ class Dangers:
         if request.name == "reduce":
             args["limit"] = request.argument
             return True
+        if request.name == "setlimit":
+            return await self._limit(request, args)
         if request.name == "resume":
             args["account"] = request.argument
             return True
         return await self._instrument(request, args)
+
+    async def _limit(self, request: Request, args: dict[str, Any]) -> bool:
+        """Read a limit, its new value, and an account; False when there is no value."""
+        words = request.argument.split()
+        value = number(words[1]) if len(words) > 1 else None
+        if len(words) not in {2, 3} or (value is None and words[1] != "configured"):
+            usage = "/setlimit drawdown 0.12 (or 12%; configured = as in the file). Nothing done."
+            await self.say(request.chat, escape(f"Usage: {usage}"))
+            return False
+        args |= {"limit": words[0].lower(), "value": value}
+        if len(words) == 3:
+            args["account"] = words[2]
+        return True
 
     async def _instrument(self, request: Request, args: dict[str, Any]) -> bool:
         """Name one instrument, or one account; False when it is neither, which is then said."""
@@ -178,8 +184,10 @@ class Dangers:
         *,
         steps_left: int | None = None,
     ) -> None:
+        needs_code = reply is not None and reply.needs_factor
         if steps_left is None:
-            steps_left = 1 if request.name == "resume" else 0
+            # Two steps where it gets riskier: a second press, or a code.
+            steps_left = 1 if request.name in RAISING and not needs_code else 0
         prompt = self._prompts.open(
             request.name,
             request.user,
@@ -189,9 +197,10 @@ class Dangers:
             plan_id=reply.plan_id if reply else None,
             life_ms=reply.expires_in_ms if reply else None,
             steps_left=steps_left,
+            needs_code=needs_code,
         )
         left_s = max(1, (prompt.expires_ms - self._clock.now_ms()) // 1000)
-        head = f"{lead}<b>{TITLES[request.name]}</b>  #{prompt.number}"
+        head = f"{lead}<b>{plans.TITLES[request.name]}</b>  #{prompt.number}"
         tail = escape(f"By {who} · expires in {left_s} s")
         prompt.text = f"{head}\n{pages.table(lines)}\n{tail}"
         await self._present(prompt, prompt.text)
@@ -215,6 +224,30 @@ class Dangers:
         if self._prompts.expire(prompt):
             await self.show(prompt.chat, message, f"{prompt.text}\n⌛ Expired, nothing was done.")
 
+    async def silence(self, request: Request, role: Role, who: str) -> None:
+        """Silence alerts at once; of something red only with a code, where codes are used."""
+        words = request.argument.split()
+        wait_s = seconds(words[1]) if len(words) > 1 else 3_600.0
+        if not words or wait_s is None or len(words) > 3:
+            usage = "Usage: /silence drawdown 1h [account], /silence A17 30m, /silence all 2h"
+            await self.say(request.chat, escape(usage))
+            return
+        subject = words[0].lstrip("#")
+        kind = "id" if subject[:1] in "aA" and subject[1:].isdigit() else "limit"
+        args: dict[str, Any] = {kind: subject if kind == "id" else subject.lower()}
+        args["duration_s"] = wait_s
+        if len(words) == 3:
+            args["account"] = words[2]
+        try:
+            reply = await self._guard.ask(request.user, "silence", args)
+        except GuardAwayError:
+            await self.say(request.chat, AWAY)
+            return
+        if not reply.needs_factor or reply.ok:
+            await self.say(request.chat, escape(f"{'🔕' if reply.ok else '✖'} {reply.message}"))
+            return
+        await self._open(request, who, "", wrap(f"{subject}: {reply.message}"), args, reply)
+
     # ------------------------------------------------------------ doing
 
     async def confirmed(self, prompt: Prompt, message: int, who: str) -> None:
@@ -223,8 +256,37 @@ class Dangers:
             await self.show(prompt.chat, message, f"{prompt.text}\n✖ Canceled, nothing was done.")
         elif prompt.steps_left:
             await self._second_step(prompt, message)
+        elif prompt.needs_code:
+            await self._ask_code(prompt, message)
         else:
             await self._carry_out(prompt, message, who)
+
+    async def _ask_code(self, prompt: Prompt, message: int, note: str = "") -> None:
+        """Wait for the code of who was asked."""
+        self._prompts.await_code(prompt)
+        left_s = max(1, (prompt.expires_ms - self._clock.now_ms()) // 1000)
+        lead = f"{escape(note)}\n" if note else ""
+        text = (
+            f"{prompt.text}\n{lead}<b>(2/2) Send the 6-digit code of your authenticator within "
+            f"{left_s} s</b>"
+        )
+        try:
+            keyboard = code_keyboard(prompt)
+            await self._sender.edit(
+                prompt.chat, message, text, urgency=Urgency.RED, keyboard=keyboard
+            )
+        except NotSentError as error:
+            LOGGER.warning("the code could not be asked for: %s", error)
+
+    async def code(self, user: int, chat: int, code: str, who: str) -> bool:
+        """Take a code that a person wrote; False when nobody waits for one."""
+        prompt = self._prompts.awaits_code(user, chat)
+        if prompt is None:
+            return False
+        self._prompts.take_code(user)
+        message = await prompt.message
+        await self._carry_out(prompt, message, who, code)
+        return True
 
     async def _second_step(self, prompt: Prompt, message: int) -> None:
         following = self._prompts.open(
@@ -251,11 +313,13 @@ class Dangers:
             LOGGER.warning("the second step could not be shown: %s", error)
         self._spawn(self._expire(following, message))
 
-    async def _carry_out(self, prompt: Prompt, message: int, who: str) -> None:
+    async def _carry_out(self, prompt: Prompt, message: int, who: str, code: str = "") -> None:
         name, args = prompt.action, dict(prompt.args)
         if prompt.plan_id is not None:
             args["plan_id"] = prompt.plan_id
-        head = f"{WORKING[name]}  #{prompt.number} · by {escape(who)}"
+        if code:
+            args["totp"] = code
+        head = f"{plans.WORKING[name]}  #{prompt.number} · by {escape(who)}"
         progress = asyncio.ensure_future(self._progress(prompt, message, head))
         try:
             reply = await self._follow(prompt, args)
@@ -268,6 +332,9 @@ class Dangers:
         if reply is None:
             words = "⚠ The guard did not answer: it may or may not be done. Look at /status."
             await self.show(prompt.chat, message, f"{prompt.text}\n{words}")
+            return
+        if reply.needs_factor and not reply.ok and self._clock.now_ms() < prompt.expires_ms:
+            await self._ask_code(prompt, message, f"✖ {reply.message}")
             return
         if reply.plan_id is not None:
             await self.show(prompt.chat, message, f"{prompt.text}\n↻ The facts have changed.")
@@ -290,12 +357,12 @@ class Dangers:
     async def _progress(self, prompt: Prompt, message: int, head: str) -> None:
         """Show what has been done so far, for as long as it takes."""
         shown = ""
-        await self.show(prompt.chat, message, f"{prompt.text}\n⏳ {WORKING[prompt.action]}…")
+        await self.show(prompt.chat, message, f"{prompt.text}\n⏳ {plans.WORKING[prompt.action]}…")
         while True:
             await asyncio.sleep(PROGRESS_S)
             with suppress(GuardAwayError):
                 status = (await self._guard.ask(prompt.user, "status")).document or {}
-                text = f"<b>{head}</b>\n{pages.table(progress_lines(status))}"
+                text = f"<b>{head}</b>\n{pages.table(plans.progress_lines(status))}"
                 if text != shown:
                     shown = text
                     await self.show(prompt.chat, message, text)
@@ -331,65 +398,3 @@ def _is_operators(hold: dict[str, Any]) -> bool:
 def _is_meant(row: dict[str, Any], word: str) -> bool:
     names = {str(row.get("instrument")), str(row.get("underlying"))}
     return word.upper() in {name.upper() for name in names}
-
-
-def _halt_lines(status: dict[str, Any], positions: Sequence[dict[str, Any]] | None) -> list[str]:
-    notional = "?"
-    if positions is not None:
-        known = [abs(p.get("notional_usd") or 0.0) for p in positions]
-        notional = f"{len(known)}, {money(sum(known), 0)} USD"
-    return [
-        spread("Blocks", "new orders, all accounts"),
-        spread("Cancels", "working entries"),
-        spread("Working orders", str(_working(status))),
-        spread("Positions stay", notional),
-        spread("Ends", "only by resume"),
-        spread("Mode", pages.mode(status)),
-    ]
-
-
-def _cancel_lines(status: dict[str, Any], args: dict[str, Any]) -> list[str]:
-    return [
-        spread("Cancels", "working entries"),
-        spread("Of", str(args.get("instrument") or args.get("account") or "all accounts")),
-        spread("Working orders", str(_working(status))),
-        spread("Stay", "exits and stops"),
-    ]
-
-
-def _working(status: dict[str, Any]) -> int:
-    accounts = (status.get("accounts") or {}).values()
-    return sum(int(account.get("working_orders") or 0) for account in accounts)
-
-
-def plan_lines(plan: dict[str, Any]) -> list[str]:
-    """Return the rows of a plan: what closes, what stays and why, what ends, what is re-based."""
-    lines = [""] if plan else []
-    for row in (plan.get("close") or [])[:20]:
-        quantity = row.get("close") or f"{row.get('from')} > {row.get('to')}"
-        lines.append(spread(str(row.get("instrument")), str(quantity)))
-    for row in (plan.get("kept") or [])[:10]:
-        lines += wrap(f"kept: {row.get('instrument')} {row.get('reason') or ''}")
-    if plan.get("notional_usd") is not None:
-        lines.append(spread("Notional", f"{money(plan['notional_usd'], 0)} USD"))
-    if plan.get("cancel_entries") is not None:
-        lines.append(spread("Cancels entries", str(plan["cancel_entries"])))
-    for hold in plan.get("holds") or []:
-        lines += wrap(f"ends: {hold.get('scope')} {hold.get('limit')}: {hold.get('reason')}")
-    for row in plan.get("rebased") or []:
-        lines += wrap(f"re-based: {row.get('scope')} {row.get('limit')}")
-    if plan.get("mode"):
-        lines.append(spread("Mode", str(plan["mode"])))
-    return lines if len(lines) > 1 else []
-
-
-def progress_lines(status: dict[str, Any]) -> list[str]:
-    """Return what the guard is at: one line per target of each intent."""
-    lines = []
-    for intent in status.get("intents") or []:
-        lines.append(spread(f"{intent.get('kind')} {intent.get('account')}", str(intent["phase"])))
-        for target in (intent.get("targets") or [])[:15]:
-            is_there = target.get("quantity") == target.get("target")
-            state = "done" if is_there else target.get("note") or target.get("rung")
-            lines.append("  " + left(str(target.get("instrument")), 14) + " " + str(state)[:17])
-    return lines or ["working"]

@@ -13,6 +13,7 @@ ASK = "ask"
 """Action of a button that opens a prompt; the subject is the command."""
 
 ACK = "ack"
+MUTE = "mute"
 
 _CONFIRM = {
     "halt": "⏸ Yes, halt",
@@ -20,6 +21,8 @@ _CONFIRM = {
     "flatten": "🧯 Yes, flatten",
     "reduce": "✂ Yes, reduce",
     "cancel": "🗑 Yes, cancel orders",
+    "setlimit": "📏 Yes, set it",
+    "silence": "🔕 Yes, silence",
 }
 _FIRST_OF_TWO = {"resume": "▶ Resume… (1/2)"}
 
@@ -56,11 +59,18 @@ def prompt_keyboard(prompt: Prompt) -> Keyboard:
     return _rows([_button(label, prompt.button())], [_button("✖ Cancel", prompt.button(DROP))])
 
 
+def code_keyboard(prompt: Prompt) -> Keyboard:
+    """Return Cancel alone, while a code is waited for."""
+    return _rows([_button("✖ Cancel", prompt.button(DROP))])
+
+
 def alert_keyboard(role: Role, alert_id: str, *, is_acked: bool) -> Keyboard:
     """Return the buttons under an alert that fires."""
     # Notices of delivery itself have no number in the guard, so nothing to acknowledge.
     can_ack = not is_acked and alert_id[1:].isdigit()
     first = [_button("✅ Ack", Button(ACK, alert_id))] if can_ack else []
+    if can_ack:
+        first.append(_button("🔕 Mute 1 h", Button(MUTE, alert_id)))
     first.append(_button("📋 Status", Button("status", "new")))
     second = [_button("⏸ Halt…", Button(ASK, "halt"))]
     if role is Role.ADMIN:

@@ -45,6 +45,7 @@ class Reply:
     plan: dict[str, Any] | None = None
     expires_in_ms: int | None = None
     is_final: bool = True
+    needs_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)

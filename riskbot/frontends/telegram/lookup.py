@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from riskbot.clock import Clock
 from riskbot.core.model import Role
-from riskbot.frontends.telegram import pages
+from riskbot.frontends.telegram import helps, pages
 from riskbot.frontends.telegram.keyboards import Keyboard, refresh_keyboard, status_keyboard
-from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.requests import Request
 from riskbot.frontends.telegram.settings import Settings
@@ -45,6 +45,7 @@ class Lookup:
             "limits": self._limits,
             "alerts": self._alerts,
             "ack": self._ack,
+            "unsilence": self._unsilence,
         }
         return await builders[request.name](request, role)
 
@@ -59,6 +60,22 @@ class Lookup:
             raise GuardAwayError(reply.message)
         return reply.document
 
+    async def command(self, request: Request, name: str, args: dict[str, Any]) -> Reply:
+        """Give a command that is done at once.
+
+        Raises:
+            GuardAwayError: nobody knows whether it is.
+        """
+        return await self._guard.ask(request.user, name, args)
+
+    async def _unsilence(self, request: Request, role: Role) -> Page:
+        if role is Role.VIEWER:
+            return f"✖ unsilence is not for a {role.value}.", None
+        word = (request.argument or "all").split()[0].lstrip("#")
+        kind = "id" if word[:1] in "aA" and word[1:].isdigit() else "limit"
+        reply = await self._guard.ask(request.user, "unsilence", {kind: word})
+        return escape(f"{'🔔' if reply.ok else '✖'} {reply.message}"), None
+
     async def _start(self, request: Request, role: Role) -> Page:
         status = await self._ask(request, "status")
         level = f"{pages.level_line(status)} · {pages.mode(status)} · {status.get('instance')}"
@@ -71,13 +88,13 @@ class Lookup:
     async def _help(self, request: Request, role: Role) -> Page:
         word = request.argument.lstrip("/").lower()
         if word:
-            known = word in pages.names(role)
-            text = pages.help_command(word) if known else "No such command for you: /help"
+            known = word in helps.names(role)
+            text = helps.help_command(word) if known else "No such command for you: /help"
             return text, None
         top = "riskbot"
         with suppress(GuardAwayError):  # help must help also then
             top = pages.level_line(await self._ask(request, "status"))
-        return pages.help_page(role, top), None
+        return helps.help_page(role, top), None
 
     async def _whoami(self, request: Request, role: Role) -> Page:
         zone = self._settings.timezone
@@ -123,7 +140,7 @@ class Lookup:
         if role is Role.VIEWER:
             return f"✖ ack is not for a {role.value}.", None
         if not request.argument:
-            return pages.help_command("ack"), None
+            return helps.help_command("ack"), None
         alert_id = request.argument.split()[0].lstrip("#")
         reply = await self._guard.ask(request.user, "ack", {"id": alert_id})
         return escape(f"{'✅' if reply.ok else '✖'} {reply.message}"), None

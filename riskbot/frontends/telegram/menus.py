@@ -17,8 +17,8 @@ from aiogram.types import (
 )
 
 from riskbot.core.model import Role
+from riskbot.frontends.telegram.helps import describe, names
 from riskbot.frontends.telegram.memory import Memory
-from riskbot.frontends.telegram.pages import describe, names
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from riskbot.core.commands import COMMANDS
-from riskbot.core.model import Level, Role
+from riskbot.core.model import Level
 from riskbot.frontends.telegram.figures import (
     UNKNOWN,
     WIDTH,
@@ -302,88 +301,3 @@ def alerts(rows: Sequence[Document], zone: ZoneInfo, now_ms: float) -> str:
     if len(rows) > 20:
         lines.append(f"… and {len(rows) - 20} more")
     return "\n".join(lines)
-
-
-# ---------------------------------------------------------------- help
-
-_LOOK = ("status", "positions", "exposure", "limits", "alerts", "help")
-_DANGER = ("halt", "resume", "reduce", "flatten")
-HIDDEN = ("reclassify",)
-"""Commands of other doors: their arguments are no matter for a phone."""
-
-_ARGUMENTS = {
-    "positions": "[BTC]",
-    "ack": "<id|all>",
-    "halt": "[reason]",
-    "flatten": "[BTC]",
-    "reduce": "[limit]",
-    "resume": "[account]",
-    "cancel": "[BTC]",
-    "help": "[command]",
-}
-
-_SHORT = {
-    "status": "level, equity, state",
-    "positions": "size, PnL, one by one",
-    "exposure": "gross, net, by asset",
-    "limits": "now, allowed, level",
-    "alerts": "what fires, worst first",
-    "help": "this list, or one of it",
-    "ack": "take an alert",
-    "cancel": "cancel working entries",
-    "halt": "stop new risk",
-    "resume": "end a halt",
-    "reduce": "down to the targets",
-    "flatten": "close everything",
-}
-"""What fits beside a name on a phone."""
-
-_DETAILS = {
-    "halt": "Asks once. Blocks new orders, cancels working entries; positions, exits and stops "
-    "stay. Ends only by resume.",
-    "resume": "Shows which holds end and what is re-based, asks twice. A halt that a limit has "
-    "latched takes an admin.",
-    "flatten": "Shows what would be closed, asks once, then halts, cancels entries and closes "
-    "everything closable, verified flat.",
-    "reduce": "Shows the closes that bring the broken limits to their target, asks once.",
-    "cancel": "Asks once. Cancels working entries; exits and protective stops stay.",
-    "ack": "Takes an alert: no more repeats; its level stays, and its end is told.",
-}
-
-
-def names(role: Role) -> list[str]:
-    """Return the commands a role may use, in the order of the menu: danger last."""
-    mine = [c.name for c in COMMANDS if c.role.rank <= role.rank and c.name not in HIDDEN]
-    return sorted(mine, key=lambda name: (name in _DANGER, name not in _LOOK))
-
-
-def describe(name: str) -> str:
-    """Return the one line that says what a command does."""
-    return next(c.help for c in COMMANDS if c.name == name)
-
-
-def help_page(role: Role, top: str) -> str:
-    """Return the list of commands of a role."""
-    mine = names(role)
-    lines = []
-    for title, wanted in (
-        ("Look", [n for n in mine if n in _LOOK]),
-        ("Act", [n for n in mine if n not in _LOOK and n not in _DANGER]),
-        ("Danger (each asks first)", [n for n in mine if n in _DANGER]),
-    ):
-        if wanted:
-            lines += [title, *(_help_line(n) for n in wanted), ""]
-    emergency = "Emergency: menu &gt; halt" if role.rank >= Role.OPERATOR.rank else ""
-    parts = [escape(f"{top} · you are {role.value}"), table(lines[:-1]), emergency]
-    return "\n".join(part for part in parts if part)
-
-
-def _help_line(name: str) -> str:
-    return cut(left(f"/{name}", 11) + _SHORT.get(name, describe(name)), WIDTH)
-
-
-def help_command(name: str) -> str:
-    """Return what one command takes and what it will ask."""
-    usage = f"/{name} {_ARGUMENTS.get(name, '')}".strip()
-    text = _DETAILS.get(name, describe(name))
-    return f"<code>{escape(usage)}</code>\n{escape(text)}"

@@ -68,6 +68,7 @@ class Prompt:
         plan_id: the guard's plan that is confirmed with it.
         text: HTML of the question.
         steps_left: presses that are still needed after the next one.
+        needs_code: a one-time code is needed after the last press.
         message: id of its message, once Telegram has said it.
     """
 
@@ -81,6 +82,7 @@ class Prompt:
     text: str
     expires_ms: int
     steps_left: int = 0
+    needs_code: bool = False
     state: PromptState = PromptState.OPEN
     message: asyncio.Future[int] = field(default_factory=_future)
 
@@ -107,6 +109,7 @@ class Prompts:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._prompts: dict[str, Prompt] = {}
+        self._codes: dict[int, Prompt] = {}
 
     def open(
         self,
@@ -119,6 +122,7 @@ class Prompts:
         plan_id: str | None = None,
         life_ms: int | None = None,
         steps_left: int = 0,
+        needs_code: bool = False,
     ) -> Prompt:
         """Make a prompt; its message is noted in `message` once it is sent."""
         life_ms = LIFE_MS if life_ms is None else min(life_ms, LIFE_MS)
@@ -134,6 +138,7 @@ class Prompts:
             text=text,
             expires_ms=self._clock.now_ms() + life_ms,
             steps_left=steps_left,
+            needs_code=needs_code,
         )
         self._prompts[number] = prompt
         while len(self._prompts) > KEPT_MAX:
@@ -173,6 +178,25 @@ class Prompts:
         is_drop = button.action == DROP
         prompt.state = PromptState.CANCELED if is_drop else PromptState.USED
         return prompt
+
+    def await_code(self, prompt: Prompt) -> None:
+        """Take the next code of its person for this prompt; an older one waits no more."""
+        prompt.state = PromptState.OPEN
+        self._codes[prompt.user] = prompt
+
+    def awaits_code(self, user: int, chat: int) -> Prompt | None:
+        """Return the prompt that waits for a code of this person here."""
+        prompt = self._codes.get(user)
+        if prompt is None or prompt.chat != chat:
+            return None
+        self.expire(prompt)
+        return prompt if prompt.state is PromptState.OPEN else None
+
+    def take_code(self, user: int) -> None:
+        """Let a person's prompt wait no more: what came is being tried."""
+        prompt = self._codes.pop(user, None)
+        if prompt is not None:
+            prompt.state = PromptState.USED
 
     async def _check_message(self, prompt: Prompt, message: int) -> None:
         try:

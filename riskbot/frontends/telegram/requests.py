@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -11,14 +12,14 @@ from aiogram.types import Message
 ARGUMENTS_MAX = 300
 
 READS = ("status", "positions", "exposure", "limits", "alerts")
-ASKING = ("halt", "cancel", "resume", "reduce", "flatten")
+ASKING = ("halt", "cancel", "resume", "reduce", "flatten", "setlimit")
 """Commands that are done only after a press."""
 
-RAISING = frozenset({"resume"})
+RAISING = frozenset({"resume", "setlimit"})
 """Of them, what raises risk: never carried over from the past."""
 
-OTHERS = ("start", "help", "whoami", "ack")
-ALIASES = {"s": "status", "p": "positions"}
+OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence")
+ALIASES = {"s": "status", "p": "positions", "mute": "silence", "unmute": "unsilence"}
 
 HINTS = {
     "stop": ("halt", "flatten"),
@@ -107,6 +108,21 @@ def read(message: Message, username: str | None, now_ms: int, start_ms: int) -> 
         is_before_start=written_ms + 1_000 <= start_ms,
         written_ms=written_ms,
     )
+
+
+_UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds(word: str) -> float | None:
+    """Return a duration as people write it (`90s`, `30m`, `1h`), None = it is none."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|min|m|h|d)", word.strip().lower())
+    return float(found[1]) * _UNITS_S[found[2]] if found else None
+
+
+def number(word: str) -> float | None:
+    """Return a value as people write it: `0.05` or `5%`, None = it is none."""
+    found = re.fullmatch(r"(-?\d{1,12}(?:\.\d{1,12})?)(%?)", word.strip())
+    return float(found[1]) / (100 if found[2] else 1) if found else None
 
 
 def nearest(name: str, known: list[str]) -> str | None:

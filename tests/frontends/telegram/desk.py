@@ -89,6 +89,7 @@ class FakeDesk:
     Attributes:
         commands: everything that arrived.
         on: by command name: what answers it instead.
+        code: one-time code that what raises risk takes; empty = none is asked for.
     """
 
     def __init__(self) -> None:
@@ -117,6 +118,7 @@ class FakeDesk:
         self.on: dict[str, Callable[[events.CommandReceived], list[actions.SendReply]]] = {}
         self.deliver: Callable[[actions.SendReply], bool] = lambda _: False
         self.is_silent = False
+        self.code = ""
         self._plans: dict[str, tuple[str, str]] = {}
 
     def asked(self, name: str) -> list[events.CommandReceived]:
@@ -144,10 +146,13 @@ class FakeDesk:
         if command.name in self.documents:
             document = self.documents[command.name]
             return [self.reply(command, document=document)]
-        if command.name in {"flatten", "resume", "reduce"}:
+        if command.name in {"flatten", "resume", "reduce", "setlimit"}:
             return self._planned(command)
         self.done.append((command.name, command.args, command.actor.name))
         return [self.reply(command, message=f"{command.name} done")]
+
+    def _asks_code(self, command: events.CommandReceived) -> bool:
+        return bool(self.code) and command.name in {"resume", "setlimit"}
 
     def _planned(self, command: events.CommandReceived) -> list[actions.SendReply]:
         plan_id = command.args.get("plan_id")
@@ -161,8 +166,12 @@ class FakeDesk:
                     plan_id=plan_id,
                     plan=PLAN if command.name == "flatten" else {},
                     expires_at_ms=round(time.time() * 1000) + 60_000,
+                    needs_factor=self._asks_code(command),
                 )
             ]
+        if self._asks_code(command) and command.args.get("totp") != self.code:
+            given = "the code is wrong; 4 tries left" if "totp" in command.args else "needs a code"
+            return [self.reply(command, ok=False, message=given, needs_factor=True)]
         if self._plans.pop(str(plan_id), None) != (command.name, command.actor.name):
             return [self.reply(command, ok=False, message="no such plan")]
         self.done.append((command.name, command.args, command.actor.name))

@@ -45,7 +45,7 @@ async def test_red_reaches_everybody_with_its_buttons(scene: Scene) -> None:
         assert "You: ack" in sent[0]["text"]
         assert "UTC" in sent[0]["text"]
     labels = [b["text"] for b in buttons(shown(scene, ADMIN))]
-    assert labels == ["✅ Ack", "📋 Status", "⏸ Halt…", "🧯 Flatten…"]
+    assert labels == ["✅ Ack", "🔕 Mute 1 h", "📋 Status", "⏸ Halt…", "🧯 Flatten…"]
     assert "🧯 Flatten…" not in [b["text"] for b in buttons(shown(scene, OPERATOR))]
     assert not buttons(shown(scene, VIEWER))
     assert not buttons(shown(scene, GROUP))
