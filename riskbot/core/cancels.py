@@ -10,6 +10,9 @@ from riskbot.core.duty import Intent
 from riskbot.core.model import OrderType, WorkingOrder
 from riskbot.core.turn import Turn
 
+MOMENT_MS = 1_000
+"""A plain market order that is listed for longer waits for something."""
+
 
 def send(turn: Turn, intent: Intent) -> bool:
     """Send the cancels that are due; True while anything is left to cancel or in flight."""
@@ -39,17 +42,21 @@ def _entries(turn: Turn, intent: Intent) -> list[WorkingOrder]:
         if (intent.cancel_symbols is None or order.symbol in intent.cancel_symbols)
         and (not intent.cancel_keys or turn.state.raises_keys(order, intent.cancel_keys))
     ]
-    return [o for o in (*entries, *locking) if o.order_id not in ours and _rests(o)]
+    found = (*entries, *locking)
+    return [o for o in found if o.order_id not in ours and _rests(o, turn.now_ms)]
 
 
 def _ours(turn: Turn, intent: Intent) -> set[str | None]:
     return {p.order_id for p in turn.state.enforcement.pending_of(intent.account)}
 
 
-def _rests(order: WorkingOrder) -> bool:
+def _rests(order: WorkingOrder, now_ms: int) -> bool:
     # A plain market order is told of as new a moment before its fill: there is nothing to cancel,
-    # and waiting for the venue to say so would hold up the close.
-    return order.type is not OrderType.MARKET or order.is_conditional
+    # and waiting for the venue to say so would hold up the close. A venue that lists stops among
+    # plain orders names them market too, some without the price they wait for.
+    if order.type is not OrderType.MARKET or order.is_conditional or order.stop_price is not None:
+        return True
+    return now_ms - order.created_ms >= MOMENT_MS
 
 
 # ---------------------------------------------------------------- after the close
@@ -71,7 +78,7 @@ def orphans(turn: Turn, intent: Intent) -> list[WorkingOrder]:
         order
         for key in closed
         for order in turn.state.exits_on(key)
-        if order.order_id not in ours and _rests(order)
+        if order.order_id not in ours and _rests(order, turn.now_ms)
     ]
 
 

@@ -90,6 +90,28 @@ def test_flatten_when_entries_rest_cancels_them_first_and_verifies() -> None:
     assert made.quantity("BTC") == made.quantity("ETH") == 0
 
 
+@pytest.mark.parametrize("fields", [{"stop_price": 60_000}, {}], ids=["trigger", "no trigger"])
+def test_flatten_when_stops_rest_among_plain_orders_cancels_the_entries(
+    fields: dict[str, int],
+) -> None:
+    made = world(DRAWDOWN, held=BOOK)
+    entry = made.rest("BTC", "buy", "1", type="market", created_ms=made.now_ms, **fields)
+    made.wait(15)
+    crash_through(made)
+    assert [a.order_id for a in made.of(actions.CancelOrder)] == [entry.order_id]
+    assert entry.order_id not in made.orders["main"]
+    assert made.quantity("BTC") == made.quantity("ETH") == 0
+
+
+def test_flatten_when_somebodys_market_order_is_about_to_fill_does_not_wait_for_it() -> None:
+    made = world(DRAWDOWN, held=BOOK)
+    young = builders.order("BTC/USDT:USDT", "buy", 1, type="market", created_ms=made.now_ms)
+    made.give(events.OrderUpdated(account="main", order=young))
+    made.price(BTC=42_000)
+    assert not made.of(actions.CancelOrder)
+    assert made.sent
+
+
 def test_flatten_when_replies_are_lost_looks_up_and_never_sends_twice() -> None:
     made = world(DRAWDOWN, held=BOOK)
     made.lose = 2
