@@ -32,7 +32,7 @@ REBUILD_MS = (10_000, 300_000)
 LONGEST_WAIT_MS = {Lane.ROUTINE: 5_000, Lane.READ: 2_500, Lane.ORDER: 1_500}
 """How long a request may wait for its turn; what cancels or closes is sent then all the same."""
 
-_HTTP_NOT_FOUND = frozenset({404, 405})
+_HTTP_NOT_FOUND = frozenset({404, 405, 410, 501})
 
 _DEFAULTS: dict[str, Any] = {
     # Quick enough to be read as "unknown" while a price moves; pings find dead sockets in 10 s.

@@ -19,7 +19,7 @@ from riskbot.core.model import (
 )
 from riskbot.errors import VenueError
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges import binance_errors, binance_rows
+from riskbot.exchanges import binance_errors, binance_rows, binance_urls
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._errors import ErrorRules
@@ -60,12 +60,16 @@ class BinanceReads(UnifiedExchange):
         self.markets = tuple(name for name in self.markets if name in _KINDS)
         self._mode_ms: dict[str, int] = {}
         self._modes: dict[str, bool] = {}
+        self._answering: set[str] = set()
         self._index_ms = 0
         self._index: dict[str, float] = {}
         self._listed_ms = -TIGHT_LIST_EVERY_MS
         self._in_play: set[str] = set()
         # Margin pairs and currencies lie behind another section, with another address.
         return {"options": {"fetchMarkets": {"types": list(self.markets)}, "fetchMargins": False}}
+
+    def _completed(self, ccxt_config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return binance_urls.completed(ccxt_config)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -89,15 +93,20 @@ class BinanceReads(UnifiedExchange):
         return next(name for name, value in _KINDS.items() if value is kind)
 
     async def _first_of(self, methods: Sequence[str], **keywords: Any) -> Any:
-        # Newer versions of an endpoint first; a server may have only an older one.
+        # Newer versions of an endpoint first; a server may have only an older one, which is asked
+        # first from then on: a read that a close waits for takes one round trip.
         failure: VenueError | None = None
-        for method in methods:
+        for method in sorted(methods, key=lambda name: name not in self._answering):
             try:
-                return await self.client.call(method, **keywords)
+                reply = await self.client.call(method, **keywords)
             except VenueError as error:
                 if not is_absent(error):
                     raise
+                self._answering.discard(method)
                 failure = error
+            else:
+                self._answering.add(method)
+                return reply
         raise failure or normal.unusable(self.account, "no such endpoint")
 
     # ------------------------------------------------------------ wallet
