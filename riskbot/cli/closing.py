@@ -25,6 +25,9 @@ from riskbot.core.model import (
 Kept = dict[PositionKey, tuple[Decimal, str]]
 """What stays of a thing: signed quantity and why."""
 
+DUST, STATED_SLACK = Decimal(100), Decimal(2)
+"""Quote units, and times a stated minimum: what is worth more is not too small to trade."""
+
 _GLANCE_S = 0.1
 _SPOT_QUOTES = ("USDT", "USDC", "FDUSD", "USD", "EUR")
 
@@ -83,6 +86,12 @@ class Holding:
     def is_coin(self) -> bool:
         """Whether it is a spot balance."""
         return self.instrument is None or self.instrument.kind is InstrumentKind.SPOT
+
+    @property
+    def may_be_dust(self) -> bool:
+        """Whether a venue that calls it too small to trade can be believed."""
+        stated = self.instrument.min_notional if self.instrument is not None else Decimal(0)
+        return not self.value or self.value <= max(stated * STATED_SLACK, DUST)
 
 
 def holdings(read: Read) -> list[Holding]:

@@ -298,18 +298,20 @@ class AccountKill:
                     self._sent.pop(held.key, None)
             case events.OrderRejected():
                 del self._sent[held.key]
-                await self._refusal(held.key, outcome)
+                await self._refusal(held, outcome)
             case events.OrderOutcomeUnknown():
                 self._say(f"{order.account}: {order.symbol}: no answer, asking for the order")
 
-    async def _refusal(self, key: PositionKey, outcome: events.OrderRejected) -> None:
+    async def _refusal(self, held: Holding, outcome: events.OrderRejected) -> None:
+        key = held.key
         text = f"{outcome.reason.value} {outcome.message}".strip()
         if self._refused.get(key) != text:
             self._say(f"{key.account}: {key.symbol}: refused, {text}")
         self._refused[key] = text
-        if outcome.reason is RejectReason.MIN_NOTIONAL:
+        is_too_small = outcome.reason is RejectReason.MIN_NOTIONAL
+        if is_too_small and held.may_be_dust:
             self._dust[key] = text
-        elif outcome.reason in _NO_MARKET_ORDER:
+        elif is_too_small or outcome.reason in _NO_MARKET_ORDER:
             self._rungs[key] = self._rungs.get(key, 0) + 1
         else:
             await self._clock.sleep(max(RETRY_S, (outcome.retry_after_ms or 0) / 1000))

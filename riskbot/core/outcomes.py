@@ -53,13 +53,32 @@ def _on_rejected(turn: Turn, event: events.OrderRejected) -> None:
         return
     for target in [t for t in intent.targets if t.key == pending.key]:
         changed = sizing.after_refusal(
-            target, event.reason, event.message, event.retry_after_ms, turn.now_ms
+            target,
+            event.reason,
+            event.message,
+            event.retry_after_ms,
+            turn.now_ms,
+            may_be_dust=_may_be_dust(turn, pending),
         )
         replace_target(turn, intent, changed)
     if event.reason is RejectReason.REDUCE_ONLY:
         # Exits that rest against the position use up what may be closed: they go first.
         for order in turn.state.exits_on(pending.key):
             cancel_order(turn, order, intent.intent_id)
+
+
+def _may_be_dust(turn: Turn, pending: PendingOrder) -> bool:
+    state, account, symbol = turn.state, pending.account, pending.symbol
+    notional_usd, price = state.leg_notional_usd(pending.key), state.price(account, symbol)
+    mark_usd = state.mark_usd(account, symbol)
+    if notional_usd is None or not price or not mark_usd:
+        return True
+    usd_per_quote = mark_usd / price
+    return sizing.may_be_dust(
+        abs(notional_usd) / usd_per_quote,
+        state.listed(pending.key).min_notional,
+        turn.settings.monitor.dust_usd / usd_per_quote,
+    )
 
 
 def track(turn: Turn, pending: PendingOrder) -> None:

@@ -44,6 +44,9 @@ _REREADS = frozenset(
 
 PAGE_RETRY_MS = 5_000
 
+STATED_SLACK, UNSTATED_SLACK = 2.0, 20.0
+"""How far above a stated minimum, or above dust where none is stated, one may still be meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -194,19 +197,34 @@ def on_tick(price: float, side: Side, tick: Decimal) -> Decimal:
     return (value / tick).to_integral_value(rounding) * tick
 
 
+def may_be_dust(value: float | None, min_notional: Decimal, dust: float) -> bool:
+    """Whether a position can be what a venue calls too small to trade; an unknown one can.
+
+    Args:
+        value: of the whole position, abs, in quote units.
+        min_notional: what the venue states, quote units; 0 = nothing.
+        dust: `monitor.dust_usd` in quote units.
+    """
+    least = max(float(min_notional) * STATED_SLACK, dust * UNSTATED_SLACK)
+    return value is None or value <= least
+
+
 def after_refusal(
     target: Target,
     reason: RejectReason,
     message: str,
     retry_after_ms: int | None,
     now_ms: int,
+    *,
+    may_be_dust: bool = True,
 ) -> Target:
     """Return the target with its next step after the venue refused an order.
 
-    Every class of refusal has one: wait and repeat, another rung, or a person.
+    Every class of refusal has one: wait and repeat, another rung, or a person. That an order is
+    too small is believed of positions that `may_be_dust` alone.
     """
     note = f"{reason.value}: {message}"[:200]
-    if reason is RejectReason.MIN_NOTIONAL:
+    if reason is RejectReason.MIN_NOTIONAL and may_be_dust:
         return replace(target, kept=True, note="dust, below the venue's minimum")
     if reason in _WAITS_MS:
         wait_ms = max(retry_after_ms or 0, _WAITS_MS[reason])

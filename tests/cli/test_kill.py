@@ -209,6 +209,17 @@ async def test_flatten_when_rest_is_below_the_minimum_names_it_as_dust() -> None
     assert result.kept == ["BTC/USDT:USDT: dust, BELOW_MINIMUM 5 USDT at least"]
 
 
+async def test_flatten_when_much_is_called_too_small_sends_a_limit_order() -> None:
+    venue = KillVenue()
+    venue.hold(BTC, "1", venue_mark=40_000)
+    venue.will("place", refusal(RejectReason.MIN_NOTIONAL, "5 USDT at least"))
+    result = await alone(venue)
+    assert result.is_done
+    assert (result.kept, venue.positions) == ([], {})
+    (order,) = venue.sent
+    assert order.type is OrderType.LIMIT
+
+
 async def test_flatten_when_close_is_refused_for_good_says_what_is_left_and_why() -> None:
     venue = KillVenue()
     venue.hold(BTC, "1")

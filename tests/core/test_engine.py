@@ -150,13 +150,23 @@ def test_flatten_when_orders_are_refused_takes_the_next_step_until_flat(
 
 
 def test_flatten_when_too_small_names_the_dust_and_ends() -> None:
+    made = world(DRAWDOWN, held={"BTC": (0.002, 50_000)}, usdt=100)
+    made.refuse.append(RejectReason.MIN_NOTIONAL)
+    crash_through(made)
+    made.wait(5)
+    assert len(made.sent) == 1
+    assert not made.engine.state.enforcement.intents
+    assert made.quantity("BTC") == Decimal("0.002")
+
+
+def test_flatten_when_the_venue_calls_much_too_small_goes_on_with_another_order() -> None:
     made = world(DRAWDOWN, held=BOOK)
     made.refuse.append(RejectReason.MIN_NOTIONAL)
     crash_through(made)
     made.wait(5)
-    assert len(made.sent) == 2
-    assert not made.engine.state.enforcement.intents
-    assert made.quantity("BTC") == 2
+    assert made.quantity("BTC") == made.quantity("ETH") == 0
+    assert made.sent[0].symbol == "BTC/USDT:USDT"
+    assert [o.type for o in made.sent if o.symbol == "BTC/USDT:USDT"] == ["market", "limit"]
 
 
 def test_flatten_when_the_venue_never_lets_go_pages_and_keeps_trying() -> None:

@@ -187,6 +187,23 @@ def test_after_refusal_when_too_small_keeps_it_as_dust() -> None:
     assert "dust" in after.note
 
 
+@pytest.mark.parametrize(
+    ("value", "stated", "believed"),
+    [(99, 5, True), (101, 5, False), (199, 100, True), (201, 100, False), (None, 5, True)],
+)
+def test_may_be_dust_when_it_is_near_a_minimum(
+    value: float | None, stated: int, believed: bool
+) -> None:
+    assert sizing.may_be_dust(value, Decimal(stated), dust=5.0) is believed
+
+
+def test_after_refusal_when_much_is_called_too_small_takes_the_next_rung() -> None:
+    after = sizing.after_refusal(
+        Target(KEY, Decimal(0)), RejectReason.MIN_NOTIONAL, "", None, now_ms=1, may_be_dust=False
+    )
+    assert (after.kept, after.rung) == (False, Rung.IOC)
+
+
 def test_after_refusal_when_reduce_only_keeps_failing_steps_down_then_pages() -> None:
     target, rungs = Target(KEY, Decimal(0)), []
     for _ in range(9):
