@@ -58,7 +58,8 @@ class AccountState:
         orders: working orders by venue id, plain and conditional.
         as_of_ms: when the last complete REST read began, 0 = never.
         venue_as_of_ms: the same on the venue's clock, None = not comparable.
-        read_ms: when that read came in; frame_ms: last sign of life of the account's stream.
+        read_ms: when that read came in; frame_ms: last sign of life of the account's stream;
+            told_ms: last time it told something of the account.
         is_synced: a complete read came since the process started.
         gap_ms: since when the stream may have lost something; None = a read came after it.
         failure: what the last failed read said; empty once one succeeds.
@@ -78,6 +79,7 @@ class AccountState:
     venue_as_of_ms: int | None = None
     read_ms: int = 0
     frame_ms: int = 0
+    told_ms: int = 0
     is_synced: bool = False
     gap_ms: int | None = None
     failed_ms: int | None = None
@@ -102,11 +104,13 @@ class AccountState:
         """Return why the account is BLIND, None if it is in sight.
 
         A stream that is merely quiet is kept alive by the routine REST reads; one that broke
-        counts from the last read alone.
+        counts from the last read alone. While reads fail, a pong shows that a socket is open, not
+        that the venue still tells it anything.
         """
         if not self.is_synced:
             return "not read since start"
-        heard = self.read_ms if self.gap_ms is not None else max(self.read_ms, self.frame_ms)
+        stream_ms = self.frame_ms if self.failed_ms is None else self.told_ms
+        heard = self.read_ms if self.gap_ms is not None else max(self.read_ms, stream_ms)
         silent = now_ms - heard
         return f"silent for {silent // 1000} s" if silent > stale_ms else None
 
@@ -186,7 +190,7 @@ class AccountState:
 
     def take_positions(self, update: events.PositionsUpdated, now_ms: int) -> Change:
         """Take positions the stream names; zero ends one."""
-        self.frame_ms = now_ms
+        self.frame_ms = self.told_ms = now_ms
         changed = []
         for position in update.positions:
             key, old = position.key, self.positions.get(position.key)
@@ -203,7 +207,7 @@ class AccountState:
 
     def take_balances(self, update: events.BalancesUpdated, now_ms: int) -> Change:
         """Take balances the stream names."""
-        self.frame_ms = now_ms
+        self.frame_ms = self.told_ms = now_ms
         changed = []
         for balance in update.balances:
             asset, old = balance.asset, self.balances.get(balance.asset)
@@ -224,6 +228,7 @@ class AccountState:
     def take_order(self, order: WorkingOrder, stamp: Stamp) -> Change:
         """Take an order's state; final stays final, and fills never shrink."""
         self.frame_ms = max(self.frame_ms, stamp.seen_ms)
+        self.told_ms = max(self.told_ms, stamp.seen_ms)
         known = self.orders.get(order.order_id)
         if order.order_id in self.finals or (known is not None and order.filled < known.filled):
             return Change(self.name)
@@ -349,7 +354,8 @@ class Accounts:
     def _fold_life(self, record: events.Event | actions.Action, now_ms: int) -> None:
         match record:
             case events.OrderFilled(account=account):
-                self.get(account).frame_ms = now_ms
+                state = self.get(account)
+                state.frame_ms = state.told_ms = now_ms
             case events.FeedAlive(account=account, feed="account"):
                 self.get(account).frame_ms = now_ms
             case events.FeedLost(account=account, feed="account"):

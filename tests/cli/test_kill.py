@@ -212,6 +212,7 @@ async def test_flatten_when_rest_is_below_the_minimum_names_it_as_dust() -> None
 async def test_flatten_when_much_is_called_too_small_sends_a_limit_order() -> None:
     venue = KillVenue()
     venue.hold(BTC, "1", venue_mark=40_000)
+    venue.marks[BTC] = 40_000.0
     venue.will("place", refusal(RejectReason.MIN_NOTIONAL, "5 USDT at least"))
     result = await alone(venue)
     assert result.is_done

@@ -320,6 +320,31 @@ def test_account_is_blind_after_silence_and_sighted_by_any_sign_of_life() -> Non
     assert state.blind_reason(T0 + 45_000, 15_000) is None
 
 
+def test_while_reads_fail_a_pong_does_not_keep_the_account_in_sight() -> None:
+    made = accounts()
+    state = made.get(ACCOUNT)
+    failed = events.RefreshFailed(account=ACCOUNT, reason=RejectReason.UNREACHABLE, message="away")
+    made.apply(failed, T0 + 14_000)
+    made.apply(events.FeedAlive(account=ACCOUNT, feed="account"), T0 + 15_000)
+    assert state.blind_reason(T0 + 15_200, 15_000) == "silent for 15 s"
+    # What the stream tells of the account counts all the same.
+    for number, event in enumerate(
+        (
+            told(position()),
+            builders.fill(),
+            events.OrderUpdated(account=ACCOUNT, order=builders.order()),
+            events.BalancesUpdated(account=ACCOUNT, balances=(builders.balance("USDT", 1),)),
+        ),
+        start=1,
+    ):
+        made.apply(event, T0 + 20_000 * number)
+        assert state.blind_reason(T0 + 20_000 * number + 15_000, 15_000) is None
+        assert state.blind_reason(T0 + 20_000 * number + 15_001, 15_000)
+    made.apply(builders.snapshot(as_of_ms=T0 + 99_000), T0 + 99_100)
+    made.apply(events.FeedAlive(account=ACCOUNT, feed="account"), T0 + 120_000)
+    assert state.blind_reason(T0 + 130_000, 15_000) is None
+
+
 def test_after_a_gap_only_a_read_that_began_later_counts() -> None:
     made = accounts()
     state = made.get(ACCOUNT)

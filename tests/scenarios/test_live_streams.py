@@ -231,6 +231,28 @@ async def test_price_feed_silenced_with_the_socket_open_is_flagged_and_comes_bac
         await daemon.until(daemon.is_flat, "flat")
 
 
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
+async def test_account_that_only_answers_pings_is_flagged_while_reads_fail(
+    venue: Venue, tmp_path: Path
+) -> None:
+    # Given an account stream that tells nothing more, though its socket lives, and no reads.
+    seat = Seat(venue)
+    seat.hold(BTC, "3")
+    async with guarded(tmp_path, seat, limits=DRAWDOWN) as daemon:
+        seat.strike("user_silent", None)
+        seat.strike("no_reply", None)
+        silent_ms = (await daemon.status())["as_of_ms"]
+        # Then the account is flagged within fifteen seconds, and nothing is closed on it.
+        status = await daemon.until_status(lambda s: flags(s, "account"), "BLIND(account)")
+        assert flags(status, "account")[0]["since_ms"] - silent_ms <= 15_000 + SLACK_MS
+        await glide(seat, BTC=34_000)
+        await daemon.calm(2)
+        assert seat.sent() == []
+        # And when it can be read again, it is in sight and guarded.
+        seat.heal()
+        await daemon.until(daemon.is_flat, "flat")
+
+
 @pytest.mark.parametrize(
     ("venue", "kind"),
     [
