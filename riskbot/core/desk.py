@@ -212,6 +212,12 @@ def expire(turn: Turn) -> None:
 
 # ---------------------------------------------------------------- the end of long commands
 
+_END = {
+    IntentKind.FLATTEN: "flat",
+    IntentKind.REDUCE: "at its target",
+    IntentKind.CANCEL: "no entries left",
+}
+
 
 def finish(turn: Turn, ended: list[Intent]) -> None:
     """Answer the commands whose last intent ended in this turn."""
@@ -222,7 +228,7 @@ def finish(turn: Turn, ended: list[Intent]) -> None:
         left = [row for intent in done for row in _left(turn, intent)]
         left += _left_elsewhere(turn, done)
         words = (
-            "flat"
+            _END.get(done[0].kind, "done")
             if not left
             else f"{len(left)} left: "
             + "; ".join(f"{row['instrument']} {row['quantity']} ({row['reason']})" for row in left)

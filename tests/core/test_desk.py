@@ -34,10 +34,10 @@ TWO = {
 VIEWER = Actor("eve", Role.VIEWER, "test")
 
 
-def two() -> World:
+def two(bitcoin: float = 1) -> World:
     return world(
         GROSS,
-        held={"BTC": (1, 50_000)},
+        held={"BTC": (bitcoin, 50_000)},
         elsewhere={"other": {"ETH": (-5, 2_000)}},
         accounts=TWO,
         strategies={"grid": StrategySettings(("main",), 10_000)},
@@ -337,7 +337,7 @@ def test_flatten_when_another_flatten_is_under_way_takes_it_over_whole() -> None
 
 
 def test_flatten_when_parts_end_apart_lists_all_that_is_kept() -> None:
-    made = two()
+    made = two(bitcoin=0.001)
     made.refuse.append(RejectReason.MIN_NOTIONAL)
     made.deaf.add("other")
     reply = made.confirm("flatten")
@@ -370,6 +370,7 @@ def test_reduce_when_an_account_has_its_own_limit_reduces_there() -> None:
     made.confirm("reduce", account="main", limit="gross_exposure")
     made.wait(5)
     assert made.quantity("BTC") < 4
+    assert made.replies()[-1].message == "reduce complete, verified: at its target"
 
 
 def test_reduce_when_a_flatten_is_under_way_answers_at_once() -> None:
