@@ -455,9 +455,12 @@ def test_account_that_only_its_stream_shows_is_told_of() -> None:
         account="main", reason=RejectReason.MAINTENANCE, message="503 behind the curtain"
     )
     made.deaf.add("main")
+    frame = events.BalancesUpdated(
+        account="main", balances=(builders.balance("USDT", made.wallet["main"]),)
+    )
     for second in range(80):
         made.now_ms += 1_000
-        made.give(events.FeedAlive(account="main", feed="account"))
+        made.give(frame)
         made.give(refused)
         if second in {13, 16}:
             assert bool(made.told("unread_account")) is (second == 16)
