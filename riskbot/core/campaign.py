@@ -209,7 +209,7 @@ def _place(turn: Turn, intent: Intent, target: Target) -> bool:
         state.listed(key),
         state.quote(key.account, key.symbol),
         opens=_opens(intent),
-        share_cap=depths.slice_of(turn, key, sizing.remaining(target, state.quantity(key))),
+        share_cap=depths.slice_of(turn, target, sizing.remaining(target, state.quantity(key))),
     )
     unseen = _opens(intent) and hedging.is_unseen(turn, key)
     if shape is None or unseen:

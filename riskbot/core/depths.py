@@ -8,7 +8,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from riskbot.core import actions, sizing
-from riskbot.core.model import Level, PositionKey, Side
+from riskbot.core.duty import Target
+from riskbot.core.model import Level, Side
 from riskbot.core.turn import Turn
 
 CALM_MS = 300_000
@@ -24,6 +25,9 @@ ASKED_MAX = 5
 """Books asked for at once on one account, those read longest ago first."""
 
 PAUSE_MS = 1_000
+
+SLICES_MAX = 8
+"""Orders of one close that are sized by the book; the next one takes all that is left."""
 
 
 def ask(turn: Turn) -> None:
@@ -48,14 +52,18 @@ def ask(turn: Turn) -> None:
             turn.emit(actions.ReadDepth(account=account, symbols=symbols))
 
 
-def slice_of(turn: Turn, key: PositionKey, change: Decimal) -> Decimal | None:
+def slice_of(turn: Turn, target: Target, change: Decimal) -> Decimal | None:
     """Return the largest next order towards a change, > 0; None = all of it.
 
     Args:
         turn: the turn.
-        key: what is traded.
+        target: what is traded, and how many orders it has had.
         change: signed quantity still to trade.
     """
+    key = target.key
+    if target.rounds >= SLICES_MAX:
+        # The book does not fill up as it was hoped: what is left goes out.
+        return None
     depth = turn.state.feeds.depths.get((key.account, key.symbol))
     if depth is None or not depth.seen_ms or turn.now_ms - depth.seen_ms > FRESH_MS:
         return None

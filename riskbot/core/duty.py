@@ -128,10 +128,11 @@ class Target:
 
     Attributes:
         quantity: signed target, unit of `Position.quantity`; never across zero from the present.
-        tries: orders sent and settled so far on this key.
+        tries: orders sent and settled since one last filled, on this rung.
         refused_ms: when the venue last refused one, None = never.
         not_before_ms: wait until then (Retry-After, maintenance).
         note: why it is kept or stuck; shown to people.
+        rounds: orders sent and settled so far in all.
         kept: True when it will not be closed (`hold`, locked, dust, leg of a kept pair).
     """
 
@@ -143,6 +144,7 @@ class Target:
     not_before_ms: int = 0
     note: str = ""
     kept: bool = False
+    rounds: int = 0
 
 
 def cause(kind: IntentKind, limit: str) -> str:

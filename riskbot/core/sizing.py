@@ -141,8 +141,8 @@ def shape_order(
     return OrderShape(side, amount, kind, price, tif, reduce_only)
 
 
-SLICES_MAX = 20
-"""A slice is at least this part of what is left: a close in an empty book ends, too."""
+LEAST_PART = 5
+"""A slice is at least this part of what is left: nobody dribbles out of a falling market."""
 
 
 def slice_cap(
@@ -169,7 +169,7 @@ def slice_cap(
             return None
         least = max(least, instrument.min_notional / Decimal(repr(mark)))
     # Twice: a slice at the minimum itself is refused once the price has moved a little.
-    cap = max(visible * share, amount / SLICES_MAX, 2 * least)
+    cap = max(visible * share, amount / LEAST_PART, 2 * least)
     return cap if amount - cap >= 2 * least else None
 
 
@@ -238,7 +238,8 @@ def after_refusal(
 
 def after_round(target: Target, now_ms: int, *, has_filled: bool) -> Target:
     """Return the target after an order of it settled, filled in part, in full or not at all."""
-    tried = replace(target, tries=0 if has_filled else target.tries + 1)
+    tries = 0 if has_filled else target.tries + 1
+    tried = replace(target, tries=tries, rounds=target.rounds + 1)
     if tried.tries < MAX_TRIES:
         return tried
     return _step_down(tried, target.note or "orders were accepted but not filled", now_ms)

@@ -160,11 +160,18 @@ DEPTH_REACH = Decimal("0.01")
 """How far behind the touch what rests still counts as depth."""
 
 
+LEVELS_LEAST = 20
+"""A side with fewer levels than this is an excerpt, or a market that nobody makes: it says nothing
+about what a close would find."""
+
+
 def depth(account: str, symbol: str, reply: Any, lookup: Lookup) -> events.DepthRead | None:
-    """Add up a ccxt order book within reach of its touch; None when it is none."""
+    """Add up a ccxt order book within reach of its touch; None when it is none, or an excerpt."""
     if not isinstance(reply, Mapping):
         return None
     try:
+        if min(len(reply.get(side) or ()) for side in ("bids", "asks")) < LEVELS_LEAST:
+            return None
         unit = lookup(symbol).contract_value
         bid, ask = (_within_reach(reply.get(side)) for side in ("bids", "asks"))
     except (VenueError, LookupError, TypeError, ValueError, ArithmeticError):

@@ -76,13 +76,15 @@ def test_book_read_long_ago_says_nothing() -> None:
     assert sizes(made) == [Decimal(2)]
 
 
-def test_empty_book_is_closed_into_in_twentieths_and_the_close_ends() -> None:
+def test_empty_book_is_closed_into_in_a_few_slices_and_the_close_ends() -> None:
     made = guarded()
     tell(made, bid="0")
     made.price(BTC=44_000)
-    assert sizes(made)[0] == Decimal("0.1")
+    assert sizes(made)[0] == Decimal("0.4")
     made.wait(60)
     assert made.quantity("BTC") == 0
+    assert len(sizes(made)) == 9
+    assert sum(sizes(made)) == 2
 
 
 def test_rung_is_kept_while_slices_fill() -> None:

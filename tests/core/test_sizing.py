@@ -241,10 +241,12 @@ QUARTER = Decimal("0.25")
     ("amount", "visible", "changes", "mark", "cap"),
     [
         ("2", "2.4", {}, 40_000.0, "0.6"),
+        # A small book: a fifth all the same.
+        ("2", "0.4", {}, 40_000.0, "0.4"),
         # All of it is within the share.
         ("2", "8", {}, 40_000.0, None),
-        # An empty book: a twentieth.
-        ("2", "0", {}, 40_000.0, "0.1"),
+        # An empty book: a fifth.
+        ("2", "0", {}, 40_000.0, "0.4"),
         # Nor a slice nor its rest may be below what the venue takes.
         ("0.010", "0.004", {}, 40_000.0, "0.002"),
         ("0.003", "0.004", {}, 40_000.0, None),
@@ -269,4 +271,4 @@ def test_slice_of_an_inverse_instrument_counts_in_its_face_value() -> None:
         InstrumentKind.INVERSE, step=Decimal(1), min_quantity=Decimal(1), min_notional=Decimal(100)
     )
     found = sizing.slice_cap(Decimal(5_000), Decimal(400), QUARTER, listed, None)
-    assert found == Decimal(250)
+    assert found == Decimal(1_000)

@@ -230,24 +230,37 @@ def book(**sides: Any) -> events.DepthRead | None:
     return _generic.depth("main", BTC, sides, lambda _: listed)
 
 
+def far(price: float, count: int = 20) -> list[list[float]]:
+    """Return levels that are out of reach of a touch at 100."""
+    return [[price, 1.0]] * count
+
+
 def test_depth_counts_what_rests_within_one_percent_of_its_touch() -> None:
-    bids = [[100.0, 5.0], [99.5, 7.0], [99.0, 1.0], [98.9, 50.0]]
-    asks = [[100.5, 2.0], [101.0, 3.0], [101.6, 4.0]]
+    bids = [[100.0, 5.0], [99.5, 7.0], [99.0, 1.0], [98.9, 50.0], *far(90.0)]
+    asks = [[100.5, 2.0], [101.0, 3.0], [101.6, 4.0], *far(110.0)]
     found = book(bids=bids, asks=asks)
     assert found is not None
     assert (found.bid_quantity, found.ask_quantity) == (D("0.13"), D("0.05"))
 
 
-@pytest.mark.parametrize("bids", [[], None, [[100.0, -1.0]], [[100.0, float("inf")]]])
+@pytest.mark.parametrize("bids", [[100.0, -1.0], [100.0, float("inf")]])
 def test_depth_of_a_side_without_any_is_none(bids: Any) -> None:
-    found = book(bids=bids, asks=[[100.0, 1.0]])
+    found = book(bids=[bids, *far(90.0)], asks=[[100.0, 1.0], *far(110.0)])
     assert found is not None
     assert (found.bid_quantity, found.ask_quantity) == (0, D("0.01"))
 
 
+@pytest.mark.parametrize("count", [0, 1, 5, 19])
+def test_depth_of_an_excerpt_says_nothing(count: int) -> None:
+    whole = [[100.0, 1.0], *far(90.0)]
+    assert book(bids=whole[:count], asks=whole) is None
+    assert book(bids=whole, asks=whole[:count]) is None
+
+
 @pytest.mark.parametrize("bids", [[["x", 1]], [[float("nan"), 1]], [[1]], [5], 5])
 def test_depth_that_cannot_be_read_is_left_out(bids: Any) -> None:
-    assert book(bids=bids, asks=[]) is None
+    rows = bids if isinstance(bids, int) else [*bids, *far(90.0)]
+    assert book(bids=rows, asks=far(100.0)) is None
     assert _generic.depth("main", BTC, None, lambda _: builders.instrument()) is None
 
 

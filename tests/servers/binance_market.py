@@ -95,7 +95,7 @@ class MarketData:
         self.market = market
         self.candles: dict[str, list[list[Decimal]]] = {}
         self.opens: dict[str, Decimal] = {}
-        self.depth_levels = 5
+        self.depth_levels = 25
         self.update_id = 7_000_000_000
         self.trade_id = 500_000_000
 
