@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import events
+from riskbot.core import actions, events
 from riskbot.core.model import (
     Balance,
     Instrument,
@@ -187,3 +187,21 @@ def settings(*accounts: str, **fields: Any) -> CoreSettings:
     """Build settings; accounts by name at binanceusdm, `main` if none is named."""
     known = {name: AccountSettings(exchange="binanceusdm") for name in accounts or (ACCOUNT,)}
     return CoreSettings(**{"accounts": known, **fields})
+
+
+def margin_move(**fields: Any) -> actions.AddMargin:
+    """Return 12.5 USDT of margin for the isolated BTC position of `main`."""
+    values: dict[str, Any] = {
+        "account": ACCOUNT,
+        "symbol": BTC_PERP,
+        "move_id": "m1",
+        "scope": f"account:{ACCOUNT}",
+        "subject": f"{ACCOUNT}|{BTC_PERP}",
+        "breach_since_ms": 1,
+        "asset": "USDT",
+        "amount": Decimal("12.50"),
+        "amount_usd": 12.5,
+        "margin_before": Decimal(1),
+        "pnl_before": Decimal(0),
+    }
+    return actions.AddMargin(**(values | fields))

@@ -14,6 +14,7 @@ from riskbot.core import actions, events, model
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
 from riskbot.executor import LEDGER_FIRST_MS, LEDGER_OVERLAP_MS, Deadlines, Executor
+from tests import builders
 from tests.fakes import START_MS, FakeClock, FakeExchange, never, settle, unreachable, until
 
 SHORT = Deadlines(order_s=0.05, cancel_s=0.05, query_s=0.05, read_s=0.3, aside_s=0.05)
@@ -201,19 +202,7 @@ async def test_dead_man_counts_as_armed_only_when_the_venue_said_so(desk: Desk) 
 
 
 async def test_margin_is_asked_for_once_and_a_lost_answer_is_unknown(desk: Desk) -> None:
-    move = actions.AddMargin(
-        account="main",
-        symbol="BTC/USDT:USDT",
-        move_id="m1",
-        scope="account:main",
-        subject="main|BTC/USDT:USDT",
-        breach_since_ms=1,
-        asset="USDT",
-        amount=Decimal(5),
-        amount_usd=5.0,
-        margin_before=Decimal(1),
-        pnl_before=Decimal(0),
-    )
+    move = builders.margin_move()
     (moved,) = await desk.do(move)
     assert (moved.move_id, moved.done) == ("m1", True)
     desk.exchange.will("add_margin", never)

@@ -15,6 +15,7 @@ from riskbot.core.duty import Hold
 from riskbot.errors import ConfigError
 from riskbot.journal import Journal
 from riskbot.runner import recover
+from tests.builders import margin_move
 from tests.fakes import START_MS, FakeClock, settle, until
 from tests.test_runner import World, alert, boom, command, place, replies, reply
 
@@ -58,6 +59,7 @@ async def test_storage_fails_protective_effects_go_on_and_the_rest_is_dropped(
             scope="portfolio", trading_state=model.TradingState.ACTIVE, reason=""
         ),
         actions.SetDeadMan(account="main", timeout_ms=0),
+        margin_move(),
     ]
     world.script[events.CommandReceived] = lambda e: [
         actions.PlaceHold(hold=hold),
@@ -72,7 +74,7 @@ async def test_storage_fails_protective_effects_go_on_and_the_rest_is_dropped(
     assert "not recorded" in answer.message
     assert [e for e in world.effects if e in kept] == kept
     assert not [e for e in world.effects if e in dropped]
-    await until(lambda: "OrderRejected" in world.engine.seen)
+    await until(lambda: {"OrderRejected", "MarginMoved"} <= set(world.engine.seen))
 
 
 async def test_storage_returns_what_was_decided_meanwhile_is_written(world: World) -> None:

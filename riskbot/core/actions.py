@@ -419,12 +419,17 @@ class RecordExposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetBlind:
-    """Raise or lift a BLIND flag. `subject` is an account or `account|symbol` or empty."""
+    """Raise or lift a BLIND flag. `subject` is an account or `account|symbol` or empty.
+
+    Attributes:
+        equity_usd: of an account when it went out of sight; None = unknown, or in sight.
+    """
 
     what: BlindKind
     subject: str
     is_blind: bool
     reason: str
+    equity_usd: float | None = None
     kind: Literal["SetBlind"] = "SetBlind"
 
 

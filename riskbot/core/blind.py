@@ -64,8 +64,15 @@ def _flag(turn: Turn, what: BlindKind, subject: str, reason: str | None) -> bool
     is_blind = reason is not None
     if turn.state.enforcement.is_blind(what, subject) == is_blind:
         return False
+    equity = turn.state.meter.book.equity(subject) if what is BlindKind.ACCOUNT else None
     turn.emit(
-        actions.SetBlind(what=what, subject=subject, is_blind=is_blind, reason=reason or "in sight")
+        actions.SetBlind(
+            what=what,
+            subject=subject,
+            is_blind=is_blind,
+            reason=reason or "in sight",
+            equity_usd=equity if is_blind else None,
+        )
     )
     turn.remeasure()
     return True

@@ -5,7 +5,7 @@ What the bookings do is folded by `cashflows`; nothing here changes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from riskbot.core import actions, events
@@ -43,11 +43,17 @@ class Booking:
     Args:
         cashflows: the folded state.
         book: equities and prices.
+        case: which of two equities of an account out of sight counts in losses, what it was worth
+            when last seen or what prices make of it since: `min` (the worst case: nothing unseen
+            makes a loss smaller) or `max` (the kind case, which closing needs).
     """
 
-    def __init__(self, cashflows: Cashflows, book: Book) -> None:
+    def __init__(
+        self, cashflows: Cashflows, book: Book, case: Callable[[float, float], float] = min
+    ) -> None:
         self.cashflows = cashflows
         self.book = book
+        self._case = case
         self.periods = Periods(book.settings.timezone)
         self._pending: dict[str, int] = {}
         self._blocked: frozenset[str] = frozenset()
@@ -88,7 +94,13 @@ class Booking:
     def _account_equity(self, account: str) -> float | None:
         equity = self.book.equity(account)
         residual = self.cashflows.get(account).value(account, self.book.price_of)
-        return equity - residual[0] if equity is not None and residual is not None else None
+        known = equity - residual[0] if equity is not None and residual is not None else None
+        history = self.cashflows.history(account_scope(account))
+        seen = history.sighted_usd
+        if seen is None or (history.regained_ms and self._case is not min):
+            # What has been read again is no kindness any more.
+            return known
+        return seen if known is None else self._case(known, seen)
 
     def _added(self) -> list[str]:
         accounts = self.book.settings.accounts
@@ -206,9 +218,11 @@ class Booking:
         )
 
     def _navs(self, account: str) -> dict[str, float]:
+        # Units move at what is most likely: the worst case would give or take too many for good.
+        likely = Booking(self.cashflows, self.book, _estimate)
         navs = {}
         for scope in (PORTFOLIO, account_scope(account)):
-            nav = self.nav(scope)
+            nav = likely.nav(scope)
             navs[scope] = nav if nav is not None else self.cashflows.history(scope).nav
         return navs
 
@@ -245,3 +259,8 @@ class Booking:
         stale_ms = int(self.book.settings.monitor.account_stale_s * 1000)
         offset = state.clock_offset_ms or 0
         return state.blind_reason(now_ms, stale_ms) is None and abs(offset) <= CLOCK_LIMIT_MS
+
+
+def _estimate(estimated: float, seen: float) -> float:
+    del seen
+    return estimated

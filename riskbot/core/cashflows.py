@@ -26,7 +26,7 @@ from riskbot.core.model import (
     account_scope,
     strategy_scope,
 )
-from riskbot.core.navs import NavHistory
+from riskbot.core.navs import NavHistory, sight
 from riskbot.core.plain import from_plain, to_plain
 from riskbot.core.residuals import AccountFlows, Components, Flow, PriceOf, Row
 
@@ -97,7 +97,7 @@ class Cashflows:
             case actions.RebaseLoss():
                 self.history(record.scope).rebase(record.limit, record.nav, now_ms)
             case _:
-                pass
+                sight(self.histories, record, now_ms)
 
     def take(self, change: Change, now_ms: int) -> None:
         """Take what a frame or a read changed of an account's positions and balances."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from riskbot.core import actions, events
-from riskbot.core.model import PORTFOLIO, account_scope
+from riskbot.core.model import PORTFOLIO, account_scope, scope_account
 from riskbot.core.plain import from_plain, to_plain
 
 PRICES = "prices"
@@ -50,6 +50,7 @@ class Feeds:
     """All feeds by (account, feed); clocks, key rights, switches and request limits by account.
 
     Attributes:
+        errors_ms, orders_ms: of all accounts, the newest; errors_on_ms, orders_on: whose they are.
         depths: by (account, symbol).
         switched: instruments a dead-man's switch was last armed for.
     """
@@ -63,6 +64,8 @@ class Feeds:
     frontends: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors_ms: list[int] = field(default_factory=list)
     orders_ms: dict[str, int] = field(default_factory=dict)
+    errors_on_ms: dict[str, list[int]] = field(default_factory=dict)
+    orders_on: dict[str, str] = field(default_factory=dict)
     depths: dict[tuple[str, str], Depth] = field(default_factory=dict)
     started_ms: int = 0
     version: str = ""
@@ -89,11 +92,13 @@ class Feeds:
             ):
                 self._alive(record.account, ACCOUNT, now_ms)
                 if isinstance(record, events.OrderUpdated):
-                    self._order(record.order.order_id, now_ms)
+                    self._order(record.account, record.order.order_id, now_ms)
             case events.FeedAlive():
                 self._alive(record.account, record.feed, now_ms)
             case events.OrderRejected() | events.OrderOutcomeUnknown() | events.RefreshFailed():
                 self.errors_ms = [*self.errors_ms[-(MEMORY - 1) :], now_ms]
+                mine = self.errors_on_ms.get(record.account, [])
+                self.errors_on_ms[record.account] = [*mine[-(MEMORY - 1) :], now_ms]
             case events.FeedLost():
                 feed = self.get(record.account, record.feed)
                 feed.lost_ms = feed.lost_ms if feed.lost_ms is not None else now_ms
@@ -157,23 +162,32 @@ class Feeds:
     def _depth(self, account: str, symbol: str) -> Depth:
         return self.depths.setdefault((account, symbol), Depth())
 
-    def _order(self, order_id: str, now_ms: int) -> None:
+    def _order(self, account: str, order_id: str, now_ms: int) -> None:
         if order_id in self.orders_ms:
             return
         self.orders_ms[order_id] = now_ms
+        self.orders_on[order_id] = account
         if len(self.orders_ms) > MEMORY:
-            del self.orders_ms[next(iter(self.orders_ms))]
+            oldest = next(iter(self.orders_ms))
+            del self.orders_ms[oldest]
+            self.orders_on.pop(oldest, None)
 
-    def rates(self, now_ms: int) -> dict[str, float]:
-        """Return `error_rate` and `order_rate`: how many in the last minute."""
+    def rates(self, now_ms: int, account: str | None = None) -> dict[str, float]:
+        """Return `error_rate` and `order_rate`: how many in the last minute, None = of all."""
         since = now_ms - MINUTE_MS
+        errors = self.errors_ms if account is None else self.errors_on_ms.get(account, [])
+        orders = [
+            ms
+            for order_id, ms in self.orders_ms.items()
+            if account is None or self.orders_on.get(order_id) == account
+        ]
         return {
-            "error_rate": float(sum(ms > since for ms in self.errors_ms)),
-            "order_rate": float(sum(ms > since for ms in self.orders_ms.values())),
+            "error_rate": float(sum(ms > since for ms in errors)),
+            "order_rate": float(sum(ms > since for ms in orders)),
         }
 
     def operational(self, scope: str, now_ms: int) -> dict[str, float | None]:
-        """Return `feed_age` (s) and `clock_offset` (ms) of a scope; the portfolio's rates too."""
+        """Return `feed_age` (s), `clock_offset` (ms) and the rates of a scope."""
         found: dict[str, float | None] = {}
         ages = [
             (now_ms - feed.seen_ms) / 1000
@@ -188,8 +202,9 @@ class Feeds:
         ]
         if offsets:
             found["clock_offset"] = float(max(offsets))
-        if scope == PORTFOLIO:
-            found.update(self.rates(now_ms))
+        account = scope_account(scope)
+        if scope == PORTFOLIO or account is not None:
+            found.update(self.rates(now_ms, account))
         return found
 
     def _alive(self, account: str, feed: str, now_ms: int) -> None:

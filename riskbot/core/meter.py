@@ -163,7 +163,7 @@ class Meter:
             book = self._book_without(view, unseen | without)
         else:
             book = self._second_book(view, unseen)
-        booking = Booking(self.cashflows, book)
+        booking = Booking(self.cashflows, book, max)
         scopes = measures.evaluate(book, now_ms, lambda scope, *_: booking.losses(scope, now_ms))
         # Nor does a venue that is out of sight keep the others' breach from being confirmed.
         held = book.pricers()

@@ -69,13 +69,13 @@ class Moves:
 
     Attributes:
         pending: by account; one at a time.
-        given_up: since when the breach stands for which no more is tried, by (scope, subject).
+        given_up_ms: since when the breach stands for which no more is tried, by (scope, subject).
         words: what was done for the standing breach of a scope, for people.
     """
 
     pending: dict[str, Move] = field(default_factory=dict)
     spent: list[Spent] = field(default_factory=list)
-    given_up: dict[tuple[str, str], int] = field(default_factory=dict)
+    given_up_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     counter: int = 0
 
@@ -137,7 +137,7 @@ class Moves:
             return
         self.words[move.scope] = record.outcome
         if not record.is_added:
-            self.given_up[move.scope, move.subject] = move.breach_since_ms
+            self.given_up_ms[move.scope, move.subject] = move.breach_since_ms
         if move.refusal:
             self.spent = [s for s in self.spent if s.move_id != move.move_id]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from riskbot.core import actions
+from riskbot.core import actions, events
 from riskbot.core.exposure import Losses
+from riskbot.core.model import BlindKind, account_scope
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -18,6 +19,9 @@ WEEK_MS = 7 * DAY_MS
 
 STEP = 1e-4
 """Relative rise of the peak, or of the deepest drawdown, that is recorded at once."""
+
+REGAIN_MS = 5_000
+"""A read so long after the first one, and what it shows has been booked."""
 
 _KEPT_MS = WEEK_MS + 3_600_000
 
@@ -50,6 +54,8 @@ class NavHistory:
         true: what happened; enforced: the same after re-bases by `resume`.
         samples: (UTC ms, nav), about one a minute, seven days back.
         day_equity_usd: E at the day's start; day_flows_usd: flows since.
+        sighted_usd: E of an account when it went out of sight; None = in sight, or unknown.
+        regained_ms: when it was first read again, 0 = not yet.
     """
 
     units: float = 0.0
@@ -63,6 +69,8 @@ class NavHistory:
     week_ms: int = 0
     day_equity_usd: float = 0.0
     day_flows_usd: float = 0.0
+    sighted_usd: float | None = None
+    regained_ms: int = 0
 
     # ------------------------------------------------------------ recording
 
@@ -117,6 +125,25 @@ class NavHistory:
             basis.week_nav = nav
         elif limit == "rolling_loss":
             basis.rolling_since_ms = now_ms
+
+    def lose_sight(self, equity_usd: float | None) -> None:
+        """Keep what an account is worth as it goes out of sight; what is kept already stays."""
+        if self.sighted_usd is None:
+            self.sighted_usd = equity_usd
+        self.regained_ms = 0
+
+    def regain(self, now_ms: int) -> None:
+        """Take a read of an account that was out of sight.
+
+        The first one may show what nothing explains yet, and NAV leaves that out; until it is
+        booked, what was seen last goes on to count.
+        """
+        if self.sighted_usd is None:
+            return
+        if not self.regained_ms:
+            self.regained_ms = now_ms
+        elif now_ms - self.regained_ms >= REGAIN_MS:
+            self.sighted_usd = None
 
     def is_due(self, nav: float, now_ms: int, day_ms: int, week_ms: int) -> bool:
         """Whether a sample must be recorded now."""
@@ -186,3 +213,17 @@ def _is_above(nav: float, peak: float | None) -> bool:
 def _fall(start: float | None, nav: float) -> float:
     """Return (start - now)/start, 0 without a start to fall from."""
     return (start - nav) / start if start is not None and start > 0 else 0.0
+
+
+def sight(
+    histories: dict[str, NavHistory], record: events.Event | actions.Action, now_ms: int
+) -> None:
+    """Fold what an account's going out of sight, or coming back, does to its history."""
+    match record:
+        case actions.SetBlind(what=BlindKind.ACCOUNT, is_blind=True):
+            history = histories.setdefault(account_scope(record.subject), NavHistory())
+            history.lose_sight(record.equity_usd)
+        case events.AccountSnapshotReceived():
+            histories.get(account_scope(record.account), NavHistory()).regain(now_ms)
+        case _:
+            pass

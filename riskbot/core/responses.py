@@ -49,12 +49,11 @@ def respond(turn: Turn) -> None:
     """Open what the acting episodes call for; in shadow, say what would be opened."""
     needless.drop(turn)
     work: dict[str, _Work] = {}
-    for (scope, name), episode in list(turn.state.enforcement.episodes.items()):
-        limit = turn.state.limit(scope, name)
-        if limit is None:
-            continue
+    rows = [(e, turn.state.limit(*key)) for key, e in turn.state.enforcement.episodes.items()]
+    for episode, limit in ((e, limit) for e, limit in rows if limit is not None):
         if episode.breach_since_ms is None:
-            for account in (near := approach.due(turn, episode, limit)):
+            near = approach.due(turn, episode, limit)
+            for account in near:
                 entry = work.setdefault(account, _Work())
                 entry.reduce.append((episode, limit))
                 entry.free.update(near)

@@ -158,7 +158,7 @@ def _wanted(
     since = episode.breach_since_ms or 0
     for position in turn.state.accounts.get(account).positions.values():
         subject = position_subject(position.key)
-        tried = turn.state.moves.given_up.get((episode.scope, subject)) == since
+        tried = turn.state.moves.given_up_ms.get((episode.scope, subject)) == since
         equity = book.margin_equity.get(subject, 0.0)
         measured = red.get(subject, math.inf)
         if tried or not position.is_isolated or equity <= 0 or not math.isfinite(measured):

@@ -164,9 +164,10 @@ def _margin_words(turn: Turn, episode: Episode) -> str:
     """Return what was done with margin for an episode."""
     if episode.limit != MaintenanceMargin.name:
         return ""
-    for move in turn.state.moves.pending.values():
-        if move.scope == episode.scope:
-            return f"adding {move.amount_usd:,.0f} USD of margin to {key_words((move.subject,))}"
+    pending = turn.state.moves.pending.values()
+    move = next((m for m in pending if m.scope == episode.scope), None)
+    if move is not None:
+        return f"adding {move.amount_usd:,.0f} USD of margin to {key_words((move.subject,))}"
     return turn.state.moves.words.get(episode.scope, "")
 
 

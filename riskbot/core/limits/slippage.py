@@ -22,5 +22,5 @@ class Slippage(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         if not book.slippage_bps:
-            return [Reading(0.0)]
+            return [Reading(None, reason="no fill was measured yet")]
         return keyed_readings({key: worst for key, (worst, _) in book.slippage_bps.items()})
