@@ -76,6 +76,8 @@ class Meter:
         self._second: Book | None = None
         self._behind: list[Change] = []
         self._owed: list[PositionKey] = []
+        # What stands alone stays so until a frame of it is looked at: kept from view to view.
+        self._lone: set[tuple[str, str]] = set()
 
     # ------------------------------------------------------------ feeding
 
@@ -131,7 +133,8 @@ class Meter:
     def on_timer(self, now_ms: int) -> None:
         """Take prices anew (what became stale), and set the running sums straight."""
         self.book.refresh(View(self.marks, now_ms), REFRESHED_MAX)
-        self._second_book(SecondView(self.marks, now_ms), self._unseen(now_ms), SECOND_MAX)
+        view = SecondView(self.marks, now_ms, lone=self._lone)
+        self._second_book(view, self._unseen(now_ms), SECOND_MAX)
         if now_ms - self._resynced_ms >= RESYNC_MS:
             self._resynced_ms = now_ms
             self.drift = max(self.drift, self.book.resync())
@@ -157,9 +160,10 @@ class Meter:
             read_since_ms: since when a REST price counts as a second look.
             without: accounts whose exposure is left out beside those that are BLIND.
         """
-        view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms)
-        unseen = self._unseen(now_ms)
-        if without - unseen:
+        is_other = bool(without - (unseen := self._unseen(now_ms)))
+        lone = set() if is_other else self._lone
+        view = SecondView(self.marks, now_ms, read_since_ms=read_since_ms, lone=lone)
+        if is_other:
             book = self._book_without(view, unseen | without)
         else:
             book = self._second_book(view, unseen)
@@ -193,11 +197,9 @@ class Meter:
         """Return the Book under a second view: kept at hand, since a breach waits for it."""
         book = self._second
         if book is None or book.without != without:
+            self._lone.clear()
             book = self._second = self._book_without(view, without)
         else:
-            if isinstance(book.view, SecondView):
-                # What is alone stays so until a frame of it is looked at.
-                view.lone = book.view.lone
             book.view = view
             for change in self._behind:
                 book.on_change(change)

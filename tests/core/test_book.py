@@ -304,3 +304,21 @@ def test_stale_mark_of_an_inverse_position_gives_way_to_its_index() -> None:
     made.meter.on_timer(made.now_ms)
     assert made.portfolio.equity_usd == pytest.approx(1_000 - 2_000)
     assert figures(made.portfolio) == pytest.approx(figures(made.exact()["portfolio"]))
+
+
+def test_position_is_watched_by_the_distance_limits_of_its_own_account() -> None:
+    made = Rig(builders.settings("a", "b"))
+    for account in ("a", "b"):
+        made.give(loaded(BTC_PERP, account=account))
+        made.mark(account, BTC=50_000.0)
+        held = position(quantity=1, account=account, liquidation_price=40_000)
+        made.give(builders.snapshot(held, account=account))
+    limit = LiquidationDistance(min=0.1)
+    book = made.scopes()[account_scope("a")]
+    for account, price, is_near in (("b", 45_000.0, False), ("a", 46_000.0, False)):
+        made.meter.set_guards([(limit, limit.check(book), book)], is_urgent=False)
+        made.mark(account, BTC=price)
+        assert made.meter.tripped() is is_near
+    # Yellow begins at 0.1 / 0.8 above the liquidation price.
+    made.mark("a", BTC=40_000 / (1 - 0.125) - 1)
+    assert made.meter.tripped()

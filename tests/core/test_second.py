@@ -11,7 +11,7 @@ from riskbot.core.book import Book
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.measures import evaluate
 from riskbot.core.prices import SecondView
-from riskbot.core.settings import StrategySettings
+from riskbot.core.settings import AccountSettings, StrategySettings
 from tests import builders
 from tests.builders import BTC_INVERSE, BTC_PERP, ETH_PERP, balance, loaded, position, prices
 from tests.core.rig import Rig
@@ -113,3 +113,26 @@ def test_second_source_shows_a_strategys_part() -> None:
     assert made.scopes()["strategy:grid"].gross_usd == pytest.approx(1_000)
     second = made.meter.second(made.now_ms, made.now_ms)
     assert second.scopes["strategy:grid"].gross_usd == pytest.approx(1_010)
+
+
+def test_second_source_may_be_another_venue() -> None:
+    accounts = {name: AccountSettings(exchange=name) for name in ("bybit", "okx")}
+    made = Rig(builders.settings(accounts=accounts))
+    for account, price in (("bybit", 100.0), ("okx", 100.5)):
+        made.give(loaded(BTC_PERP, account=account), prices(BTC_PERP, price, account=account))
+    made.read(position(BTC_PERP, 1, 100, account="bybit"), account="bybit")
+    second = made.meter.second(made.now_ms, made.now_ms)
+    assert second.single == []
+    assert second.scopes["account:bybit"].gross_usd == pytest.approx(100.5)
+
+
+def test_strategys_part_is_known_again_after_a_checkpoint() -> None:
+    strategies = {"grid": StrategySettings(capital_usd=20_000.0)}
+    made = Rig(builders.settings(strategies=strategies))
+    made.give(loaded(BTC_PERP), prices(BTC_PERP, 100.0, index=101.0))
+    made.read(position(BTC_PERP, 10, 100))
+    made.meter.cashflows.own("g1", "grid")
+    made.give(builders.fill(BTC_PERP, "buy", 4, 100, client_order_id="g1"))
+    made.meter.load(made.meter.dump())
+    made.give(prices(BTC_PERP, 100.0, index=101.0))
+    assert made.scopes()["strategy:grid"].gross_usd == pytest.approx(400)
