@@ -32,6 +32,9 @@ NOT_PLAYED = {
     "DropSilence",
     "UseFactor",
     "SetLimit",
+    "StartTest",
+    "EndTest",
+    "EndDigest",
 }
 
 NEWER = {"ReadDepth", "DepthRead", "AddMargin", "MarginMoved", "SettleMargin"}

@@ -511,6 +511,30 @@ class SetLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartTest:
+    """Somebody waits for how the channels take a test alert."""
+
+    alert: Alert
+    request_id: str
+    kind: Literal["StartTest"] = "StartTest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndTest:
+    """A test alert is over."""
+
+    alert_id: str
+    kind: Literal["EndTest"] = "EndTest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDigest:
+    """The day's digest was told: the next one is due tomorrow."""
+
+    kind: Literal["EndDigest"] = "EndDigest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetPlan:
     """Keep a riskier command until it is confirmed or expires."""
 
@@ -588,6 +612,9 @@ Decision = (
     | DropSilence
     | UseFactor
     | SetLimit
+    | StartTest
+    | EndTest
+    | EndDigest
     | SetPlan
     | DropPlan
     | RecordDecision

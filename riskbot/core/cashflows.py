@@ -28,7 +28,7 @@ from riskbot.core.model import (
 )
 from riskbot.core.navs import NavHistory, sight
 from riskbot.core.plain import from_plain, to_plain
-from riskbot.core.residuals import AccountFlows, Components, Flow, PriceOf, Row
+from riskbot.core.residuals import AccountFlows, Components, Flow, PriceOf, Row, add
 
 FLOWS_KEPT = 1_000
 """Booked flows kept for `reclassify`, oldest forgotten first."""
@@ -140,6 +140,8 @@ class Cashflows:
         moved = _paid(instrument, signed, float(fill.price))
         if fill.fee_asset is not None and fill.fee:
             moved[fill.fee_asset] = moved.get(fill.fee_asset, 0.0) - float(fill.fee)
+            for scope in (PORTFOLIO, account_scope(fill.account)):
+                add(self.history(scope).fees, {fill.fee_asset: float(fill.fee)})
         flows.move(moved, -1.0, now_ms)
         strategy = self.owners.get(fill.client_order_id or "")
         if strategy is not None:
@@ -185,7 +187,11 @@ class Cashflows:
         if row.entry_kind.is_flow:
             if not flows.use_up_timed_out(row.asset, amount):
                 flows.rows.append(Row(row.asset, amount))
-        elif row.entry_kind in _PNL_ROWS:
+            return
+        if row.entry_kind is LedgerKind.FUNDING:
+            for scope in (PORTFOLIO, account_scope(row.account)):
+                add(self.history(scope).funding, {row.asset: amount})
+        if row.entry_kind in _PNL_ROWS:
             flows.take_pnl(row.asset, amount, now_ms)
 
     # ------------------------------------------------------------ booking

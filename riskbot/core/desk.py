@@ -46,8 +46,31 @@ def receive(turn: Turn, event: events.CommandReceived) -> None:
         turn.audit("refused", "", PORTFOLIO, f"{event.name}: {fault}", event.actor.name)
         _refuse(turn, event, fault, needs_factor=factors.ASK in fault or "code" in fault)
         return
+    _carry_out(turn, event, command, args, plan_id)
     if not command.reads_only:
-        turn.audit("command", "", PORTFOLIO, event.name, event.actor.name, args=args)
+        _audit(turn, event, args)
+
+
+def _audit(turn: Turn, event: events.CommandReceived, args: dict[str, Any]) -> None:
+    """Write down who asked for what, and what came of it."""
+    replies = [a for a in turn.out if isinstance(a, actions.SendReply)]
+    reply = next(a for a in replies if a.request_id == event.request_id)
+    turn.audit(
+        "command",
+        "",
+        PORTFOLIO,
+        event.name,
+        event.actor.name,
+        args=args,
+        ok=reply.ok,
+        result=reply.message,
+        is_plan=reply.plan_id is not None,
+    )
+
+
+def _carry_out(
+    turn: Turn, event: events.CommandReceived, command: Command, args: dict[str, Any], plan_id: Any
+) -> None:
     if command.is_risky and plan_id is None:
         _offer(turn, event, command, args)
     elif command.is_risky:
@@ -233,12 +256,14 @@ def finish(turn: Turn, ended: list[Intent]) -> None:
             else f"{len(left)} left: "
             + "; ".join(f"{row['instrument']} {row['quantity']} ({row['reason']})" for row in left)
         )
-        name = done[0].kind.value
+        name, actor = done[0].kind.value, done[0].actor
+        said = f"{name} complete, verified: {words}"
+        turn.audit("outcome", "", PORTFOLIO, name, actor, ok=True, result=said)
         turn.emit(
             actions.SendReply(
                 request_id=reply_to or "",
                 ok=True,
-                message=f"{name} complete, verified: {words}",
+                message=said,
                 document={"ok": True, "left": left},
             )
         )

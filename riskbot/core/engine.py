@@ -18,6 +18,7 @@ from riskbot.core import (
     deadman,
     depths,
     desk,
+    digest,
     events,
     hedging,
     history,
@@ -30,6 +31,7 @@ from riskbot.core import (
     responses,
     threads,
     topping,
+    trials,
     wording,
 )
 from riskbot.core.duty import IntentKind
@@ -108,6 +110,8 @@ class Engine:
         threads.dispatch(turn, event)
         desk.finish(turn, turn.ended)
         desk.expire(turn)
+        trials.finish(turn)
+        digest.decide(turn)
         deadman.decide(turn)
         history.record(turn, event)
         self._announce(turn, states)

@@ -136,3 +136,21 @@ def row(book: ScopeBook) -> dict[str, float | None]:
         "maintenance_margin": max(margins) if margins else None,
         "stop_risk": book.equity_ratio(book.stop_risk_usd),
     }
+
+
+def points(
+    turn: Turn, measure: str, since_ms: int, until_ms: int
+) -> list[tuple[int, float | None]]:
+    """Return a measure of the portfolio through time, up to its present value.
+
+    Args:
+        turn: the turn.
+        measure: one of `series.MEASURES`.
+        since_ms: UTC ms.
+        until_ms: UTC ms, no later than now.
+    """
+    found = turn.state.past.series.points(measure, since_ms, until_ms)
+    book = turn.book(PORTFOLIO)
+    if until_ms >= turn.now_ms and book is not None and book.equity_usd is not None:
+        found.append((turn.now_ms, row(book)[measure]))
+    return found

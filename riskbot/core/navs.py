@@ -25,6 +25,37 @@ REGAIN_MS = 5_000
 
 _KEPT_MS = WEEK_MS + 3_600_000
 
+DAYS_KEPT = 400
+
+
+@dataclass(slots=True)
+class Day:
+    """What became of one day of a scope, once it is over.
+
+    Attributes:
+        day_ms: when it began; until_ms: its last sample, which the next day begins with.
+        opened_usd, closed_usd: E at both ends; flows_usd: what came in between, > 0 = in.
+        opened_nav, closed_nav: per unit.
+        drawdown: worst of its samples, share of the true peak.
+        fees, funding: units by asset; fees > 0 were paid, funding > 0 was received.
+    """
+
+    day_ms: int
+    until_ms: int = 0
+    opened_usd: float = 0.0
+    closed_usd: float = 0.0
+    flows_usd: float = 0.0
+    opened_nav: float = 1.0
+    closed_nav: float = 1.0
+    drawdown: float = 0.0
+    fees: dict[str, float] = field(default_factory=dict)
+    funding: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def pnl_usd(self) -> float:
+        """What was won or lost, flows left out."""
+        return self.closed_usd - self.opened_usd - self.flows_usd
+
 
 @dataclass(slots=True)
 class Basis:
@@ -56,6 +87,10 @@ class NavHistory:
         day_equity_usd: E at the day's start; day_flows_usd: flows since.
         sighted_usd: E of an account when it went out of sight; None = in sight, or unknown.
         regained_ms: when it was first read again, 0 = not yet.
+        equity_usd: E at the last sample.
+        day_drawdown: worst since the day's start, share of the true peak.
+        fees, funding: of the day, as in `Day`.
+        days: those that are over, oldest first.
     """
 
     units: float = 0.0
@@ -71,6 +106,11 @@ class NavHistory:
     day_flows_usd: float = 0.0
     sighted_usd: float | None = None
     regained_ms: int = 0
+    equity_usd: float = 0.0
+    day_drawdown: float = 0.0
+    fees: dict[str, float] = field(default_factory=dict)
+    funding: dict[str, float] = field(default_factory=dict)
+    days: list[Day] = field(default_factory=list)
 
     # ------------------------------------------------------------ recording
 
@@ -84,11 +124,14 @@ class NavHistory:
         """
         is_seeding = sample.is_whole and not self.is_seeded
         self.is_seeded = self.is_seeded or sample.is_whole
-        self.units, self.nav = sample.units, sample.nav
+        self.units, self.nav, self.equity_usd = sample.units, sample.nav, sample.equity_usd
         is_first = not self.recorded_ms
         self.recorded_ms = now_ms
         if is_first or sample.day_start_ms > self.day_ms:
-            self.day_ms = sample.day_start_ms
+            if not is_first:
+                self.days = [*self.days[-DAYS_KEPT + 1 :], self.today(now_ms)]
+            self.day_ms, self.day_drawdown = sample.day_start_ms, 0.0
+            self.fees, self.funding = {}, {}
             self.day_equity_usd, self.day_flows_usd = sample.equity_usd, 0.0
             self.true.day_nav = self.enforced.day_nav = sample.nav
         if is_first or sample.week_start_ms > self.week_ms:
@@ -100,6 +143,7 @@ class NavHistory:
                 basis.peak = _higher(basis.peak, seed_nav)
                 basis.drawdown_peak = _higher(basis.drawdown_peak, seed_nav)
             _rise(basis, sample.nav)
+        self.day_drawdown = max(self.day_drawdown, _fall(self.true.peak, sample.nav))
         if not self.samples or now_ms - self.samples[-1][0] >= MINUTE_MS:
             self.samples.append((now_ms, sample.nav))
             self._forget(now_ms)
@@ -109,6 +153,21 @@ class NavHistory:
         # In bulk, once an hour has gathered: a list forgets its head in O(n).
         if old >= DAY_MS // 24 // MINUTE_MS:
             del self.samples[:old]
+
+    def today(self, now_ms: int) -> Day:
+        """Return the day so far, up to the last sample."""
+        return Day(
+            day_ms=self.day_ms,
+            until_ms=now_ms,
+            opened_usd=self.day_equity_usd,
+            closed_usd=self.equity_usd,
+            flows_usd=self.day_flows_usd,
+            opened_nav=self.nav if self.true.day_nav is None else self.true.day_nav,
+            closed_nav=self.nav,
+            drawdown=self.day_drawdown,
+            fees=dict(self.fees),
+            funding=dict(self.funding),
+        )
 
     def rebase(self, limit: str, nav: float, now_ms: int) -> None:
         """Measure one loss limit from now on against NAV now; the truth stays."""

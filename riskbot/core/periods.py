@@ -36,6 +36,16 @@ class Periods:
         today = self._date(now_ms)
         return self._midnight(today - timedelta(days=today.weekday()))
 
+    def iso_date(self, now_ms: int) -> str:
+        """Return the date of a moment, `2026-01-20`."""
+        return self._date(now_ms).isoformat()
+
+    def at_ms(self, now_ms: int, hour: int) -> int:
+        """Return when this hour of the clock comes on the day of a moment."""
+        today = self._date(now_ms)
+        local = datetime(today.year, today.month, today.day, hour, tzinfo=self._zone)
+        return round(local.timestamp() * 1000)
+
     def _day(self, now_ms: int) -> tuple[int, int]:
         start, end = self._known
         if not start <= now_ms < end:

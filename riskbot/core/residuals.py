@@ -151,7 +151,7 @@ class AccountFlows:
         """Take the residual as PnL, and remember it for the rows that may tell of it later."""
         if not self._is_recent(now_ms):
             self.settled.clear()
-        _add(self.settled, self.residual)
+        add(self.settled, self.residual)
         self.settled_ms = now_ms
         self.settled_usd, self.settled_navs = amount_usd, dict(navs)
         self.clear()
@@ -160,7 +160,7 @@ class AccountFlows:
 
     def time_out(self) -> None:
         """Take the residual as a flow whose row did not come."""
-        _add(self.timed_out, self.residual)
+        add(self.timed_out, self.residual)
         self.clear()
 
     def use_up_timed_out(self, asset: str, amount: float) -> bool:
@@ -171,7 +171,8 @@ class AccountFlows:
         return True
 
 
-def _add(total: Components, more: Mapping[str, float]) -> None:
+def add(total: Components, more: Mapping[str, float]) -> None:
+    """Add units to a total, component by component."""
     for component, units in more.items():
         total[component] = total.get(component, 0.0) + units
 

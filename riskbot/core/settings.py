@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from riskbot.core.limits._base import Limit
-from riskbot.core.model import Mode
+from riskbot.core.model import Mode, Role
 
 SpotPolicy = Literal["hold", "trade"]
 """Whether spot coins are only measured (`hold`) or may be sold by a close (`trade`)."""
@@ -115,6 +115,20 @@ class HedgeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may command at a door, as the configuration lists them.
+
+    Attributes:
+        door: `telegram`, `mqtt`, `http`, `ctl`.
+        name: numeric user id, name of a sender or of a token.
+    """
+
+    door: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class PairLeg:
     """One leg of a configured pair: an instrument of an account (a coin's spot: its symbol)."""
 
@@ -175,6 +189,8 @@ class CoreSettings:
         has_factor: one-time codes are configured: the riskiest commands ask for one.
         flatten_factor: when a flatten asks for one, too.
         limits: (scope, limit) of every limit that is on, presets resolved.
+        users: who may command, by door.
+        channels: names of the channels that alerts go to.
     """
 
     accounts: Mapping[str, AccountSettings]
@@ -202,6 +218,8 @@ class CoreSettings:
     has_factor: bool = False
     flatten_factor: FlattenFactor = "never"
     limits: tuple[tuple[str, Limit], ...] = ()
+    users: tuple[User, ...] = ()
+    channels: tuple[str, ...] = ()
 
     def limits_of(self, scope: str) -> tuple[Limit, ...]:
         """Return the limits of one scope, in configured order."""

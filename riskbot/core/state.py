@@ -33,6 +33,7 @@ from riskbot.core.model import (
 )
 from riskbot.core.moves import Moves
 from riskbot.core.overrides import Overrides, Scoped
+from riskbot.core.past import Past
 from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ _PARTS: dict[str, type[Any]] = {
     "trades": Trades,
     "factors": Factors,
     "overrides": Overrides,
+    "past": Past,
 }
 
 
@@ -79,6 +81,7 @@ class State:
         self.meter = Meter(settings, self.accounts)
         self.factors = Factors()
         self.overrides = Overrides()
+        self.past = Past()
         self._set_limits()
         self._scopes: dict[str, ScopeBook] = {}
         self._scopes_ms = -1
@@ -106,6 +109,7 @@ class State:
         self.history.apply(record, now_ms)
         self.trades.apply(record, now_ms)
         self.factors.apply(record, now_ms)
+        self.past.apply(record, now_ms)
         if isinstance(record, actions.SetLimit):
             self.overrides.apply(record, now_ms)
             self._set_limits()

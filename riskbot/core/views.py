@@ -30,10 +30,7 @@ def status(state: State, now_ms: int) -> dict[str, Any]:
         "would_be_state": enforcement.state_of(PORTFOLIO, enforced_only=False).value,
         "starting": any(not state.is_synced(a) for a in state.settings.accounts),
         "holds": holds(state),
-        "blind": [
-            {"what": f"{what.value}:{subject}" if subject else what.value, "since_ms": since}
-            for (what, subject), (_, since) in enforcement.blinds.items()
-        ],
+        "blind": blinds(state),
         "equity_usd": book.equity_usd if book else None,
         "gross_exposure": book.ratio(book.gross_usd) if book else None,
         "net_exposure": book.ratio(book.net_usd) if book else None,
@@ -48,6 +45,18 @@ def status(state: State, now_ms: int) -> dict[str, Any]:
         "limits": limits(state, now_ms),
         "as_of_ms": now_ms,
     }
+
+
+def blinds(state: State) -> list[dict[str, Any]]:
+    """Return what riskbot cannot see or do now."""
+    return [
+        {
+            "what": f"{what.value}:{subject}" if subject else what.value,
+            "since_ms": since,
+            "reason": reason,
+        }
+        for (what, subject), (reason, since) in state.enforcement.blinds.items()
+    ]
 
 
 def public_state(state: State, scope: str) -> TradingState:
@@ -102,15 +111,15 @@ def accounts(state: State, now_ms: int) -> dict[str, Any]:
             "error": known.failure,
             "working_orders": len(known.orders),
             "hedge_mode": known.is_hedge_mode,
-            "dead_man": _dead_man(state, name, now_ms),
+            "dead_man": dead_man(state, name, now_ms),
             "requests": state.feeds.requests.get(name),
             "key_rights": state.feeds.rights.get(name),
         }
     return found
 
 
-def _dead_man(state: State, account: str, now_ms: int) -> dict[str, Any] | None:
-    # What people see of an account's switch; None where none is wanted.
+def dead_man(state: State, account: str, now_ms: int) -> dict[str, Any] | None:
+    """Return what people see of an account's switch; None where none is wanted."""
     policy = state.settings.accounts[account].dead_man.policy
     known = state.feeds.dead_men.get(account)
     if policy == "off":
@@ -312,16 +321,16 @@ def alerts(state: State, now_ms: int) -> list[dict[str, Any]]:
     """Return the document of `/v1/alerts`: what fires, worst first."""
     del now_ms
     firing = sorted(state.alerts.firing.values(), key=lambda a: (-a.level.rank, a.since_ms))
-    return [_alert_now(state, a) for a in firing]
+    return [alert_now(state, a) for a in firing]
 
 
 def ended_alerts(state: State, now_ms: int, within_ms: int) -> list[dict[str, Any]]:
     """Return the alerts that ended in the last `within_ms`, the newest first."""
     ended = [a for a in state.alerts.resolved if now_ms - (a.resolved_ms or 0) <= within_ms]
-    return [_alert_now(state, a) for a in reversed(ended)]
+    return [alert_now(state, a) for a in reversed(ended)]
 
 
-def _alert_now(state: State, row: Alert) -> dict[str, Any]:
+def alert_now(state: State, row: Alert) -> dict[str, Any]:
     """Return an alert with who keeps it silent and the message it stands in."""
     silence = state.alerts.silence_of(row) if row.status is AlertStatus.FIRING else None
     threads = state.alerts.threads.values()

@@ -36,5 +36,5 @@ class Ack(Command):
             return Reply(ok=False, message=f"no alert {self.id!r} fires; firing: {names}")
         for alert in found:
             alerts.acknowledge(turn, alert, actor.name)
-            turn.audit("command", alert.name, alert.scope, f"ack {alert.alert_id}", actor.name)
+            turn.audit("ack", alert.name, alert.scope, f"ack {alert.alert_id}", actor.name)
         return Reply(ok=True, message="acknowledged " + ", ".join(a.alert_id for a in found))
