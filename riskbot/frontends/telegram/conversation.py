@@ -285,7 +285,7 @@ class Conversation:
 
     async def _refresh(self, request: Request, role: Role, message: int) -> None:
         """Bring a page up to date in place; from under an alert it opens as a new message."""
-        is_new = request.argument == "new" or request.name == "alerts"
+        is_new = request.argument == "new"
         asked = Request(user=request.user, chat=request.chat, name=request.name)
         try:
             text, keyboard = await self._lookup.page(asked, role)

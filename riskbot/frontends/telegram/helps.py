@@ -10,12 +10,35 @@ from riskbot.core.model import Role
 from riskbot.frontends.telegram.figures import WIDTH, cut, left
 from riskbot.frontends.telegram.pages import escape, table
 
-_LOOK = ("status", "positions", "exposure", "limits", "alerts", "help")
+_LOOK = (
+    "status",
+    "positions",
+    "alerts",
+    "exposure",
+    "limits",
+    "orders",
+    "pnl",
+    "size",
+    "digest",
+    "health",
+    "feeds",
+    "deadman",
+    "audit",
+    "users",
+    "whoami",
+    "help",
+)
 _DANGER = ("halt", "resume", "reduce", "setlimit", "flatten")
-HIDDEN = ("reclassify",)
+HIDDEN = ("reclassify", "history", "reload")
 """Commands of other doors: their arguments are no matter for a phone."""
 
 _ARGUMENTS = {
+    "orders": "[account]",
+    "pnl": "[day|week|month]",
+    "size": "BTC [stop]",
+    "audit": "[20]",
+    "alerts": "[24h|A17]",
+    "test": "[level]",
     "positions": "[BTC]",
     "ack": "<id|all>",
     "silence": "<limit|id|all> 1h",
@@ -30,6 +53,17 @@ _ARGUMENTS = {
 }
 
 _SHORT = {
+    "orders": "working orders",
+    "pnl": "profit, one row a day",
+    "size": "how much may be traded",
+    "digest": "the day in short",
+    "health": "itself, feeds, channels",
+    "feeds": "age of every stream",
+    "deadman": "armed, or why not",
+    "audit": "who did what",
+    "users": "who may command",
+    "whoami": "your role",
+    "test": "does every channel work",
     "status": "level, equity, state",
     "positions": "size, PnL, one by one",
     "exposure": "gross, net, by asset",
@@ -70,8 +104,9 @@ _DETAILS = {
 def names(role: Role) -> list[str]:
     """Return the commands a role may use, in the order of the menu: danger last."""
     mine = [c.name for c in COMMANDS if c.role.rank <= role.rank and c.name not in HIDDEN]
-    rank = {name: number for number, name in enumerate(_DANGER, 1)}
-    return sorted(mine, key=lambda name: (rank.get(name, 0), name not in _LOOK))
+    look = {name: number - len(_LOOK) for number, name in enumerate(_LOOK)}
+    danger = {name: number for number, name in enumerate(_DANGER, 1)}
+    return sorted(mine, key=lambda name: look.get(name, danger.get(name, 0)))
 
 
 def describe(name: str) -> str:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from riskbot.clock import Clock
 from riskbot.core.model import Role
 from riskbot.frontends.telegram import helps, pages
+from riskbot.frontends.telegram.inquiries import INQUIRIES, UsageError
 from riskbot.frontends.telegram.keyboards import Keyboard, refresh_keyboard, status_keyboard
 from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
 from riskbot.frontends.telegram.pages import escape
@@ -43,11 +44,12 @@ class Lookup:
             "positions": self._positions,
             "exposure": self._exposure,
             "limits": self._limits,
-            "alerts": self._alerts,
             "ack": self._ack,
             "unsilence": self._unsilence,
+            "test": self._test,
         }
-        return await builders[request.name](request, role)
+        build = builders.get(request.name, self._inquire)
+        return await build(request, role)
 
     async def _ask(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Any:
         """Return the guard's document of a command.
@@ -132,9 +134,30 @@ class Lookup:
         rows = await self._ask(request, "limits")
         return pages.limits(rows, self._zone, self._clock.now_ms()), refresh_keyboard("limits")
 
-    async def _alerts(self, request: Request, role: Role) -> Page:
-        rows = await self._ask(request, "alerts")
-        return pages.alerts(rows, self._zone, self._clock.now_ms()), refresh_keyboard("alerts")
+    async def _inquire(self, request: Request, role: Role) -> Page:
+        """Answer with a report; one whose words or whose role do not do says so."""
+        if request.name not in helps.names(role):
+            return f"✖ {request.name} is not for a {role.value}.", None
+        inquiry = INQUIRIES[request.name]
+        try:
+            args = inquiry.read(request.argument.split())
+        except UsageError as error:
+            return escape(f"Usage: {error}"), None
+        reply = await self._guard.ask(request.user, request.name, args)
+        if not reply.ok:
+            return escape(f"✖ {reply.message}"), None
+        page = inquiry.render(reply.document, self._zone, self._clock.now_ms())
+        return page, None if args else refresh_keyboard(request.name)
+
+    async def _test(self, request: Request, role: Role) -> Page:
+        """Have a test alert sent; the answer is how each channel fared."""
+        if role is Role.VIEWER:
+            return f"✖ test is not for a {role.value}.", None
+        level = (request.argument or "orange").lower()
+        message = ""
+        async for reply in self._guard.follow(request.user, "test", {"level": level}):
+            message = f"{'🧪' if reply.ok else '✖'} {reply.message}"
+        return escape(message), None
 
     async def _ack(self, request: Request, role: Role) -> Page:
         if role is Role.VIEWER:

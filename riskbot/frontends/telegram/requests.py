@@ -11,14 +11,29 @@ from aiogram.types import Message
 
 ARGUMENTS_MAX = 300
 
-READS = ("status", "positions", "exposure", "limits", "alerts")
+READS = (
+    "status",
+    "positions",
+    "exposure",
+    "limits",
+    "alerts",
+    "orders",
+    "pnl",
+    "feeds",
+    "health",
+    "deadman",
+    "size",
+    "audit",
+    "users",
+    "digest",
+)
 ASKING = ("halt", "cancel", "resume", "reduce", "flatten", "setlimit")
 """Commands that are done only after a press."""
 
 RAISING = frozenset({"resume", "setlimit"})
 """Of them, what raises risk: never carried over from the past."""
 
-OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence")
+OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence", "test")
 ALIASES = {"s": "status", "p": "positions", "mute": "silence", "unmute": "unsilence"}
 
 HINTS = {
