@@ -67,7 +67,8 @@ class App:
         ask = (self._view, journal.decisions, self._command, submit)
         self.mqtt = MqttParts(config.root, *ask, int(journal.birth, 36), clock, rng)
         told = channels.build(config.root, clock, *self.telegram.channels, broker=self.mqtt.link)
-        self.delivery = Delivery(told, submit, clock, rng)
+        primary = [channel.name for channel in self.telegram.channels]
+        self.delivery = Delivery(told, submit, clock, rng, primary=primary)
         self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
         self.executors: dict[str, Executor] = {}

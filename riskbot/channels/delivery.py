@@ -1,62 +1,47 @@
 """Delivery: one bounded queue per channel, so that none waits for another and nobody for any.
 
 What is said and how loud was decided in the core; here it is only brought to people. That a channel
-is down goes back as an event, and the core says it on the others.
+is down goes back as an event, and the core says it on the others. What a primary channel has not
+confirmed in time goes to every other one, whatever it takes otherwise.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from riskbot.channels._base import Channel, Selective
-from riskbot.channels._words import severity
+from riskbot.channels._base import Channel
+from riskbot.channels._lane import ATTEMPT_S, QUEUE_MAX, Lane, remember, woken
 from riskbot.clock import Clock
 from riskbot.core import actions, events
-from riskbot.core.duty import Alert
+from riskbot.core.duty import Alert, AlertStatus
 from riskbot.core.model import Level
-from riskbot.errors import ChannelError
-from riskbot.redaction import redact
+
+LOGGER = logging.getLogger(__name__)
 
 Emit = Callable[[events.Event], None]
 
-QUEUE_MAX = 200
-"""Alerts waiting for one channel; beyond it the least grave is given up."""
+CONFIRM_MS = {Level.RED: 20_000, Level.ORANGE: 120_000}
+"""For so long a primary channel may take to confirm a loud alert; then the others have it too."""
 
-ATTEMPT_S = 20.0
-"""How long one attempt may take before it counts as failed."""
-
-FIRST_WAIT_MS = 1_000
-LONGEST_WAIT_MS = 30_000
-AFTER_429_MS = 500
-"""On top of what a channel asked to wait for."""
-
-DOWN_AFTER = 3
-"""Failures in a row after which a channel counts as down, which is told once."""
-
-LIFE_MS = {Level.RED: 86_400_000, Level.ORANGE: 3_600_000}
-SHORT_LIFE_MS = 600_000
-"""For how long an alert is worth delivering; anything below orange: ten minutes."""
+EVERYBODY = 2
+"""Escalation from which on every channel has the alert, whatever its lowest level is."""
 
 
 @dataclass(slots=True)
-class _Entry:
-    """An alert on its way to one channel; a newer revision takes its place."""
+class _Watch:
+    """A loud alert that a primary channel has yet to confirm.
+
+    Attributes:
+        revision: the one that called out; to confirm it or a newer one is enough.
+    """
 
     alert: Alert
-    is_loud: bool
-    queued_ms: int
-    expires_ms: int
-    due_ms: int
-    attempts: int = 0
-
-    def order(self) -> tuple[bool, int, int, int]:
-        # Red first; but what keeps failing lets the others pass.
-        is_stuck = self.attempts >= DOWN_AFTER
-        return (is_stuck, -severity(self.alert).rank, self.attempts, self.queued_ms)
+    revision: int
+    deadline_ms: int
 
 
 class Delivery:
@@ -68,6 +53,7 @@ class Delivery:
         clock: for waits.
         rng: for jitter.
         attempt_s: how long a channel may take for one alert.
+        primary: names of the channels that people look at; the others stand in for them.
     """
 
     def __init__(
@@ -78,20 +64,36 @@ class Delivery:
         rng: random.Random,
         *,
         attempt_s: float = ATTEMPT_S,
+        primary: Collection[str] = (),
     ) -> None:
         self._clock = clock
-        self._lanes = [_Lane(c, emit, clock, rng, attempt_s) for c in channels]
+        self._emit = emit
+        self._primary = frozenset(primary)
+        self._lanes = [Lane(c, self._heard, clock, rng, attempt_s) for c in channels]
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._forced: dict[str, int] = {}
+        self._wake = asyncio.Event()
 
     def send(self, action: actions.SendAlert) -> None:
         """Queue an alert on every channel that wants it. Never waits, never raises."""
+        alert = action.alert
+        if alert.escalation >= EVERYBODY:
+            remember(self._forced, alert.message, alert.revision)
+        # Who has heard of it in this way hears how it goes on, and its end.
+        is_news = action.is_loud or alert.status is AlertStatus.RESOLVED
+        is_forced = alert.message in self._forced and is_news
         for lane in self._lanes:
             if not action.channels or lane.channel.name in action.channels:
-                lane.put(action.alert, is_loud=action.is_loud)
+                lane.put(alert, is_loud=action.is_loud, is_forced=is_forced)
+                if lane.channel.name in self._primary:
+                    self._expect(lane.channel.name, alert, is_loud=action.is_loud)
+        self._wake.set()
 
     async def run(self) -> None:
         """Deliver until cancelled, then close the channels."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch(), name="fail-over")
                 for lane in self._lanes:
                     tasks.create_task(lane.run(), name=f"channel {lane.channel.name}")
         finally:
@@ -108,178 +110,56 @@ class Delivery:
             return False
         return True
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many alerts wait for each channel, and unconfirmed under an empty name."""
+        return {lane.channel.name: lane.waiting for lane in self._lanes} | {"": len(self._watches)}
 
-class _Lane:
-    """The queue of one channel and the work on it."""
+    # ------------------------------------------------------------ fail-over
 
-    def __init__(
-        self,
-        channel: Channel,
-        emit: Emit,
-        clock: Clock,
-        rng: random.Random,
-        attempt_s: float,
-    ) -> None:
-        self.channel = channel
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self._emit = emit
-        self._clock = clock
-        self._rng = rng
-        self._attempt_s = attempt_s
-        self._entries: dict[str, _Entry] = {}
-        self._wake = asyncio.Event()
-        self._failures = 0
-        self._is_down = False
-        self._paused_until_ms = 0
+    def _expect(self, channel: str, alert: Alert, *, is_loud: bool) -> None:
+        """Watch that a primary channel confirms a loud alert; what is over calls nobody."""
+        key = (channel, alert.message)
+        watch = self._watches.get(key)
+        if alert.status is AlertStatus.RESOLVED:
+            self._watches.pop(key, None)
+        elif is_loud and alert.level in CONFIRM_MS:
+            deadline_ms = self._clock.now_ms() + CONFIRM_MS[alert.level]
+            if watch is not None:
+                deadline_ms = min(deadline_ms, watch.deadline_ms)
+            self._watches[key] = _Watch(alert, alert.revision, deadline_ms)
+            if len(self._watches) > QUEUE_MAX:
+                # The oldest of the least grave does not wait: the others have it at once.
+                least = min(self._watches.items(), key=lambda w: w[1].alert.level.rank)
+                self._fail_over(least[0], "too many wait")
+        elif watch is not None and alert.revision > watch.alert.revision:
+            watch.alert = alert
 
-    # ------------------------------------------------------------ the queue
+    def _heard(self, event: events.AlertDelivered | events.AlertDeliveryFailed) -> None:
+        """Pass on what became of an alert in a lane, and settle what was watched."""
+        key = (event.channel, event.alert_id)
+        watch = self._watches.get(key)
+        if watch is not None and event.revision >= watch.revision:
+            if isinstance(event, events.AlertDelivered):
+                del self._watches[key]
+            elif event.is_permanent:
+                self._fail_over(key, "refused")
+        self._emit(event)
 
-    def put(self, alert: Alert, *, is_loud: bool) -> None:
-        """Queue an alert; of one alert only the newest revision waits."""
-        if isinstance(self.channel, Selective) and not self.channel.wants(alert, is_loud=is_loud):
-            return
-        now_ms = self._clock.now_ms()
-        life_ms = LIFE_MS.get(severity(alert), SHORT_LIFE_MS)
-        entry = _Entry(alert, is_loud, now_ms, now_ms + life_ms, now_ms)
-        older = self._entries.get(alert.message)
-        if older is not None:
-            if older.alert.revision > alert.revision:
-                return
-            # What has not been heard yet stays loud, and keeps its place.
-            entry.is_loud = is_loud or older.is_loud
-            entry.queued_ms, entry.due_ms = older.queued_ms, older.due_ms
-            entry.attempts = older.attempts
-        self._entries[alert.message] = entry
-        if len(self._entries) > QUEUE_MAX:
-            self._drop_least()
-        self.idle.clear()
-        self._wake.set()
-
-    def _drop_least(self) -> None:
-        least = min(
-            self._entries.values(), key=lambda e: (severity(e.alert).rank, -e.attempts, e.queued_ms)
-        )
-        del self._entries[least.alert.message]
-        self._gave_up(least, f"{QUEUE_MAX} alerts wait already", is_permanent=True)
-
-    def _take(self) -> _Entry | None:
-        """Remove and return the next entry that is due."""
-        now_ms = self._clock.now_ms()
-        for entry in [e for e in self._entries.values() if e.expires_ms <= now_ms]:
-            del self._entries[entry.alert.message]
-            self._gave_up(entry, "not delivered while it mattered", is_permanent=True)
-        if now_ms < self._paused_until_ms:
-            return None
-        due = [e for e in self._entries.values() if e.due_ms <= now_ms]
-        if not due:
-            return None
-        entry = min(due, key=_Entry.order)
-        del self._entries[entry.alert.message]
-        return entry
-
-    def _next_ms(self) -> int | None:
-        """Return when there may be something to do; None = when something is queued."""
-        if not self._entries:
-            return None
-        due_ms = max(min(e.due_ms for e in self._entries.values()), self._paused_until_ms)
-        return min(due_ms, *(e.expires_ms for e in self._entries.values()))
-
-    # ------------------------------------------------------------ the work
-
-    async def run(self) -> None:
-        """Deliver what is queued until cancelled."""
+    async def _watch(self) -> None:
         while True:
-            entry = self._take()
-            if entry is not None:
-                await self._deliver(entry)
-                continue
-            if not self._entries:
-                self.idle.set()
-            await self._wait()
+            self._wake.clear()
+            now_ms = self._clock.now_ms()
+            for key in [k for k, w in self._watches.items() if w.deadline_ms <= now_ms]:
+                self._fail_over(key, "not confirmed in time")
+            deadlines = [watch.deadline_ms for watch in self._watches.values()]
+            await woken(self._wake, self._clock, min(deadlines, default=None))
 
-    async def _wait(self) -> None:
-        self._wake.clear()
-        deadline_ms = self._next_ms()
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
-        if deadline_ms is not None:
-            sleep = _sleep_until(self._clock, deadline_ms)
-            waits.append(asyncio.ensure_future(sleep))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def _deliver(self, entry: _Entry) -> None:
-        entry.attempts += 1
-        try:
-            async with asyncio.timeout(self._attempt_s):
-                await self.channel.send(entry.alert, is_loud=entry.is_loud)
-        except ChannelError as error:
-            self._failed(entry, error)
-        except TimeoutError:
-            self._failed(entry, ChannelError(f"no answer in {self._attempt_s:g} s"))
-        except Exception as error:  # noqa: BLE001 - its bug must not silence the others
-            self._failed(entry, ChannelError(f"{type(error).__name__}: {error}"))
-        else:
-            self._delivered(entry)
-
-    def _delivered(self, entry: _Entry) -> None:
-        self._failures = 0
-        self._emit(
-            events.AlertDelivered(
-                alert_id=entry.alert.message,
-                channel=self.channel.name,
-                revision=entry.alert.revision,
-            )
-        )
-        self._is_down = False
-
-    def _failed(self, entry: _Entry, error: ChannelError) -> None:
-        self._failures += 1
-        now_ms = self._clock.now_ms()
-        if error.retry_after_ms is not None:
-            self._paused_until_ms = now_ms + error.retry_after_ms + AFTER_429_MS
-            entry.due_ms = self._paused_until_ms
-        else:
-            entry.due_ms = now_ms + self._backoff_ms(entry.attempts)
-            self._paused_until_ms = now_ms + self._backoff_ms(self._failures)
-        if error.is_permanent:
-            # This one was refused; what waits behind it may be taken.
-            self._paused_until_ms = now_ms
-            self._gave_up(entry, str(error), is_permanent=True)
-        else:
-            self._queue_again(entry)
-        if not self._is_down and (error.is_permanent or self._failures >= DOWN_AFTER):
-            self._is_down = True
-            if not error.is_permanent:
-                # Not given up, but the engine tells people on the other channels.
-                self._gave_up(entry, str(error), is_permanent=False)
-
-    def _queue_again(self, entry: _Entry) -> None:
-        newer = self._entries.get(entry.alert.message)
-        if newer is None:
-            self._entries[entry.alert.message] = entry
-            return
-        newer.is_loud = newer.is_loud or entry.is_loud
-        newer.attempts, newer.due_ms = entry.attempts, entry.due_ms
-
-    def _backoff_ms(self, failures: int) -> int:
-        wait = min(FIRST_WAIT_MS << min(failures - 1, 10), LONGEST_WAIT_MS)
-        return round(wait * self._rng.uniform(0.75, 1.25))
-
-    def _gave_up(self, entry: _Entry, error: str, *, is_permanent: bool) -> None:
-        self._emit(
-            events.AlertDeliveryFailed(
-                alert_id=entry.alert.message,
-                channel=self.channel.name,
-                revision=entry.alert.revision,
-                error=redact(error),
-                is_permanent=is_permanent,
-            )
-        )
-
-
-async def _sleep_until(clock: Clock, deadline_ms: int) -> None:
-    await clock.sleep_until(deadline_ms)
+    def _fail_over(self, key: tuple[str, str], why: str) -> None:
+        """Give an alert to every channel that stands in."""
+        watch = self._watches.pop(key)
+        lanes = [lane for lane in self._lanes if lane.channel.name not in self._primary]
+        remember(self._forced, watch.alert.message, watch.alert.revision)
+        names = ", ".join(lane.channel.name for lane in lanes)
+        LOGGER.warning("%s by %s: #%s goes to %s", why, key[0], key[1], names)
+        for lane in lanes:
+            lane.put(watch.alert, is_loud=True, is_forced=True)

@@ -35,6 +35,8 @@ class _Section(Protocol):
     @property
     def groups(self) -> Sequence[int]: ...
     @property
+    def second_contacts(self) -> Sequence[int]: ...
+    @property
     def quiet_hours(self) -> str | None: ...
 
 
@@ -98,6 +100,7 @@ class TelegramParts:
             memory=str(config.state_dir / "telegram.json"),
             instance=config.root.instance,
             timezone=config.root.timezone,
+            second_contacts=tuple(wanted.second_contacts),
             quiet_hours=wanted.quiet_hours,
         )
         process = Supervisor("telegram", MODULE, settings.to_line, door.ping, emit, clock, rng)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,10 +58,15 @@ class Scene:
 
     @asynccontextmanager
     async def delivering(
-        self, *channels: Channel, attempt_s: float = 20.0
+        self, *channels: Channel, attempt_s: float = 20.0, primary: Collection[str] = ()
     ) -> AsyncIterator[delivery.Delivery]:
         made = delivery.Delivery(
-            channels, self.events.append, self.clock, random.Random(1), attempt_s=attempt_s
+            channels,
+            self.events.append,
+            self.clock,
+            random.Random(1),
+            attempt_s=attempt_s,
+            primary=primary,
         )
         task = asyncio.create_task(made.run())
         await settle()
@@ -268,3 +274,134 @@ async def test_alert_that_keeps_failing_lets_the_others_pass(scene: Scene) -> No
         made.send(send(alert("A2", Level.YELLOW)))
         await scene.clock.advance(120_000)
     assert "A2" in ids(picky)
+
+
+class Nothing(FakeChannel):
+    """Takes only what it is made to take."""
+
+    def wants(self, alert: Alert, *, is_loud: bool) -> bool:
+        return False
+
+
+async def test_red_that_the_primary_does_not_confirm_goes_to_the_others_in_20_s(
+    scene: Scene,
+) -> None:
+    hung, spare = HungChannel("telegram"), Nothing("notify")
+    async with scene.delivering(hung, spare, primary=["telegram"]) as made:
+        made.send(send(alert("A1")))
+        made.send(send(alert("A2", Level.ORANGE)))
+        await scene.clock.advance(19_900)
+        assert spare.sent == []
+        await scene.clock.advance(200)
+        assert ids(spare) == ["A1"]
+        await scene.clock.advance(99_800)
+        assert ids(spare) == ["A1"]
+        await scene.clock.advance(200)
+    assert ids(spare) == ["A1", "A2"]
+    told = {(e.channel, e.alert_id) for e in scene.of(events.AlertDelivered)}
+    assert told == {("notify", "A1"), ("notify", "A2")}
+
+
+async def test_confirmed_silent_or_ended_alerts_do_not_fail_over(scene: Scene) -> None:
+    primary, spare = Gate("telegram"), Nothing("notify")
+    async with scene.delivering(primary, spare, primary=["telegram"]) as made:
+        made.send(send(alert("A1")))
+        await settle()
+        primary.open.set()
+        await settle(60)
+        assert ids(primary) == ["A1"]
+        primary.open.clear()
+        made.send(send(alert("A2"), is_loud=False))
+        made.send(send(alert("A3", Level.YELLOW)))
+        made.send(send(alert("A4")))
+        made.send(send(resolved(alert("A4"))))
+        await scene.clock.advance(300_000)
+    assert spare.sent == []
+
+
+async def test_older_revision_confirms_nothing(scene: Scene) -> None:
+    class Once(Gate):
+        async def send(self, alert: Alert, *, is_loud: bool) -> None:
+            await super().send(alert, is_loud=is_loud)
+            self.open.clear()
+
+    primary, spare = Once("telegram"), Nothing("notify")
+    orange = alert("A1", Level.ORANGE)
+    async with scene.delivering(primary, spare, primary=["telegram"]) as made:
+        made.send(send(orange))
+        await settle()
+        made.send(send(replace(alert("A1"), revision=2)))
+        primary.open.set()
+        await scene.clock.advance(21_000)
+        assert [a.revision for a, _ in primary.sent] == [1]
+    assert [(a.alert_id, a.revision) for a, _ in spare.sent] == [("A1", 2)]
+
+
+async def test_refused_by_the_primary_fails_over_at_once_and_its_end_follows(
+    scene: Scene,
+) -> None:
+    primary, spare, full = FakeChannel("telegram"), Nothing("notify"), FakeChannel("webhook")
+    primary.fail(ChannelError("blocked", is_permanent=True))
+    async with scene.delivering(primary, spare, full, primary=["telegram"]) as made:
+        red = alert("A1")
+        made.send(send(red))
+        await settle(60)
+        assert ids(spare) == ["A1"]
+        made.send(send(replace(red, revision=2), is_loud=False))
+        await settle(60)
+        assert ids(spare) == ["A1"]
+        made.send(send(resolved(replace(red, revision=2))))
+        await settle(60)
+    assert ids(spare) == ["A1", "A1"]
+    # What had it anyway is not told the same revision twice.
+    assert [a.revision for a, _ in full.sent] == [1, 2, 3]
+
+
+async def test_second_escalation_is_for_every_channel(scene: Scene) -> None:
+    spare = Nothing("notify")
+    async with scene.delivering(spare) as made:
+        made.send(send(alert("A1", Level.ORANGE, escalation=1)))
+        await settle(60)
+        assert spare.sent == []
+        made.send(send(alert("A1", Level.ORANGE, revision=2, escalation=2)))
+        await settle(60)
+    assert [a.revision for a, _ in spare.sent] == [2]
+
+
+async def test_watched_alerts_are_bounded_and_what_is_too_much_fails_over(scene: Scene) -> None:
+    hung, spare = HungChannel("telegram"), Nothing("notify")
+    async with scene.delivering(hung, spare, primary=["telegram"]) as made:
+        for number in range(delivery.QUEUE_MAX):
+            made.send(send(alert(f"A{number}")))
+        made.send(send(alert("B1", Level.ORANGE)))
+        await settle(60)
+        assert ids(spare) == ["B1"]
+
+
+async def test_ten_thousand_transitions_lose_nothing_that_still_holds(scene: Scene) -> None:
+    """What waits is bounded, red leaves first, and each message's last word arrives."""
+    gate, spare = Gate("telegram"), Gate("webhook")
+    newest: dict[str, Alert] = {}
+    rng = random.Random(4)
+    async with scene.delivering(gate, spare, primary=["telegram"]) as made:
+        made.send(send(alert("A0", Level.YELLOW)))
+        await settle()
+        for number in range(10_000):
+            name = f"A{rng.randrange(1, 150)}"
+            level = rng.choice([Level.YELLOW, Level.ORANGE, Level.RED])
+            before = newest.get(name)
+            revision = 1 if before is None else before.revision + 1
+            newest[name] = alert(name, level, revision=revision)
+            made.send(send(newest[name], is_loud=level is not Level.YELLOW))
+            if number % 500 == 0:
+                await scene.clock.advance(3_000)
+        assert all(waiting <= delivery.QUEUE_MAX for waiting in made.waiting().values())
+        gate.open.set()
+        spare.open.set()
+        assert await made.flush(30)
+    assert not scene.of(events.AlertDeliveryFailed)
+    for channel in (gate, spare):
+        told = [a for a, _ in channel.sent[1:]]
+        assert {a.alert_id: a.revision for a in told} == {n: a.revision for n, a in newest.items()}
+        ranks = [a.level.rank for a in told]
+        assert ranks == sorted(ranks, reverse=True)

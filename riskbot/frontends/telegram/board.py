@@ -33,6 +33,9 @@ ANSWER_S = 15.0
 LATE_MS = 60_000
 """An alert told later than this says so."""
 
+SECOND = 1
+"""Escalation from which on the second contacts are told."""
+
 _URGENCY = {Level.RED: Urgency.RED, Level.ORANGE: Urgency.ORANGE}
 
 
@@ -55,8 +58,7 @@ class Board:
         known = self._newest.get(notice.alert_id)
         if known is None or _revision(known) <= _revision(notice):
             self._newest[notice.alert_id] = notice
-        chats = [*self._settings.users, *self._settings.groups]
-        tasks = [self._bring(chat, notice) for chat in chats]
+        tasks = [self._bring(chat, notice) for chat in self._chats(notice)]
         # A chat that has to wait must not keep the next alert from the others.
         done, waiting = await asyncio.wait(tasks, timeout=GRACE_S)
         async with _at_most(ANSWER_S - GRACE_S):
@@ -69,6 +71,21 @@ class Board:
         refused = [e for e in errors if isinstance(e, NotSentError) and e.is_refused]
         words = "; ".join(dict.fromkeys(str(e) for e in errors)) or "Telegram has not taken it yet"
         return Taken(ok=False, error=words, is_permanent=len(refused) == len(tasks))
+
+    def _chats(self, notice: Notice) -> list[int]:
+        """Return who is told: the second contacts once nobody took it, and from then on."""
+        settings = self._settings
+        second = set(settings.second_contacts)
+        if second >= settings.users.keys() and not settings.groups:
+            second = set()  # somebody must be the first
+        if notice.alert.get("escalation", 0) >= SECOND:
+            second = set()
+        users = [
+            user
+            for user in settings.users
+            if user not in second or self._memory.told(notice.alert_id, user) is not None
+        ]
+        return [*users, *settings.groups]
 
     def _bring(self, chat: int, notice: Notice) -> asyncio.Task[None]:
         """Return the work of bringing one revision to one chat; asked twice, it is done once."""

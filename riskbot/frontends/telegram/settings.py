@@ -18,6 +18,7 @@ class Settings:
         token: of the bot; in no log, no argument, no environment.
         users: role by numeric user id.
         groups: chats that get alerts and may command nothing.
+        second_contacts: users who hear of an alert only once nobody took it in time.
         socket: path of the guard's door.
         memory: path of the file that survives a restart.
         quiet_hours: `HH:MM-HH:MM` in `timezone`: only red makes a sound.
@@ -32,6 +33,7 @@ class Settings:
     memory: str
     instance: str
     timezone: str = "UTC"
+    second_contacts: tuple[int, ...] = ()
     quiet_hours: str | None = None
     log_level: str = "WARNING"
 
@@ -52,6 +54,8 @@ class Settings:
             data = {name: value for name, value in data.items() if name in known}
             data["users"] = {int(user): Role(role) for user, role in data["users"].items()}
             data["groups"] = tuple(int(chat) for chat in data["groups"])
+            second = data.get("second_contacts", ())
+            data["second_contacts"] = tuple(int(user) for user in second)
             settings = cls(**data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"no settings on standard input ({type(error).__name__})"

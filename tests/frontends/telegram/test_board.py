@@ -211,3 +211,24 @@ async def test_alert_waits_for_a_process_that_is_being_started(scene: Scene) -> 
     async with scene.process():
         await telling
     assert len(scene.chat(ADMIN).sent) == 1
+
+
+async def test_second_contact_hears_only_what_nobody_took_and_then_its_end(scene: Scene) -> None:
+    first, second = alert("A1"), alert("A2")
+    async with scene.process(second_contacts=(OPERATOR,)):
+        await tell(scene, first)
+        await tell(scene, second)
+        assert len(scene.chat(ADMIN).sent) == 2
+        assert scene.chat(OPERATOR).sent == []
+        await tell(scene, replace(first, revision=2, escalation=1))
+        assert len(scene.chat(OPERATOR).sent) == 1
+        await tell(scene, replace(resolved(first), revision=3))
+        await tell(scene, replace(resolved(second), revision=3))
+    assert all("#A1" in text for text in scene.chat(OPERATOR).texts)
+    assert "RESOLVED" in shown(scene, OPERATOR)["text"]
+
+
+async def test_only_second_contacts_are_the_first(scene: Scene) -> None:
+    async with scene.process(second_contacts=(ADMIN, OPERATOR, VIEWER), groups=()):
+        await tell(scene, alert("A1"))
+    assert len(scene.chat(OPERATOR).sent) == 1
