@@ -158,8 +158,7 @@ def _settle(turn: Turn, pending: PendingOrder, outcome: str, filled: Decimal = D
         changed = sizing.after_round(
             target, turn.now_ms, has_filled=max(pending.filled, filled) > 0
         )
-        if changed != target:
-            replace_target(turn, intent, changed)
+        replace_target(turn, intent, changed)
 
 
 def _reprice(turn: Turn, pending: PendingOrder) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from riskbot.core import actions, events
+from riskbot.core import actions
 from riskbot.core.limits._base import Limit
 from riskbot.core.plain import from_plain, to_plain
 
@@ -48,14 +48,13 @@ class Overrides:
         state: Overrides = from_plain(cls, data)
         return state
 
-    def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
-        """Fold one record."""
-        if isinstance(record, actions.SetLimit):
-            key = (record.scope, record.limit)
-            if record.value is None:
-                self.values.pop(key, None)
-            else:
-                self.values[key] = Override(record.value, record.configured, record.actor, now_ms)
+    def apply(self, record: actions.SetLimit, now_ms: int) -> None:
+        """Fold the only record that concerns it."""
+        key = (record.scope, record.limit)
+        if record.value is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = Override(record.value, record.configured, record.actor, now_ms)
 
     def of(self, scope: str, limit: Limit) -> Override | None:
         """Return the override of a configured limit, None = it is as configured."""

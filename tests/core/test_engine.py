@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
@@ -360,9 +361,16 @@ def test_shadow_when_the_operator_flattens_does_it() -> None:
 # ---------------------------------------------------------------- halts
 
 
+@dataclass
+class BeforeMidnight(World):
+    """It begins 500 s before midnight, UTC."""
+
+    now_ms: int = 1_700_006_400_000 - 500_000
+
+
 def test_daily_loss_when_broken_halts_until_the_next_day() -> None:
     limit = DailyLoss(max=0.03, on_breach=Response.HALT)
-    made = world(limit, held={"BTC": (1, 50_000)})
+    made = world(limit, held={"BTC": (1, 50_000)}, kind=BeforeMidnight)
     made.price(BTC=46_000)
     made.wait(2)
     assert state(made) is TradingState.HALTED
@@ -370,7 +378,7 @@ def test_daily_loss_when_broken_halts_until_the_next_day() -> None:
     made.price(BTC=50_000)
     made.wait(400)
     assert state(made) is TradingState.HALTED
-    made.wait(7_000)
+    made.wait(700)
     assert state(made) is TradingState.ACTIVE
 
 

@@ -133,6 +133,11 @@ def test_wrong_codes_lock_their_actor_for_a_while_and_everybody_is_told() -> Non
     assert "locked" in ask(made, "resume", plan_id=plan, wrong=True).message
     (told,) = made.told("factor_locked")
     assert told.is_loud
+    # One more wrong code neither lengthens it nor is told again.
+    made.now_ms += 1_000
+    ask(made, "resume", plan_id=plan, wrong=True)
+    assert made.engine.state.factors.locked == {"bob": made.now_ms - 1_000 + LOCKED_MS}
+    assert len(made.told("factor_locked")) == 1
     # Not even a good code, nor another danger command, until it is over; halt and others go on.
     assert "locked" in ask(made, "resume", plan_id=plan, step=9).message
     assert "locked" in ask(made, "flatten").message

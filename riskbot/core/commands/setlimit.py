@@ -104,8 +104,8 @@ class SetLimit(Command):
         del request_id
         scope = scope_of(self.account)
         before, after, configured = self._present(turn), self._wanted(turn), self._configured(turn)
-        if before is None or after is None or configured is None:
-            return Reply(ok=False, message=f"{self.limit} cannot be set")
+        # The plan, made again in this turn, refuses what cannot be set.
+        assert before is not None and after is not None and configured is not None  # noqa: S101, PT018
         value = None if after.allowed == configured.allowed else after.allowed
         turn.emit(
             actions.SetLimit(
