@@ -1,7 +1,8 @@
 """Write the golden journal of this version: `python -m tests.journals.make`.
 
 Run once per release, before it; the file stays as it is for ever after. One day of a guard whose
-venue misbehaves, so that every kind of record that a real run produces is in it.
+venue misbehaves, so that every kind of record that a real run produces is in it. The day may be
+played in more ways than it was when older journals were written; those are only folded.
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from riskbot import codec
-from riskbot.core import events
+from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.core.limits.drawdown import Drawdown
 from riskbot.core.limits.gross_exposure import GrossExposure
-from riskbot.core.model import LedgerKind, RejectReason, Response
-from riskbot.core.settings import AccountSettings, CoreSettings
+from riskbot.core.limits.maintenance_margin import MaintenanceMargin
+from riskbot.core.model import (
+    Actor,
+    LedgerKind,
+    PositionSide,
+    RejectReason,
+    Response,
+    Role,
+)
+from riskbot.core.settings import AccountSettings, CoreSettings, DeadManSettings
 from riskbot.exchanges.paper.faults import Fault, Mishap
 from riskbot.journal import rows
-from tests.scenarios.stage import Stage, stage
+from tests.scenarios.stage import ADMIN, Stage, stage
 
 HERE = Path(__file__).parent
 SETTINGS = CoreSettings(
@@ -30,6 +39,14 @@ SETTINGS = CoreSettings(
 )
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+MARGIN = MaintenanceMargin(
+    max=0.30,
+    on_breach=Response.REDUCE,
+    within_s=10,
+    margin_actions=["add_margin", "reduce"],
+    add_margin_max_usd=5_000,
+)
+SWITCHED = AccountSettings(exchange="paper", dead_man=DeadManSettings(policy="entries_only"))
 
 
 def played() -> Stage:
@@ -37,12 +54,19 @@ def played() -> Stage:
     made = stage(
         GrossExposure(max=1.8, on_breach=Response.REDUCE),
         Drawdown(max=0.15, on_breach=Response.FLATTEN, latch=True),
+        ("account:other", MARGIN),
+        has_factor=True,
+        account_settings={"main": SWITCHED},
         accounts={"main": {"positions": {BTC: 3}}, "other": {"positions": {ETH: -2}}},
     )
     surroundings(made)
     people(made)
+    precautions(made)
     money(made)
+    margin(made)
+    asleep(made)
     trouble(made)
+    made.command("halt", reason="the day was long")
     # Ends in the middle: something is held, and its closing is not through.
     made.faults("other").refuse_orders = True
     made.trade(ETH, "0.5", account="other")
@@ -100,11 +124,77 @@ def people(made: Stage) -> None:
     made.wait(5)
 
 
+def coded(made: Stage, name: str, step: int, **args: Any) -> None:
+    """Give a command that takes a one-time code, and confirm it with one."""
+    offer = made.command(name, **args)
+    assert offer.needs_factor, offer.message
+    made.give(
+        events.CommandReceived(
+            request_id=f"c{step}",
+            name=name,
+            args={**args, "plan_id": offer.plan_id},
+            actor=ADMIN,
+            factor_step=step,
+        )
+    )
+    assert next(r for r in made.of(actions.SendReply) if r.request_id == f"c{step}").ok
+
+
+def precautions(made: Stage) -> None:
+    """Loosen a limit and take it back, keep an alert silent, try the channels, meet a forger."""
+    coded(made, "setlimit", 1, limit="gross_exposure", value=2.5)
+    made.wait(5)
+    made.confirm("setlimit", limit="gross_exposure")
+    made.command("silence", limit="gross_exposure", duration_s=600.0)
+    made.wait(5)
+    made.command("unsilence", limit="gross_exposure")
+    made.command("test")
+    made.wait(15)
+    forger = Actor("mallory", Role.VIEWER, "mqtt")
+    made.give(events.CommandRefused(actor=forger, reason="MQTT: the signature is wrong"))
+    made.give(
+        events.RequestsLimited(
+            account="main", used_ratio=1.0, until_ms=made.clock.ms + 2_000, detail="HTTP 429"
+        )
+    )
+    made.wait(5)
+    made.give(events.RequestsLimited(account="main", used_ratio=0.2))
+    # Near the limit for less than an alert waits.
+    made.trade(BTC, 5)
+    made.wait(4)
+    made.trade(BTC, -5)
+    made.wait(10)
+
+
+def margin(made: Stage) -> None:
+    """Let an isolated position come near its liquidation."""
+    holding = made.exchanges["other"].venue.pool.holdings[ETH, PositionSide.NET]
+    holding.is_isolated, holding.isolated_margin = True, Decimal(100)
+    made.read()
+    made.wait(2)
+    made.glide(ETH=2_520)
+    made.wait(10)
+
+
+def asleep(made: Stage) -> None:
+    """Let the machine sleep until the next morning."""
+    made.clock.ms += 63_000_000
+    made.give(events.TimerFired())
+    made.beat()
+    made.read()
+    made.wait(30)
+
+
 def money(made: Stage) -> None:
-    """Pay in, and lose sight of an account."""
+    """Pay in, take something for a loss and then not, and lose sight of an account."""
     venue = made.exchanges["main"].venue
     venue.transfer("USDT", Decimal(20_000), made.clock.ms, kind=LedgerKind.DEPOSIT)
     made.wait(90)
+    venue.transfer("USDT", Decimal(-500), made.clock.ms, kind=LedgerKind.WITHDRAWAL)
+    made.wait(90)
+    flow_id = made.of(actions.BookFlow)[-1].flow_id
+    made.confirm("reclassify", id=flow_id, value="loss")
+    made.confirm("reclassify", id=flow_id, value="flow")
     made.faults("other").is_down = True
     made.wait(40)
     made.faults("other").is_down = False
@@ -123,6 +213,8 @@ def trouble(made: Stage) -> None:
     made.faults().drop.clear()
     made.trade(BTC, 1)  # a strategy that does not stop
     made.wait(60)
+    coded(made, "resume", 2)
+    made.wait(10)
 
 
 def lines(made: Stage) -> list[str]:
