@@ -32,6 +32,8 @@ def headline(alert: Alert) -> str:
     if alert.status is AlertStatus.RESOLVED:
         was = alert.worst_level.value.upper()
         return f"✅ RESOLVED · was {was} · {alert.title} #{alert.alert_id}"
+    if alert.is_notice and alert.level is Level.YELLOW:
+        return f"ℹ NOTICE · {alert.title} #{alert.alert_id}"
     still = "STILL " if alert.repeats else ""
     return f"{still}{BADGES[alert.level]} · {alert.title} #{alert.alert_id}"
 

@@ -206,6 +206,7 @@ def once(turn: Turn, name: str, scope: str, level: Level, title: str, **words: s
         level=level,
         worst_level=level,
         revision=1,
+        is_notice=True,
         title=title,
         text=words.get("text", ""),
         did=words.get("did", ""),

@@ -261,6 +261,7 @@ class Alert:
         acked_used: share of the limit that was used when it was taken.
         is_flapping: it was raised too often lately to be believed when it ends.
         is_urgent: riskbot has acted on it: people are told without waiting.
+        is_notice: it is over as soon as it is told: nothing can be taken or silenced.
         thread: as told: id of the message it stands in, which is edited through its life.
         also: as told: one line for each other alert of the same message, the gravest first.
         timeline: (ms, what became of it), oldest first.
@@ -296,6 +297,7 @@ class Alert:
     acked_used: float | None = None
     is_flapping: bool = False
     is_urgent: bool = False
+    is_notice: bool = False
     thread: str = ""
     also: tuple[str, ...] = ()
     timeline: tuple[tuple[int, str], ...] = ()

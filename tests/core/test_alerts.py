@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from riskbot.core import actions
+from riskbot.core import actions, alerts
 from riskbot.core.alerts import Alerts
 from riskbot.core.commands.ack import Ack
 from riskbot.core.commands.silence import SilenceAlerts
@@ -337,3 +337,13 @@ def test_unsilence_ends_what_is_named_or_all() -> None:
     alarm.do(SilenceAlerts(limit="all"))
     assert "every alert" in alarm.do(Unsilence()).message
     assert not alarm.state.alerts.silences
+
+
+def test_notice_is_over_as_it_is_told() -> None:
+    alarm = Alarm()
+    turn = alarm.turn()
+    alerts.once(turn, "started", PORTFOLIO, Level.YELLOW, "started")
+    alarm.keep(turn)
+    assert alarm.last.alert.is_notice
+    assert not alarm.last.is_loud
+    assert not alarm.state.alerts.firing

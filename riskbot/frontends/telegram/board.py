@@ -166,7 +166,11 @@ class Board:
         is_over = notice.alert["status"] == AlertStatus.RESOLVED
         if role is None or role is Role.VIEWER or is_over:
             return None
-        return alert_keyboard(role, notice.alert_id, is_acked=bool(notice.alert.get("acked_by")))
+        is_notice = bool(notice.alert.get("is_notice"))
+        if is_notice and notice.level is not Level.RED:
+            return None
+        is_taken = is_notice or bool(notice.alert.get("acked_by"))
+        return alert_keyboard(role, notice.alert_id, is_acked=is_taken)
 
     def _is_quiet(self, notice: Notice) -> bool:
         """Whether it is one of the hours in which only red makes a sound."""
@@ -184,7 +188,9 @@ class Board:
         if alert["status"] == AlertStatus.RESOLVED:
             return self._ending(alert)
         still = "STILL " if alert.get("repeats") else ""
-        head = f"{BADGES[alert['level']]} · {still}{alert['title']}"
+        is_plain = bool(alert.get("is_notice")) and alert["level"] == Level.YELLOW
+        badge = "ℹ NOTICE" if is_plain else BADGES[alert["level"]]
+        head = f"{badge} · {still}{alert['title']}"
         lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}"]
         if alert["scope"] != "portfolio" or alert["text"]:
             scope = "" if alert["scope"] == "portfolio" else f"{alert['scope']}: "

@@ -173,7 +173,7 @@ def size(document: Document, zone: ZoneInfo) -> str:
             lines.append(spread("  of it closes", str(row["closes"])))
         bound = row.get("bound_by")
         if bound:
-            lines += wrap(f"bound by {bound.get('limit')} {bound.get('message') or ''}")
+            lines += wrap(f"bound by {bound.get('message') or bound.get('limit')}")
     scale = document.get("scale")
     if scale is not None and scale < 1:
         lines.append(spread("Scaled to", percent(scale, 0)))
