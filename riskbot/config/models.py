@@ -258,7 +258,7 @@ class TelegramConfig(Section):
     quiet_hours: str | None = Field(
         None,
         pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
-        description="HH:MM-HH:MM: only red makes a sound",
+        description="HH:MM-HH:MM: all but red is held until they end",
     )
 
 

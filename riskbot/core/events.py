@@ -464,12 +464,14 @@ class FrontendChanged:
 
     Attributes:
         is_slow: up, but its answers take so long that people should know; `detail` has figures.
+        is_contested: somebody else uses its credentials.
     """
 
     name: str
     is_up: bool
     detail: str = ""
     is_slow: bool = False
+    is_contested: bool = False
     kind: Literal["FrontendChanged"] = "FrontendChanged"
 
 

@@ -159,8 +159,12 @@ def _requests(turn: Turn, event: events.RequestsLimited) -> None:
 def _frontend(turn: Turn, event: events.FrontendChanged) -> None:
     name = "frontend_down"
     scope = f"frontend:{event.name}"
+    if event.is_contested:
+        _contested(turn, event, scope)
+        return
     if event.is_up:
         alerts.resolve(turn, name, scope, "back")
+        alerts.resolve(turn, "token_conflict", scope, "nobody else uses it any more")
         return
     alerts.tell(
         turn,
@@ -171,6 +175,19 @@ def _frontend(turn: Turn, event: events.FrontendChanged) -> None:
         text=event.detail,
         did="the guard goes on; it is tried again with growing pauses",
         todo="use riskbot ctl meanwhile",
+    )
+
+
+def _contested(turn: Turn, event: events.FrontendChanged, scope: str) -> None:
+    alerts.tell(
+        turn,
+        "token_conflict",
+        scope,
+        Level.RED,
+        f"somebody else uses the token of {event.name}",
+        text=event.detail,
+        did=f"{event.name} takes only what lowers risk until that ends; alerts go on",
+        todo="end the other program; if it is not yours, revoke the token",
     )
 
 

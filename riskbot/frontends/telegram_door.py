@@ -215,7 +215,14 @@ class TelegramDoor:
         if state in {self._health, "starting"}:
             return
         self._health = state
-        self._emit(events.FrontendChanged(name=self.name, is_up=state == "ok", detail=detail))
+        self._emit(
+            events.FrontendChanged(
+                name=self.name,
+                is_up=state == "ok",
+                detail=detail,
+                is_contested=state == "conflict",
+            )
+        )
 
     def _command(self, document: dict[str, Any]) -> None:
         number, name, user = document.get("id"), document.get("name"), document.get("user")

@@ -135,6 +135,18 @@ def test_frontend_that_is_down_is_told_until_it_is_back() -> None:
     assert last.alert.status is AlertStatus.RESOLVED
 
 
+def test_token_that_somebody_else_uses_is_red_until_he_is_gone() -> None:
+    made = quiet()
+    contested = {"is_up": False, "detail": "another program polls", "is_contested": True}
+    made.give(events.FrontendChanged(name="telegram", **contested))
+    made.give(events.FrontendChanged(name="telegram", is_up=False, detail="gone"))
+    assert [s.alert.level for s in made.told("token_conflict")] == [Level.RED]
+    made.give(events.FrontendChanged(name="telegram", is_up=True))
+    first, last = made.told("token_conflict")
+    assert "only what lowers risk" in first.alert.did
+    assert last.alert.status is AlertStatus.RESOLVED
+
+
 def test_frontend_that_is_slow_is_told_until_it_is_fast_again() -> None:
     made = quiet()
     slow = events.FrontendChanged(name="mqtt", is_up=True, is_slow=True, detail="44 ms")

@@ -79,7 +79,11 @@ class Chats:
             "deletemycommands": self.delete_commands,
             "setwebhook": self.set_webhook,
             "deletewebhook": self.delete_webhook,
-            "getwebhookinfo": lambda _: {"url": self.webhook, "pending_update_count": 0},
+            "getwebhookinfo": lambda _: {
+                "url": self.webhook,
+                "has_custom_certificate": False,
+                "pending_update_count": 0,
+            },
         }
 
     @staticmethod

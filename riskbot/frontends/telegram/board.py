@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 from riskbot.clock import Clock
 from riskbot.core.duty import AlertStatus
 from riskbot.core.model import Level, Role
+from riskbot.frontends.telegram.budget import Budget
 from riskbot.frontends.telegram.figures import clock, cut, duration
 from riskbot.frontends.telegram.keyboards import Keyboard, alert_keyboard
 from riskbot.frontends.telegram.link import Notice, Taken
@@ -29,6 +31,13 @@ GRACE_S = 3.0
 
 ANSWER_S = 15.0
 """After so long the guard is told that no chat has it yet; the work goes on."""
+
+MORNING_S = 30.0
+"""How often it is asked whether the quiet hours are over."""
+
+MISSED_MAX = 10
+MISSED_MS = 20_000
+"""An alert told later than this was missed during an outage."""
 
 LATE_MS = 60_000
 """An alert told later than this says so."""
@@ -49,12 +58,16 @@ class Board:
         self._clock = now
         self._zone = ZoneInfo(settings.timezone)
         self._newest: dict[str, Notice] = {}
+        self._budget = Budget(now)
+        self._folding: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._late: dict[str, str] = {}
         self._unheard: set[tuple[str, int]] = set()
         self._locks: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: dict[tuple[str, int, int], asyncio.Task[None]] = {}
 
     async def take(self, notice: Notice) -> Taken:
         """Tell an alert everywhere; return once every chat has it, or enough time passed."""
+        notice = replace(notice, changed_ms=self._clock.now_ms() - notice.age_ms)
         known = self._newest.get(notice.alert_id)
         if known is None or _revision(known) <= _revision(notice):
             self._newest[notice.alert_id] = notice
@@ -101,8 +114,10 @@ class Board:
 
     def _finished(self, key: tuple[str, int, int], task: asyncio.Task[None]) -> None:
         del self._tasks[key]
-        if not task.cancelled():
-            task.exception()  # told to the guard by `take`, if it still waits
+        # An error is told to the guard by `take`, if it still waits.
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, NotSentError) and not error.is_refused:
+            self._miss(key[0], f"#{key[0]}, no longer told")
         if not any(other[:2] == key[:2] for other in self._tasks):
             self._locks.pop(key[:2], None)
 
@@ -121,31 +136,67 @@ class Board:
             told.revision = _revision(notice)
             told.worst = max(told.worst, _worst(notice).rank)
             self._memory.note(notice.alert_id, chat, told)
+            if self._clock.now_ms() - notice.changed_ms > MISSED_MS:
+                self._miss(notice.alert_id, _short(notice))
             if notice.alert["status"] == AlertStatus.RESOLVED:
                 self._newest.pop(notice.alert_id, None)
 
     async def _first(self, chat: int, notice: Notice, *, is_loud: bool) -> Told:
+        if self._is_quiet(notice):
+            self._memory.hold(chat, notice.alert_id, _short(notice))
+            return Told(message=0, is_folded=True)
+        if _worst(notice) is not Level.RED and not self._budget.take(chat):
+            await self._fold(chat, notice)
+            return Told(message=0, is_folded=True)
         message = await self._sender.send(
             chat,
-            self.text(notice.alert, notice.age_ms),
+            lambda: self.text(notice.alert, self._clock.now_ms() - notice.changed_ms),
             urgency=_urgency(notice),
             keyboard=self._keyboard(chat, notice),
-            is_silent=not is_loud or self._is_quiet(notice),
+            is_silent=not is_loud,
         )
         return Told(message=message)
+
+    async def _fold(self, chat: int, notice: Notice) -> None:
+        """Say that there is more than the chat should be sent, in one message that is edited."""
+        async with self._folding[chat]:
+            message, words = self._budget.fold(chat, notice.alert_id, _short(notice))
+            if message:
+                with suppress(NotSentError):
+                    await self._sender.edit(chat, message, escape(words), urgency=_urgency(notice))
+                return
+            message = await self._sender.send(
+                chat, escape(words), urgency=_urgency(notice), is_silent=True
+            )
+            self._budget.note(chat, message)
+
+    async def _unfold(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
+        """Follow an alert without a message of its own: it gets one when it calls out again."""
+        is_held = notice.alert_id in self._memory.held().get(chat, {})
+        is_over = notice.alert["status"] == AlertStatus.RESOLVED
+        if not is_over and (is_loud or notice.level is Level.RED):
+            fresh = await self._first(chat, notice, is_loud=is_loud)
+            told.message, told.is_folded = fresh.message, fresh.is_folded
+        elif is_held:
+            self._memory.hold(chat, notice.alert_id, _short(notice))
 
     async def _change(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
         text = self.text(notice.alert, notice.age_ms)
         keyboard = self._keyboard(chat, notice)
         is_over = notice.alert["status"] == AlertStatus.RESOLVED
-        if is_loud or (is_over and told.worst >= Level.ORANGE.rank):
+        if told.is_folded:
+            await self._unfold(chat, notice, told, is_loud=is_loud)
+            return
+        calls = is_loud or (is_over and told.worst >= Level.ORANGE.rank)
+        is_red = _worst(notice) is Level.RED
+        if calls and not self._is_quiet(notice) and (is_red or self._budget.take(chat)):
             # The sound first: the edit makes none.
             reply = await self._sender.send(
                 chat,
                 text,
                 urgency=_urgency(notice),
                 keyboard=keyboard,
-                is_silent=not is_loud or self._is_quiet(notice),
+                is_silent=not is_loud,
                 reply_to=told.message,
             )
             told.replies = [*told.replies[-9:], reply]
@@ -173,12 +224,47 @@ class Board:
         return alert_keyboard(role, notice.alert_id, is_acked=is_taken)
 
     def _is_quiet(self, notice: Notice) -> bool:
-        """Whether it is one of the hours in which only red makes a sound."""
-        if self._settings.quiet_hours is None or _worst(notice) is Level.RED:
+        """Whether it is held for the morning: only red is told in these hours."""
+        return _worst(notice) is not Level.RED and self._is_night()
+
+    def _is_night(self) -> bool:
+        if self._settings.quiet_hours is None:
             return False
         begin, _, end = self._settings.quiet_hours.partition("-")
         now = datetime.fromtimestamp(self._clock.now_ms() / 1000, self._zone).strftime("%H:%M")
         return begin <= now < end if begin <= end else now >= begin or now < end
+
+    async def run(self) -> None:
+        """Tell in the morning what the quiet hours held, until cancelled."""
+        while True:
+            if not self._is_night():
+                for chat, lines in self._memory.held().items():
+                    await self._morning(chat, lines)
+            await self._clock.sleep(MORNING_S)
+
+    async def _morning(self, chat: int, lines: dict[str, str]) -> None:
+        told = [f"{len(lines)} held in the quiet hours, /alerts", *lines.values()]
+        try:
+            await self._sender.send(chat, escape("\n".join(told)), urgency=Urgency.ORANGE)
+        except NotSentError as error:
+            if not error.is_refused:
+                return  # it is tried again
+        self._memory.release(chat, lines)
+
+    def _miss(self, alert_id: str, line: str) -> None:
+        self._late[alert_id] = line
+        for longest in list(self._late)[: -MISSED_MAX - 1]:
+            del self._late[longest]
+
+    def missed(self) -> list[str]:
+        """Return a line for each alert that waits, came late or not at all since last asked."""
+        late, self._late = self._late, {}
+        waiting = dict.fromkeys(alert_id for alert_id, _, _ in self._tasks)
+        notices = [self._newest[alert_id] for alert_id in waiting if alert_id in self._newest]
+        lines = [_short(notice) for notice in notices]
+        lines += [line for alert_id, line in late.items() if alert_id not in waiting]
+        more = [f"{len(lines) - MISSED_MAX} more"] if len(lines) > MISSED_MAX else []
+        return lines[:MISSED_MAX] + more
 
     # ------------------------------------------------------------ words
 
@@ -243,6 +329,15 @@ async def _at_most(seconds: float) -> AsyncIterator[None]:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             yield
+
+
+def _short(notice: Notice) -> str:
+    """Return an alert in a few words, without figures."""
+    alert = notice.alert
+    is_over = alert["status"] == AlertStatus.RESOLVED
+    badge = f"✅ was {alert['worst_level']}" if is_over else BADGES[alert["level"]]
+    scope = "" if alert["scope"] == "portfolio" else f" {alert['scope']}"
+    return f"{badge} · {alert['name']}{scope} #{notice.alert_id}"
 
 
 def _revision(notice: Notice) -> int:

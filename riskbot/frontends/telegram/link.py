@@ -54,12 +54,14 @@ class Notice:
 
     Attributes:
         alert: `duty.Alert` in JSON values.
-        age_ms: since the alert last changed.
+        age_ms: since the alert last changed, when it was handed over.
+        changed_ms: when it last changed, by the clock here.
     """
 
     alert: dict[str, Any]
     is_loud: bool
     age_ms: int = 0
+    changed_ms: int = 0
 
     @property
     def alert_id(self) -> str:

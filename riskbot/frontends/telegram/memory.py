@@ -14,6 +14,12 @@ from pathlib import Path
 LOGGER = logging.getLogger(__name__)
 
 ALERTS_MAX = 300
+HELD_MAX = 50
+"""Alerts that wait for the morning in one chat."""
+
+BLOCKED_MS = 86_400_000
+"""A chat that has blocked the bot is tried again after so long."""
+
 FORGET_MS = 6 * 86_400_000
 """After a week without updates Telegram numbers them anew, perhaps from below."""
 
@@ -27,12 +33,14 @@ class Told:
         replies: messages that called attention to it.
         revision: last revision shown.
         worst: highest level told, as `Level.rank`.
+        is_folded: it has no message of its own: held for the morning, or one of "n more".
     """
 
     message: int
     replies: list[int] = field(default_factory=list)
     revision: int = 0
     worst: int = 0
+    is_folded: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +51,8 @@ class _Content:
     alerts: dict[str, dict[str, Told]] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     menus: dict[str, str] = field(default_factory=dict)
+    held: dict[str, dict[str, str]] = field(default_factory=dict)
+    unreachable: dict[str, int] = field(default_factory=dict)
 
 
 class Memory:
@@ -90,6 +100,42 @@ class Memory:
         """Note that a chat has a new id."""
         self._content.moved[str(before)] = after
         self._write()
+
+    def hold(self, chat: int, alert_id: str, line: str) -> None:
+        """Keep a line about an alert for the morning; the newest line per alert."""
+        lines = self._content.held.setdefault(str(chat), {})
+        lines.pop(alert_id, None)
+        lines[alert_id] = line
+        while len(lines) > HELD_MAX:
+            del lines[next(iter(lines))]
+        self._write()
+
+    def held(self) -> dict[int, dict[str, str]]:
+        """Return the lines that wait, by chat and alert."""
+        return {int(chat): dict(lines) for chat, lines in self._content.held.items()}
+
+    def release(self, chat: int, told: dict[str, str]) -> None:
+        """Forget the lines of a chat that were told; what changed meanwhile stays."""
+        lines = self._content.held.get(str(chat), {})
+        left = {alert_id: line for alert_id, line in lines.items() if told.get(alert_id) != line}
+        self._content.held[str(chat)] = left
+        if not left:
+            del self._content.held[str(chat)]
+        self._write()
+
+    def is_unreachable(self, chat: int, now_ms: int) -> bool:
+        """Return whether a chat has blocked the bot, and was tried within a day."""
+        return now_ms - self._content.unreachable.get(str(chat), -BLOCKED_MS) < BLOCKED_MS
+
+    def note_unreachable(self, chat: int, now_ms: int) -> None:
+        """Note that a chat has blocked the bot."""
+        self._content.unreachable[str(chat)] = now_ms
+        self._write()
+
+    def note_reachable(self, chat: int) -> None:
+        """Note that a chat speaks with the bot."""
+        if self._content.unreachable.pop(str(chat), None) is not None:
+            self._write()
 
     def menu(self, scope: str) -> str:
         """Return the menu that was set for a scope."""

@@ -27,7 +27,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
-from aiogram.methods import DeleteWebhook, TelegramMethod
+from aiogram.methods import DeleteWebhook, GetWebhookInfo, TelegramMethod
 from aiogram.types import Update
 from aiohttp import ClientError, ClientTimeout
 from pydantic import ValidationError
@@ -62,6 +62,7 @@ class Pace:
         longest: after many.
         conflict: while somebody else polls; four times as long without one ends it.
         unauthorized: while the token is refused.
+        webhook: between looks for a webhook that somebody else has set.
     """
 
     long_poll: int = 25
@@ -69,6 +70,7 @@ class Pace:
     longest: float = 10.0
     conflict: float = 15.0
     unauthorized: float = 60.0
+    webhook: float = 300.0
 
 
 class GetRawUpdates(TelegramMethod[list[Any]]):
@@ -106,6 +108,7 @@ class Poller:
         clock: for times.
         rng: for jitter.
         pace: waits.
+        tell_skipped: told the number of an update that cannot be read.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class Poller:
         clock: Clock,
         rng: random.Random,
         pace: Pace,
+        tell_skipped: Callable[[int], None],
     ) -> None:
         self._bot = bot
         self._memory = memory
@@ -125,6 +129,8 @@ class Poller:
         self._clock = clock
         self._rng = rng
         self._pace = pace
+        self._tell_skipped = tell_skipped
+        self._webhook_due_ms = 0
         self._limit = ALL_MAX
         self._failures = 0
         self._is_introduced = False
@@ -161,6 +167,7 @@ class Poller:
         with suppress(TelegramNotFound, TelegramBadRequest):
             await self._bot(DeleteWebhook(drop_pending_updates=False))
         self._is_introduced = True
+        self._webhook_due_ms = self._clock.now_ms() + round(self._pace.webhook * 1000)
         if not self._is_contested():
             self._tell_health("ok", "")
 
@@ -168,7 +175,24 @@ class Poller:
         """Whether somebody else polled lately: two pollers take turns in being refused."""
         return self._clock.now_ms() < self._contested_until_ms
 
+    async def _look_for_webhook(self) -> None:
+        """Find a webhook that takes the updates away, also one that a server tolerates.
+
+        Raises:
+            TelegramConflictError: there is one.
+        """
+        if self._clock.now_ms() < self._webhook_due_ms:
+            return
+        self._webhook_due_ms = self._clock.now_ms() + round(self._pace.webhook * 1000)
+        method, url = GetWebhookInfo(), ""
+        # Whatever is wrong with the answer: the updates come first.
+        with suppress(AiogramError, OSError, TimeoutError):
+            url = (await self._bot(method)).url
+        if url:
+            raise TelegramConflictError(method=method, message="a webhook is set")
+
     async def _once(self) -> None:
+        await self._look_for_webhook()
         last = self._memory.last_update(self._clock.now_ms())
         updates = await self._fetch(last + 1 if last else None)
         self._limit = ALL_MAX
@@ -192,6 +216,7 @@ class Poller:
             await self._take(update)
         except (ValidationError, RecursionError):
             LOGGER.warning("update %d does not parse and is skipped", number)
+            self._tell_skipped(number)
         except Exception:  # a command that fails must not take the next ones along
             LOGGER.exception("update %d failed", number)
 
@@ -216,7 +241,7 @@ class Poller:
         client = await session.create_session()
         url = session.api.api_url(token=self._bot.token, method=method.__api_method__)
         form = session.build_form_data(bot=self._bot, method=method)
-        timeout = ClientTimeout(total=self._pace.long_poll + REPLY_S, sock_connect=REPLY_S)
+        timeout = ClientTimeout(total=wait_s + REPLY_S, sock_connect=REPLY_S)
         async with client.post(url, data=form, timeout=timeout) as response:
             body = await response.read()
             self._note_clock(response.headers.get("Date"))
@@ -250,6 +275,7 @@ class Poller:
         elif error.first is not None:
             LOGGER.warning("update %d cannot be read and is skipped", error.first)
             self._memory.took(error.first, self._clock.now_ms())
+            self._tell_skipped(error.first)
         else:
             await self._failed(error)
 

@@ -25,7 +25,8 @@ from riskbot.frontends.telegram import logs
 from riskbot.frontends.telegram.board import Board
 from riskbot.frontends.telegram.conversation import Conversation
 from riskbot.frontends.telegram.dangers import Dangers
-from riskbot.frontends.telegram.gate import Gate
+from riskbot.frontends.telegram.figures import duration
+from riskbot.frontends.telegram.gate import DAY_MS, Gate
 from riskbot.frontends.telegram.link import ANSWER_S, Guard
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.menus import keep_menus
@@ -63,13 +64,23 @@ class Process:
         self._health = ""
         clock, rng = SystemClock(), random.Random()
         self._memory = Memory(Path(settings.memory), settings.token.partition(":")[0])
-        self._sender = Sender(bot, self._memory, rng, self._unauthorized)
-        board = Board(settings, self._memory, self._sender, clock)
+        self._clock = clock
+        self._away_ms: int | None = None
+        self._skipped_ms: int | None = None
+        self._sender = Sender(bot, self._memory, rng, clock, self._unauthorized, self._unreachable)
+        self._board = board = Board(settings, self._memory, self._sender, clock)
         self._guard = Guard(Path(settings.socket), board.take, answer_s=answer_s)
         prompts = Prompts(clock)
         dangers = Dangers(settings, self._guard, prompts, self._sender, clock, self._spawn)
         self._poller = Poller(
-            bot, self._memory, self._take, self._tell_health, clock, rng, pace or Pace()
+            bot,
+            self._memory,
+            self._take,
+            self._tell_health,
+            clock,
+            rng,
+            pace or Pace(),
+            self._skipped,
         )
         talk = Conversation(
             bot,
@@ -95,6 +106,7 @@ class Process:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._guard.run(), name="guard")
                 group.create_task(self._poller.run(), name="polling")
+                group.create_task(self._board.run(), name="board")
                 group.create_task(keep_menus(self._bot, self._settings, self._memory))
         finally:
             for task in list(self._tasks):
@@ -104,6 +116,8 @@ class Process:
 
     async def _take(self, update: Update) -> None:
         """Handle an update beside the next ones: one that waits must not hold up a halt."""
+        if update.message is not None:
+            self._memory.note_reachable(update.message.chat.id)
         await self._slots.acquire()
         task = self._spawn(self._dispatcher.feed_update(self._bot, update))
         task.add_done_callback(lambda _: self._slots.release())
@@ -127,10 +141,35 @@ class Process:
             return
         before, self._health = self._health, state
         self._guard.tell_health(state, detail)
+        self._note_outage(state)
         if state == "conflict":
             self._tell_admins(f"⚠ {detail}. If it is not you, revoke the token.")
         elif before == "conflict" and state == "ok":
             self._tell_admins("Nobody else polls with the bot's token any more.")
+
+    def _note_outage(self, state: str) -> None:
+        """Once Telegram is back, say in one message what came late or not at all."""
+        now_ms = self._clock.now_ms()
+        if state == "down" and self._away_ms is None:
+            self._away_ms = now_ms
+            self._board.missed()  # what was late before is another story
+        elif state == "ok" and self._away_ms is not None:
+            away, self._away_ms = duration((now_ms - self._away_ms) / 1000), None
+            missed = self._board.missed()
+            if missed:
+                words = "\n".join([f"Telegram was away {away}; missed:", *missed])
+                for user in self._settings.users:
+                    self._say(user, words)
+
+    def _unreachable(self, chat: int) -> None:
+        words = f"⚠ {chat} has blocked the bot or thrown it out: it hears of no alert."
+        self._tell_admins(words, but=chat)
+
+    def _skipped(self, number: int) -> None:
+        now_ms = self._clock.now_ms()
+        if self._skipped_ms is None or now_ms - self._skipped_ms >= DAY_MS:
+            self._skipped_ms = now_ms
+            self._tell_admins(f"Update {number} cannot be read and is skipped; see the log.")
 
     def _unauthorized(self) -> None:
         self._tell_health("unauthorized", "Telegram refuses the bot's token")
@@ -138,9 +177,9 @@ class Process:
     def _say(self, chat: int, text: str) -> None:
         self._spawn(self._send(chat, text))
 
-    def _tell_admins(self, text: str) -> None:
+    def _tell_admins(self, text: str, but: int | None = None) -> None:
         for user, role in self._settings.users.items():
-            if role is Role.ADMIN:
+            if role is Role.ADMIN and user != but:
                 self._say(user, text)
 
     async def _send(self, chat: int, text: str) -> None:

@@ -30,6 +30,7 @@ from aiogram.exceptions import (
 from aiogram.methods import EditMessageText, SendMessage, TelegramMethod
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
 
+from riskbot.clock import Clock
 from riskbot.frontends.telegram.memory import Memory
 
 LOGGER = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class _Job:
     deadline: float = field(compare=False)
     result: asyncio.Future[int] = field(compare=False)
     tries: int = field(default=0, compare=False)
+    render: Callable[[], str] | None = field(default=None, compare=False)
 
 
 class Bucket:
@@ -111,16 +113,28 @@ class Sender:
         bot: speaks to Telegram.
         memory: knows where chats have moved.
         rng: for jitter.
+        clock: for the day between tries of a chat that has blocked the bot.
         unauthorized: told when Telegram refuses the token.
+        unreachable: told of a chat that has blocked the bot, or thrown it out.
     """
 
     def __init__(
-        self, bot: Bot, memory: Memory, rng: random.Random, unauthorized: Callable[[], None]
+        self,
+        bot: Bot,
+        memory: Memory,
+        rng: random.Random,
+        clock: Clock,
+        unauthorized: Callable[[], None],
+        unreachable: Callable[[int], None],
     ) -> None:
         self._bot = bot
         self._memory = memory
         self._rng = rng
+        self._clock = clock
         self._unauthorized = unauthorized
+        self._unreachable = unreachable
+        self._refused_until = 0.0
+        self._trying = asyncio.Lock()
         self._numbers = itertools.count()
         self._queues: dict[int, list[_Job]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
@@ -130,14 +144,14 @@ class Sender:
     async def send(
         self,
         chat: int,
-        text: str,
+        text: str | Callable[[], str],
         *,
         urgency: Urgency = Urgency.REPLY,
         keyboard: InlineKeyboardMarkup | None = None,
         is_silent: bool = False,
         reply_to: int | None = None,
     ) -> int:
-        """Send a message and return its id.
+        """Send a message and return its id; a text that is a function is asked at each try.
 
         Raises:
             NotSentError: see there.
@@ -147,14 +161,15 @@ class Sender:
             reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
         method = SendMessage(
             chat_id=self._memory.chat(chat),
-            text=_fitting(text),
+            text=_fitting(text if isinstance(text, str) else text()),
             parse_mode="HTML",
             reply_markup=keyboard,
             disable_notification=is_silent or None,
             reply_parameters=reply,
             link_preview_options=LinkPreviewOptions(is_disabled=True),
         )
-        return await self._queue(chat, method, urgency)
+        render = None if isinstance(text, str) else text
+        return await self._queue(chat, method, urgency, render)
 
     async def edit(
         self,
@@ -189,8 +204,15 @@ class Sender:
     # ------------------------------------------------------------ the queues
 
     async def _queue(
-        self, chat: int, method: SendMessage | EditMessageText, urgency: Urgency
+        self,
+        chat: int,
+        method: SendMessage | EditMessageText,
+        urgency: Urgency,
+        render: Callable[[], str] | None = None,
     ) -> int:
+        if self._memory.is_unreachable(chat, self._clock.now_ms()):
+            message = "the bot was blocked there"
+            raise NotSentError(message, is_refused=True)
         loop = asyncio.get_running_loop()
         job = _Job(
             urgency,
@@ -198,6 +220,7 @@ class Sender:
             method,
             loop.time() + LIFE_S[urgency],
             loop.create_future(),
+            render=render,
         )
         queue = self._queues.setdefault(chat, [])
         heapq.heappush(queue, job)
@@ -217,6 +240,7 @@ class Sender:
             while queue:
                 await self._buckets.setdefault(chat, _bucket(chat)).take()
                 await self._all.take()
+                await self._until_token_is_tried()
                 job = heapq.heappop(queue)
                 if job.result.done():
                     continue
@@ -232,9 +256,21 @@ class Sender:
             for job in queue:
                 _fail(job, "the process stops", is_refused=False)
 
+    async def _until_token_is_tried(self) -> None:
+        """Wait while the token is refused; then one chat tries it, not all of them."""
+        loop = asyncio.get_running_loop()
+        async with self._trying:
+            if not self._refused_until:
+                return
+            await asyncio.sleep(self._refused_until - loop.time())
+            if self._refused_until:
+                self._refused_until = loop.time() + UNAUTHORIZED_WAIT_S
+
     async def _attempt(self, chat: int, job: _Job) -> float | None:
         """Try once; return how long to wait before the next try, None = settled."""
         job.tries += 1
+        if job.render is not None and job.method.parse_mode is not None:
+            job.method.text = _fitting(job.render())
         try:
             method: TelegramMethod[Any] = job.method
             sent = await self._bot(method)
@@ -247,8 +283,11 @@ class Sender:
         except (TelegramUnauthorizedError, TelegramNotFound) as error:
             self._unauthorized()
             LOGGER.warning("Telegram refuses the token: %s", error.message)
-            return UNAUTHORIZED_WAIT_S
+            self._refused_until = asyncio.get_running_loop().time() + UNAUTHORIZED_WAIT_S
+            return 0.0
         except TelegramForbiddenError as error:
+            self._memory.note_unreachable(chat, self._clock.now_ms())
+            self._unreachable(chat)
             _fail(job, error.message, is_refused=True)
         except TelegramBadRequest as error:
             return _bad_request(job, error)
@@ -260,6 +299,8 @@ class Sender:
             wait_s = min(2.0 ** min(job.tries - 1, 10), LONGEST_WAIT_S)
             return wait_s * self._rng.uniform(0.75, 1.25)
         else:
+            self._refused_until = 0.0
+            self._memory.note_reachable(chat)
             _settle(job, sent.message_id if isinstance(sent, Message) else 0)
         return None
 

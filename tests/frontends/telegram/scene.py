@@ -64,9 +64,11 @@ class Scene:
         return Settings(**(given | changes))
 
     @asynccontextmanager
-    async def process(self, *, answer_s: float = 10.0, **changes: Any) -> AsyncIterator[Process]:
+    async def process(
+        self, *, answer_s: float = 10.0, pace: Pace = PACE, **changes: Any
+    ) -> AsyncIterator[Process]:
         """Run the process in this loop until the block ends."""
-        made = Process(self.settings(**changes), pace=PACE, answer_s=answer_s)
+        made = Process(self.settings(**changes), pace=pace, answer_s=answer_s)
         task = asyncio.create_task(made.run())
         try:
             await until(lambda: self.door.is_connected and self.server.called("getUpdates"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -197,11 +198,63 @@ async def test_group_that_became_a_supergroup_is_followed(scene: Scene) -> None:
     assert len([c for c in scene.server.called("sendMessage") if c.status == 400]) == 1
 
 
-async def test_only_red_sounds_in_quiet_hours(scene: Scene) -> None:
-    async with scene.process(quiet_hours="00:00-23:59"):
-        await tell(scene, alert("A1", Level.ORANGE))
+def memory(scene: Scene) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((scene.directory / "telegram.json").read_text())
+    return content
+
+
+async def test_quiet_hours_hold_all_but_red_for_the_morning(scene: Scene) -> None:
+    orange, worse_ = alert("A1", Level.ORANGE), alert("A3", Level.YELLOW, name="gross_leverage")
+    async with scene.process(quiet_hours="00:00-24:00"):
+        await tell(scene, orange)
         await tell(scene, alert("A2", Level.RED))
-    assert [m["is_silent"] for m in scene.chat(ADMIN).sent] == [True, False]
+        await tell(scene, worse_, is_loud=False)
+        await tell(scene, worse(worse_, Level.RED))
+    assert [m["is_silent"] for m in scene.chat(ADMIN).sent] == [False, False]
+    assert "#A2" in scene.chat(ADMIN).texts[0]
+    assert "#A3" in scene.chat(ADMIN).texts[1]
+    async with scene.process():
+        await until(lambda: memory(scene)["held"] == {})
+        await tell(scene, resolved(orange), is_loud=False)
+    assert len(scene.chat(ADMIN).sent) == 3
+    assert "held in the quiet hours" in scene.chat(ADMIN).texts[2]
+    assert "ORANGE · drawdown #A1" in scene.chat(ADMIN).texts[2]
+
+
+async def test_flood_is_folded_into_one_message_and_red_is_not(scene: Scene) -> None:
+    async with scene.process(groups=(), users={ADMIN: Role.ADMIN}):
+        for number in range(1, 10):
+            await tell(scene, alert(f"A{number}", Level.ORANGE))
+        await tell(scene, alert("B1"))
+        await tell(scene, worse(alert("A9", Level.ORANGE), Level.RED))
+    sent = scene.chat(ADMIN).sent
+    assert len(sent) == 6 + 1 + 2
+    folded = shown(scene, ADMIN, 6)["text"]
+    assert folded.startswith("3 more, /alerts")
+    assert all(f"#A{number}" in folded for number in (7, 8, 9))
+    assert "#B1" in sent[7]["text"]
+    assert "RED" in sent[8]["text"]
+    assert "#A9" in sent[8]["text"]
+
+
+async def test_blocked_user_is_left_alone_and_the_others_are_told(scene: Scene) -> None:
+    async with scene.process(groups=(), users={ADMIN: Role.ADMIN, OPERATOR: Role.OPERATOR}):
+        await scene.answer(ADMIN, "/whoami")
+        scene.chat(OPERATOR).is_blocked = True
+        await tell(scene, alert("A1"))
+        await until(lambda: any("has blocked" in text for text in scene.chat(ADMIN).texts))
+        count = len(tries(scene, OPERATOR))
+        await tell(scene, alert("A2"))
+        assert len(tries(scene, OPERATOR)) == count == 1
+        scene.chat(OPERATOR).is_blocked = False
+        await scene.answer(OPERATOR, "/whoami")
+        await tell(scene, alert("A3"))
+    assert "#A3" in scene.chat(OPERATOR).texts[-1]
+    assert sum("has blocked" in text for text in scene.chat(ADMIN).texts) == 1
+
+
+def tries(scene: Scene, chat: int) -> list[Any]:
+    return [c for c in scene.server.called("sendMessage") if c.params["chat_id"] == str(chat)]
 
 
 async def test_alert_waits_for_a_process_that_is_being_started(scene: Scene) -> None:

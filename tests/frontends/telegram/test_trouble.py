@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
+from riskbot.clock import SystemClock
 from riskbot.core import events
+from riskbot.core.model import Role
 from tests.alerts import alert
 from tests.fakes import until
-from tests.frontends.telegram.scene import ADMIN, OPERATOR, Scene
+from tests.frontends.telegram.scene import ADMIN, OPERATOR, PACE, Scene
 from tests.servers.telegram_api import Fault
+
+
+def frontends(scene: Scene) -> list[events.FrontendChanged]:
+    return [e for e in scene.events if isinstance(e, events.FrontendChanged)]
 
 
 def health(scene: Scene) -> list[tuple[bool, str]]:
@@ -107,14 +114,17 @@ async def _run(scene: Scene) -> None:
     ],
 )
 async def test_poison_update_hides_no_command(scene: Scene, poison: dict[str, object]) -> None:
+    is_read = not poison or "unheard_of" in poison
     async with scene.process():
         scene.server.push(poison)
-        await scene.answer(ADMIN, "/whoami")
+        await scene.answer(OPERATOR, "/whoami")
         scene.server.allowed = None
         scene.server.push(poison)
         scene.server.push(poison)
-        await scene.answer(ADMIN, "/whoami")
-    assert len(scene.chat(ADMIN).texts) == 2
+        await scene.answer(OPERATOR, "/whoami")
+        await until(lambda: is_read or scene.chat(ADMIN).texts)
+    assert len(scene.chat(OPERATOR).texts) == 2
+    assert sum("cannot be read" in text for text in scene.chat(ADMIN).texts) == (not is_read)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +204,35 @@ async def test_webhook_of_somebody_else_is_removed(scene: Scene) -> None:
         await until(lambda: scene.server.api.webhook == "")
         await until(lambda: any("webhook" in detail for _, detail in health(scene)))
         await scene.answer(OPERATOR, "/whoami")
+
+
+async def test_webhook_that_a_server_tolerates_is_found(scene: Scene) -> None:
+    async with scene.process(pace=replace(PACE, webhook=0.1)):
+        await scene.answer(ADMIN, "/whoami")
+        scene.server.is_tolerant = True
+        scene.server.api.webhook = "https://thief.example/"
+        await asyncio.sleep(0.15)
+        await scene.answer(ADMIN, "/whoami")
+        await until(lambda: any(e.is_contested for e in frontends(scene)))
+        await until(lambda: scene.server.api.webhook == "")
+        await until(lambda: health(scene)[-1][0])
+
+
+async def test_outage_is_summed_up_and_late_alerts_say_so(scene: Scene) -> None:
+    async with scene.process(groups=(), users={ADMIN: Role.ADMIN}):
+        await scene.answer(ADMIN, "/whoami")
+        await scene.server.stop()
+        await until(lambda: health(scene)[-1][0] is False)
+        before = alert("A1", updated_ms=SystemClock().now_ms() - 90_000)
+        telling = asyncio.create_task(scene.door.send(before, is_loud=True))
+        await asyncio.sleep(0.2)
+        await scene.server.start()
+        await telling
+        await until(lambda: len(scene.chat(ADMIN).texts) == 3)
+    texts = scene.chat(ADMIN).texts
+    (summary,) = [text for text in texts if "Telegram was away" in text]
+    assert "RED · drawdown #A1" in summary
+    assert any("late, " in text for text in texts)
 
 
 async def test_refused_token_makes_no_hot_loop_and_is_told(scene: Scene) -> None:
