@@ -67,6 +67,7 @@ def played() -> Stage:
     asleep(made)
     trouble(made)
     made.command("halt", reason="the day was long")
+    made.command("silence", limit="gross_exposure", duration_s=3_600.0)
     # Ends in the middle: something is held, and its closing is not through.
     made.faults("other").refuse_orders = True
     made.trade(ETH, "0.5", account="other")
@@ -145,6 +146,7 @@ def precautions(made: Stage) -> None:
     coded(made, "setlimit", 1, limit="gross_exposure", value=2.5)
     made.wait(5)
     made.confirm("setlimit", limit="gross_exposure")
+    made.confirm("setlimit", limit="drawdown", value=0.14)
     made.command("silence", limit="gross_exposure", duration_s=600.0)
     made.wait(5)
     made.command("unsilence", limit="gross_exposure")
@@ -249,7 +251,10 @@ def folded(packed: Path) -> Engine:
 
 
 def summary(engine: Engine) -> dict[str, Any]:
-    """Return what must be the same for ever: what binds, what is held, what is told, counters."""
+    """Return what must be the same for ever: what binds, what is held, what is told, counters.
+
+    More may come in a later version; what an older one stated stays.
+    """
     state = engine.state
     rules = state.enforcement
     return {
@@ -278,6 +283,16 @@ def summary(engine: Engine) -> dict[str, Any]:
             "alerts": state.alerts.counter,
         },
         "is_stopping": rules.is_stopping,
+        "overrides": {
+            f"{scope} {name}": o.value for (scope, name), o in state.overrides.values.items()
+        },
+        "silences": sorted(f"{name} {scope}" for name, scope in state.alerts.silences),
+        "threads": {
+            t.thread_id: [t.revision, t.worst_level.value, t.is_over]
+            for t in state.alerts.threads.values()
+        },
+        "last_code": state.factors.used,
+        "margin_moves": [state.moves.counter, len(state.moves.pending)],
     }
 
 
