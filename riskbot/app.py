@@ -63,7 +63,7 @@ class App:
         self.rights = RightsGate(config.accounts, config.named, submit, self.stop.set, clock)
         self.halt_file = HaltFile(config.halt_path, submit, clock)
         self.door = LocalDoor(config.socket_path, self._command, self._view)
-        self.telegram = TelegramParts(config, self._command, submit, clock, rng)
+        self.telegram = TelegramParts(config, self._command, submit, clock, rng, self._view)
         ask = (self._view, journal.decisions, self._command, submit)
         self.mqtt = MqttParts(config.root, *ask, int(journal.birth, 36), clock, rng)
         told = channels.build(config.root, clock, *self.telegram.channels, broker=self.mqtt.link)

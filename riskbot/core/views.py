@@ -310,6 +310,8 @@ def _limit_row(state: State, scope: str, limit: Limit, verdicts: list[Verdict]) 
         "unit": limit.unit,
         "utilization": worst.utilization if worst else 0.0,
         "level": level.value,
+        "yellow": limit.levels[0],
+        "orange": limit.levels[1],
         "on_breach": limit.on_breach.value,
         "headroom": headroom,
         "reason": worst.reason if worst else "",

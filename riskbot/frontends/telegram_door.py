@@ -29,6 +29,9 @@ from riskbot.errors import ChannelError
 from riskbot.frontends._socket import LINE_MAX, Line, bind, peer_uid
 
 Emit = Callable[[events.Event], None]
+ShowView = Callable[[str], Any]
+"""Returns a document of this moment, None = there is none of that name."""
+
 SubmitCommand = Callable[[events.CommandReceived], None]
 """Hands a command to the runner; synchronous, never blocks."""
 
@@ -51,6 +54,8 @@ class TelegramDoor:
         submit_command: hands a command to the runner.
         emit: takes `FrontendChanged`.
         clock: for the age of commands.
+        view: shows documents of this moment: what is looked at all the time is no command, and
+            not recorded.
     """
 
     name = "telegram"
@@ -63,8 +68,10 @@ class TelegramDoor:
         submit_command: SubmitCommand,
         emit: Emit,
         clock: Clock,
+        view: ShowView | None = None,
     ) -> None:
         self._path = path
+        self._view = view
         self._users = dict(users)
         self._groups = groups
         self._submit = submit_command
@@ -200,6 +207,8 @@ class TelegramDoor:
         match document.get("type"):
             case "command":
                 self._command(document)
+            case "view":
+                self._show(document)
             case "told" | "pong":
                 answer = self._answers.get(_number(document.get("id")))
                 if answer is not None and not answer.done():
@@ -246,6 +255,17 @@ class TelegramDoor:
                 asked_ms=None if age_ms is None else self._clock.now_ms() - age_ms,
             )
         )
+
+    def _show(self, document: dict[str, Any]) -> None:
+        """Answer with a document of this moment, to a listed user only."""
+        number, name, user = document.get("id"), document.get("name"), document.get("user")
+        if not isinstance(number, str) or len(number) > ARGUMENT_MAX:
+            return
+        is_known = isinstance(user, int) and user in self._users and isinstance(name, str)
+        found = self._view(str(name)) if is_known and self._view is not None else None
+        words = "" if found is not None else "there is no such document for this user"
+        answer = {"ok": found is not None, "message": words, "document": found, "is_final": True}
+        self._say({"type": "reply", "id": number, **answer})
 
     def _fault(self, name: object, role: Role | None, args: object, age_ms: object) -> str:
         """Return why a command is not passed on, empty when it is."""

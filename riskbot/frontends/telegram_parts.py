@@ -13,7 +13,7 @@ from riskbot.core import actions, events
 from riskbot.core.model import Role
 from riskbot.frontends.supervisor import Supervisor
 from riskbot.frontends.telegram.settings import Settings
-from riskbot.frontends.telegram_door import TelegramDoor
+from riskbot.frontends.telegram_door import ShowView, TelegramDoor
 
 LOGGER = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class TelegramParts:
         emit: Callable[[events.Event], None],
         clock: Clock,
         rng: random.Random,
+        view: ShowView,
     ) -> None:
         self.channels: tuple[TelegramDoor, ...] = ()
         self.parts: tuple[tuple[str, Any], ...] = ()
@@ -90,7 +91,7 @@ class TelegramParts:
             self.parts = (("telegram", _Refused(emit)),)
             return
         path = config.state_dir / "telegram.sock"
-        door = TelegramDoor(path, users, tuple(wanted.groups), submit_command, emit, clock)
+        door = TelegramDoor(path, users, tuple(wanted.groups), submit_command, emit, clock, view)
         settings = Settings(
             token=wanted.token.get_secret_value(),
             api_base_url=wanted.api_base_url,

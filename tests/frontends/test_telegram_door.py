@@ -57,7 +57,13 @@ class House:
         self.peers: list[Peer] = []
         users = {1: Role.ADMIN, 2: Role.VIEWER}
         self.door = TelegramDoor(
-            self.path, users, (), self.commands.append, self.events.append, self.clock
+            self.path,
+            users,
+            (),
+            self.commands.append,
+            self.events.append,
+            self.clock,
+            {"status": {"level": "ok"}}.get,
         )
 
     async def peer(self) -> Peer:
@@ -119,6 +125,31 @@ async def test_command_carries_the_role_of_the_configuration(house: House) -> No
     assert house.door.deliver(reply)
     told = await peer.hear()
     assert (told["type"], told["id"], told["message"]) == ("reply", "7", "halted")
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "document"),
+    [
+        (1, "status", {"level": "ok"}),
+        (2, "status", {"level": "ok"}),
+        (3, "status", None),
+        ("1", "status", None),
+        (1, "secrets", None),
+        (1, ["status"], None),
+    ],
+)
+async def test_view_is_for_listed_users_and_no_command(
+    house: House, user: Any, name: Any, document: Any
+) -> None:
+    peer = await house.peer()
+    peer.say({"type": "view", "id": "9", "user": user, "name": name})
+    told = await peer.hear()
+    assert (told["type"], told["id"], told["document"]) == ("reply", "9", document)
+    assert (told["ok"], told["is_final"]) == (document is not None, True)
+    peer.say({"type": "view", "id": 9, "user": 1, "name": "status"})  # nobody could be answered
+    peer.command("status")
+    await until(lambda: house.commands)
+    assert [c.name for c in house.commands] == ["status"]
 
 
 async def test_later_replies_come_until_the_last(house: House) -> None:

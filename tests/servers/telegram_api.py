@@ -63,6 +63,7 @@ class TelegramServer:
         self.port = port
         self.token = token
         self.api = Chats(BOT)
+        self.api.push = self.push
         self.calls: list[Call] = []
         self.faults: dict[str, list[Fault]] = {}
         self.updates: list[dict[str, Any]] = []
@@ -291,8 +292,12 @@ async def _params(http: web.Request) -> Params:
         params |= await http.json()
     elif http.method == "POST":
         form = await http.post()
-        params |= {k: v if isinstance(v, str) else {"file": v.filename} for k, v in form.items()}
+        params |= {k: v if isinstance(v, str) else _file(v) for k, v in form.items()}
     return params
+
+
+def _file(value: Any) -> dict[str, Any]:
+    return {"file": value.filename, "data": value.file.read()}
 
 
 def _refusal(call: Call, refused: Refused) -> web.Response:

@@ -13,8 +13,10 @@ from tests.servers.telegram_html import EntityError, commands, parse, utf16
 Params = dict[str, Any]
 
 TEXT_MAX = 4096
+CAPTION_MAX = 1024
 DATA_MAX = 64
 NOTICE_MAX = 200
+NO_PIN = "Bad Request: not enough rights to manage pinned messages in the chat"
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the protocol
@@ -35,6 +37,8 @@ class Chat:
 
     Attributes:
         messages: by id, as the Bot API shows them; deleted ones are gone.
+        may_pin: whether the bot has the right to pin.
+        pins: what was pinned and unpinned, in order: the calls.
         sent: every message the bot sent, in order, as sent first.
         edits: every successful edit, in order.
     """
@@ -43,8 +47,11 @@ class Chat:
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
     sent: list[dict[str, Any]] = field(default_factory=list)
     edits: list[dict[str, Any]] = field(default_factory=list)
+    pins: list[dict[str, Any]] = field(default_factory=list)
+    may_pin: bool = True
     is_blocked: bool = False
     moved_to: int | None = None
+    pinned: int | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -62,6 +69,8 @@ class Chats:
         self.open_queries: set[str] = set()
         self.menus: dict[str, list[dict[str, str]]] = {}
         self.webhook = ""
+        self.files: dict[str, bytes] = {}
+        self.push: Callable[[dict[str, Any]], Any] = lambda _: None
         self.actions: list[dict[str, Any]] = []
         self._next_message = self._count(100)
         self.methods: dict[str, Callable[[Params], Any]] = {
@@ -69,9 +78,11 @@ class Chats:
             "sendmessage": self.send_message,
             "sendphoto": self.send_photo,
             "editmessagetext": self.edit_text,
+            "editmessagemedia": self.edit_media,
             "editmessagereplymarkup": self.edit_markup,
             "deletemessage": self.delete,
             "pinchatmessage": self.pin,
+            "unpinchatmessage": self.unpin,
             "sendchataction": self.action,
             "answercallbackquery": self.answer,
             "setmycommands": self.set_commands,
@@ -127,14 +138,33 @@ class Chats:
     def send_photo(self, params: Params) -> dict[str, Any]:
         """Take a photo, uploaded or by id."""
         chat = self.chat(params)
-        if not params.get("photo"):
+        return self._post(chat, params, self._photo(params, params.get("photo"), params))
+
+    def _photo(self, params: Params, named: Any, said: Params) -> dict[str, Any]:
+        """Return the content of a photo message: of an upload, or of a file that is known."""
+        if not named:
             raise Refused(400, "Bad Request: there is no photo in the request")
-        size = {"file_id": "p1", "file_unique_id": "p1", "width": 1280, "height": 800}
+        file_id = str(named)
+        if file_id.startswith("attach://"):
+            data = (params.get(file_id.removeprefix("attach://")) or {}).get("data", b"")
+            if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+                raise Refused(400, "Bad Request: IMAGE_PROCESS_FAILED")
+            file_id = f"AgAC{len(self.files) + 1:04d}"
+            self.files[file_id] = data
+        if file_id not in self.files:
+            raise Refused(400, "Bad Request: wrong file identifier/HTTP URL specified")
+        data = self.files[file_id]
+        width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+        if width + height > 10_000 or max(width, height) > 20 * min(width, height):
+            raise Refused(400, "Bad Request: PHOTO_INVALID_DIMENSIONS")
+        size = {"file_id": file_id, "file_unique_id": file_id, "width": width, "height": height}
         content: dict[str, Any] = {"photo": [size]}
-        if params.get("caption"):
-            caption = _content({**params, "text": params["caption"]}, "text", "")
+        if said.get("caption"):
+            caption = _content({**said, "text": said["caption"]}, "text", "")
+            if utf16(caption["text"]) > CAPTION_MAX:
+                raise Refused(400, "Bad Request: message caption is too long")
             content |= {"caption": caption["text"], "caption_entities": caption["entities"]}
-        return self._post(chat, params, content)
+        return content
 
     def _post(self, chat: Chat, params: Params, content: dict[str, Any]) -> dict[str, Any]:
         reply = _json(params.get("reply_parameters"))
@@ -173,8 +203,23 @@ class Chats:
         """Change a text message of the bot's."""
         chat = self.chat(params)
         message = self._own(chat, params, "edit")
+        if "text" not in message:
+            raise Refused(400, "Bad Request: there is no text in the message to edit")
         content = _content(params, "text", "Bad Request: message text is empty")
         changed = {**message, **content, "edit_date": int(time.time())}
+        return self._change(chat, message, changed, _markup(params))
+
+    def edit_media(self, params: Params) -> dict[str, Any]:
+        """Change the photo of a message of the bot's, or put one into a text message."""
+        chat = self.chat(params)
+        message = self._own(chat, params, "edit")
+        media = _json(params.get("media")) or {}
+        if media.get("type") != "photo":
+            raise Refused(400, "Bad Request: can't parse InputMedia: type is not served here")
+        content = self._photo(params, media.get("media"), media)
+        gone = ("text", "entities", "caption", "caption_entities", "photo")
+        kept = {key: value for key, value in message.items() if key not in gone}
+        changed = {**kept, **content, "edit_date": int(time.time())}
         return self._change(chat, message, changed, _markup(params))
 
     def edit_markup(self, params: Params) -> dict[str, Any]:
@@ -193,7 +238,7 @@ class Chats:
         changed.pop("reply_markup", None)
         if markup:
             changed["reply_markup"] = markup
-        parts = ("text", "entities", "reply_markup")
+        parts = ("text", "entities", "photo", "caption", "caption_entities", "reply_markup")
         if all(before.get(part) == changed.get(part) for part in parts):
             raise Refused(
                 400,
@@ -217,9 +262,32 @@ class Chats:
         message = chat.messages.get(int(params.get("message_id", 0)))
         if message is None:
             raise Refused(400, "Bad Request: message to pin not found")
-        if chat.info.get("pinned") == message["message_id"]:
+        if not chat.may_pin:
+            raise Refused(400, NO_PIN)
+        if chat.pinned == message["message_id"]:
             raise Refused(400, "Bad Request: CHAT_NOT_MODIFIED")
-        chat.info["pinned"] = message["message_id"]
+        chat.pinned = message["message_id"]
+        chat.pins.append(params)
+        # The bot hears of its own pin.
+        notice = {
+            "message_id": self.next_message(),
+            "from": self.bot,
+            "chat": chat.info,
+            "date": int(time.time()),
+            "pinned_message": message,
+        }
+        self.push({"message": notice})
+        return True
+
+    def unpin(self, params: Params) -> bool:
+        """Unpin a message, the newest when none is named."""
+        chat = self.chat(params)
+        if not chat.may_pin:
+            raise Refused(400, NO_PIN)
+        if chat.pinned is None or int(params.get("message_id", chat.pinned)) != chat.pinned:
+            raise Refused(400, "Bad Request: message to unpin not found")
+        chat.pinned = None
+        chat.pins.append(params)
         return True
 
     def action(self, params: Params) -> bool:

@@ -18,6 +18,7 @@ from riskbot.clock import Clock
 from riskbot.core.duty import AlertStatus
 from riskbot.core.model import Level, Role
 from riskbot.frontends.telegram.budget import Budget
+from riskbot.frontends.telegram.charts import kind_of
 from riskbot.frontends.telegram.figures import clock, cut, duration
 from riskbot.frontends.telegram.keyboards import Keyboard, alert_keyboard
 from riskbot.frontends.telegram.link import Notice, Taken
@@ -221,7 +222,10 @@ class Board:
         if is_notice and notice.level is not Level.RED:
             return None
         is_taken = is_notice or bool(notice.alert.get("acked_by"))
-        return alert_keyboard(role, notice.alert_id, is_acked=is_taken)
+        # What is measured can be drawn; a notice that something is lost cannot.
+        is_drawn = notice.level is Level.RED and notice.alert.get("measured") is not None
+        chart = kind_of(str(notice.alert["name"])) if is_drawn and not is_notice else ""
+        return alert_keyboard(role, notice.alert_id, is_acked=is_taken, chart=chart)
 
     def _is_quiet(self, notice: Notice) -> bool:
         """Whether it is held for the morning: only red is told in these hours."""

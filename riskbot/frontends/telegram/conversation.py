@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from aiogram import Bot, Router
@@ -30,9 +31,12 @@ from riskbot.frontends.telegram.keyboards import (
 from riskbot.frontends.telegram.link import Guard, GuardAwayError
 from riskbot.frontends.telegram.lookup import Lookup
 from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.panel import Panels
+from riskbot.frontends.telegram.photos import Photos, understands
 from riskbot.frontends.telegram.prompts import Button, PressRefusedError, Prompts, PromptState
 from riskbot.frontends.telegram.requests import (
     ASKING,
+    CHARTS,
     HINTS,
     OTHERS,
     RAISING,
@@ -75,6 +79,8 @@ class Conversation:
         prompts: Prompts,
         dangers: Dangers,
         sender: Sender,
+        photos: Photos,
+        panels: Panels,
         now: Clock,
         spawn: Spawn,
         offset_ms: Callable[[], int],
@@ -86,6 +92,8 @@ class Conversation:
         self._prompts = prompts
         self._dangers = dangers
         self._sender = sender
+        self._photos = photos
+        self._panels = panels
         self._clock = now
         self._spawn = spawn
         self._offset_ms = offset_ms
@@ -214,11 +222,37 @@ class Conversation:
     # ------------------------------------------------------------ pages
 
     async def _look(self, request: Request, role: Role) -> None:
+        if request.name in CHARTS:
+            self._spawn(self._chart(request))
+            return
+        if request.name == "panel":
+            if await self._may(request, role):
+                self._spawn(self._panel(request))
+            return
         try:
             text, keyboard = await self._lookup.page(request, role)
         except GuardAwayError:
             text, keyboard = AWAY, None
         self._say(request.chat, text, keyboard)
+
+    async def _chart(self, request: Request, message: int | None = None) -> None:
+        if message is None and not understands(request.argument):
+            await self._send(request.chat, helps.help_command(request.name), None)
+            return
+        try:
+            await self._photos.show(request, message)
+        except GuardAwayError:
+            await self._send(request.chat, AWAY, None)
+        except NotSentError as error:
+            LOGGER.info("a chart could not be sent: %s", error)
+
+    async def _panel(self, request: Request) -> None:
+        try:
+            text = await self._panels.command(request)
+        except NotSentError as error:
+            text = f"✖ The panel could not be shown: {escape(error)}"
+        if text:
+            await self._send(request.chat, text, None)
 
     # ------------------------------------------------------------ presses
 
@@ -286,6 +320,12 @@ class Conversation:
     async def _refresh(self, request: Request, role: Role, message: int) -> None:
         """Bring a page up to date in place; from under an alert it opens as a new message."""
         is_new = request.argument == "new"
+        if request.name in CHARTS:
+            # Only under a chart do buttons say how far back.
+            is_chart = request.argument not in {"", "new"}
+            wanted = request if is_chart else replace(request, argument="")
+            self._spawn(self._chart(wanted, message if is_chart else None))
+            return
         asked = Request(user=request.user, chat=request.chat, name=request.name)
         try:
             text, keyboard = await self._lookup.page(asked, role)

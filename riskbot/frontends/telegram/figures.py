@@ -78,6 +78,12 @@ def short_clock(ms: float, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(ms / 1000, zone).strftime("%H:%M %Z")
 
 
+def day(ms: float, zone: ZoneInfo) -> str:
+    """Return `Mon 17`."""
+    local = datetime.fromtimestamp(ms / 1000, zone)
+    return f"{local:%a} {local.day}"
+
+
 def duration(seconds: float) -> str:
     """Return `32 min`: the largest unit that says it."""
     seconds = max(0.0, seconds)

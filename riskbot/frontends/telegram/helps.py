@@ -15,6 +15,9 @@ _LOOK = (
     "positions",
     "alerts",
     "exposure",
+    "sectors",
+    "trend",
+    "drawdown",
     "limits",
     "orders",
     "pnl",
@@ -28,6 +31,14 @@ _LOOK = (
     "whoami",
     "help",
 )
+_HERE = {
+    "sectors": (Role.VIEWER, "share of each sector, drawn"),
+    "trend": (Role.VIEWER, "equity through time, drawn"),
+    "drawdown": (Role.VIEWER, "loss from the peak, drawn"),
+    "panel": (Role.OPERATOR, "a pinned status that updates itself"),
+}
+"""Commands that only Telegram has: role, and what they do."""
+
 _DANGER = ("halt", "resume", "reduce", "setlimit", "flatten")
 HIDDEN = ("reclassify", "history", "reload")
 """Commands of other doors: their arguments are no matter for a phone."""
@@ -50,6 +61,10 @@ _ARGUMENTS = {
     "resume": "[account]",
     "cancel": "[BTC]",
     "help": "[command]",
+    "exposure": "[24h|7d]",
+    "trend": "[24h|7d]",
+    "drawdown": "[24h|7d]",
+    "panel": "[off] [group]",
 }
 
 _SHORT = {
@@ -66,7 +81,11 @@ _SHORT = {
     "test": "does every channel work",
     "status": "level, equity, state",
     "positions": "size, PnL, one by one",
-    "exposure": "gross, net, by asset",
+    "exposure": "gross, net: a chart",
+    "sectors": "shares: a chart",
+    "trend": "equity: a chart",
+    "drawdown": "from the peak: a chart",
+    "panel": "status, pinned and live",
     "limits": "now, allowed, level",
     "alerts": "what fires, worst first",
     "help": "this list, or one of it",
@@ -104,6 +123,7 @@ _DETAILS = {
 def names(role: Role) -> list[str]:
     """Return the commands a role may use, in the order of the menu: danger last."""
     mine = [c.name for c in COMMANDS if c.role.rank <= role.rank and c.name not in HIDDEN]
+    mine += [name for name, (needed, _) in _HERE.items() if needed.rank <= role.rank]
     look = {name: number - len(_LOOK) for number, name in enumerate(_LOOK)}
     danger = {name: number for number, name in enumerate(_DANGER, 1)}
     return sorted(mine, key=lambda name: look.get(name, danger.get(name, 0)))
@@ -111,7 +131,7 @@ def names(role: Role) -> list[str]:
 
 def describe(name: str) -> str:
     """Return the one line that says what a command does."""
-    return next(c.help for c in COMMANDS if c.name == name)
+    return _HERE[name][1] if name in _HERE else next(c.help for c in COMMANDS if c.name == name)
 
 
 def help_page(role: Role, top: str) -> str:

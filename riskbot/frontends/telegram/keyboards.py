@@ -51,6 +51,25 @@ def refresh_keyboard(page: str, argument: str = "") -> Keyboard:
     return _rows([_button("🔄 Refresh", Button(page, argument))])
 
 
+def chart_keyboard(kind: str, span: str) -> Keyboard:
+    """Return the buttons under a chart: Refresh, and how far back."""
+    if kind == "sectors":
+        return _rows([_button("🔄 Refresh", Button(kind, span.replace(" ", "")))])
+    spans = [_button(f"{word}", Button(kind, word.replace(" ", ""))) for word in ("24 h", "7 d")]
+    return _rows([_button("🔄 Refresh", Button(kind, span.replace(" ", ""))), *spans])
+
+
+def panel_keyboard(alerts: int) -> Keyboard:
+    """Return the buttons under a live panel: it refreshes itself."""
+    return _rows(
+        [
+            _button("📊 Exposure", Button("exposure")),
+            _button(f"🔔 Alerts ({alerts})", Button("alerts", "new")),
+        ],
+        [_button("⏸ Halt…", Button(ASK, "halt"))],
+    )
+
+
 def prompt_keyboard(prompt: Prompt) -> Keyboard:
     """Return Yes and Cancel, each on a row of its own."""
     label = _CONFIRM[prompt.action]
@@ -64,15 +83,16 @@ def code_keyboard(prompt: Prompt) -> Keyboard:
     return _rows([_button("✖ Cancel", prompt.button(DROP))])
 
 
-def alert_keyboard(role: Role, alert_id: str, *, is_acked: bool) -> Keyboard:
-    """Return the buttons under an alert that fires."""
+def alert_keyboard(role: Role, alert_id: str, *, is_acked: bool, chart: str = "") -> Keyboard:
+    """Return the buttons under an alert that fires, with the chart that shows it."""
     # Notices of delivery itself have no number in the guard, so nothing to acknowledge.
     can_ack = not is_acked and alert_id[1:].isdigit()
     first = [_button("✅ Ack", Button(ACK, alert_id))] if can_ack else []
     if can_ack:
         first.append(_button("🔕 Mute 1 h", Button(MUTE, alert_id)))
     first.append(_button("📋 Status", Button("status", "new")))
-    second = [_button("⏸ Halt…", Button(ASK, "halt"))]
+    second = [_button("📈 Chart", Button(chart, "new"))] if chart else []
+    second.append(_button("⏸ Halt…", Button(ASK, "halt")))
     if role is Role.ADMIN:
         second.append(_button("🧯 Flatten…", Button(ASK, "flatten")))
     return _rows(first, second)

@@ -132,6 +132,21 @@ class Guard:
         message = "the guard does not answer"
         raise GuardAwayError(message)
 
+    async def view(self, user: int, name: str) -> Any:
+        """Return a document of this moment, without a command that would be recorded.
+
+        Raises:
+            GuardAwayError: there is none.
+        """
+        async with aclosing(
+            self._exchange({"type": "view", "user": user, "name": name})
+        ) as replies:
+            async for reply in replies:
+                if reply.ok and reply.document is not None:
+                    return reply.document
+        message = "the guard does not say"
+        raise GuardAwayError(message)
+
     async def follow(
         self, user: int, name: str, args: dict[str, Any] | None = None, age_ms: int | None = None
     ) -> AsyncGenerator[Reply, None]:
@@ -140,16 +155,26 @@ class Guard:
         Raises:
             GuardAwayError: the guard is away, silent, or goes away in between.
         """
+        command = {"type": "command", "user": user, "name": name, "args": args or {}}
+        async with aclosing(self._exchange({**command, "age_ms": age_ms})) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def _exchange(self, document: dict[str, Any]) -> AsyncGenerator[Reply, None]:
+        """Say something and yield every answer to it.
+
+        Raises:
+            GuardAwayError: see `follow`.
+        """
         if self._line is None:
             message = "the guard is away"
             raise GuardAwayError(message)
         number = str(next(self._ids))
         queue: asyncio.Queue[Reply] = asyncio.Queue()
         self._waiting[number] = queue
-        command = {"id": number, "user": user, "name": name, "args": args or {}}
         wait_s = self._answer_s
         try:
-            self._say({"type": "command", **command, "age_ms": age_ms})
+            self._say({**document, "id": number})
             while True:
                 async with asyncio.timeout(wait_s):
                     reply = await queue.get()

@@ -42,7 +42,6 @@ class Lookup:
             "whoami": self._whoami,
             "status": self._status,
             "positions": self._positions,
-            "exposure": self._exposure,
             "limits": self._limits,
             "ack": self._ack,
             "unsilence": self._unsilence,
@@ -125,10 +124,6 @@ class Lookup:
         if not found:
             return escape(f"No position in {word}."), None
         return "\n\n".join(pages.position(row, self._zone, now_ms) for row in found[:5]), None
-
-    async def _exposure(self, request: Request, role: Role) -> Page:
-        document = await self._ask(request, "exposure")
-        return pages.exposure(document, self._zone), refresh_keyboard("exposure")
 
     async def _limits(self, request: Request, role: Role) -> Page:
         rows = await self._ask(request, "limits")

@@ -1,4 +1,4 @@
-"""What survives a restart of the process: the last update, where alerts stand, what was done.
+"""What survives a restart of the process: the last update, where alerts and panels stand.
 
 One small JSON file, written whole and atomically. No figure, no secret, no text of a message.
 """
@@ -43,6 +43,21 @@ class Told:
     is_folded: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The live panel of one chat.
+
+    Attributes:
+        message: its id.
+        user: who asked for it.
+        made_ms: when it was sent last.
+    """
+
+    message: int
+    user: int
+    made_ms: int
+
+
 @dataclass(slots=True)
 class _Content:
     bot_id: str = ""
@@ -53,6 +68,7 @@ class _Content:
     menus: dict[str, str] = field(default_factory=dict)
     held: dict[str, dict[str, str]] = field(default_factory=dict)
     unreachable: dict[str, int] = field(default_factory=dict)
+    panels: dict[str, Panel] = field(default_factory=dict)
 
 
 class Memory:
@@ -150,6 +166,24 @@ class Memory:
         """Return the scopes that have a menu."""
         return list(self._content.menus)
 
+    def panels(self) -> dict[int, Panel]:
+        """Return every live panel by its chat."""
+        return {int(chat): panel for chat, panel in self._content.panels.items()}
+
+    def panel(self, chat: int) -> Panel | None:
+        """Return the live panel of a chat."""
+        return self._content.panels.get(str(chat))
+
+    def note_panel(self, chat: int, panel: Panel) -> None:
+        """Note the live panel of a chat."""
+        self._content.panels[str(chat)] = panel
+        self._write()
+
+    def drop_panel(self, chat: int) -> None:
+        """Note that a chat has no live panel any more."""
+        self._content.panels.pop(str(chat), None)
+        self._write()
+
     def _write(self) -> None:
         text = json.dumps(asdict(self._content))
         temporary = self._path.with_suffix(".new")
@@ -172,7 +206,8 @@ def _read(path: Path) -> _Content:
             alert: {chat: Told(**told) for chat, told in chats.items()}
             for alert, chats in data.pop("alerts").items()
         }
-        return _Content(alerts=alerts, **data)
+        panels = {chat: Panel(**panel) for chat, panel in data.pop("panels", {}).items()}
+        return _Content(alerts=alerts, panels=panels, **data)
     except FileNotFoundError:
         return _Content()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The pages people ask for: /status, /positions, /limits, /exposure, /alerts, /help.
+"""The pages people ask for: /status, /positions, /limits, /alerts, /help.
 
 From the guard's documents to Telegram HTML; every value is escaped, every table has at most 34
 columns, and no text holds a dangerous command that a tap would send.
@@ -144,7 +144,7 @@ def _figures(document: Document, positions: Sequence[Document] | None) -> list[s
     ]
     limits = document.get("limits") or []
     for name, label in _BARS:
-        row = _worst(limits, name)
+        row = worst(limits, name)
         if row is not None:
             shown = (
                 f"{measure(row.get('measured'), row['unit'])}/{measure(row['limit'], row['unit'])}"
@@ -159,7 +159,8 @@ def _figures(document: Document, positions: Sequence[Document] | None) -> list[s
     return rows
 
 
-def _worst(limits: Sequence[Document], name: str) -> Document | None:
+def worst(limits: Sequence[Document], name: str) -> Document | None:
+    """Return the row of a limit: the portfolio's, else the fullest; None = it is not on."""
     rows = [row for row in limits if row.get("name") == name]
     whole = [row for row in rows if row.get("scope") == "portfolio"]
     return max(whole or rows, key=lambda row: row.get("utilization") or 0.0, default=None)
@@ -236,7 +237,7 @@ def _sum(rows: Sequence[Document], name: str) -> float | None:
     return None if None in values else sum(v for v in values if v is not None)
 
 
-# ---------------------------------------------------------------- limits, exposure, alerts
+# ---------------------------------------------------------------- limits, alerts
 
 
 def limits(rows: Sequence[Document], zone: ZoneInfo, now_ms: float) -> str:
@@ -257,32 +258,6 @@ def limits(rows: Sequence[Document], zone: ZoneInfo, now_ms: float) -> str:
         lines.append(f"… and {len(known) - ROWS_MAX} more")
     head = f"Limits ({len(rows)}) · {clock(now_ms, zone)}"
     return escape(head) + "\n" + table(lines or ["no limit is on"])
-
-
-def exposure(document: Document, zone: ZoneInfo) -> str:
-    """Return the page of /exposure: gross, net, by asset and sector."""
-    rows = [
-        spread("Equity", f"{money(document.get('equity_usd'))} USD"),
-        _share_row("Gross", document.get("gross_usd"), document.get("gross_exposure")),
-        _share_row("Net", document.get("net_usd"), document.get("net_exposure")),
-    ]
-    for title, name in (("Assets", "assets"), ("Sectors", "sectors"), ("Groups", "groups")):
-        parts = (document.get("breakdown") or {}).get(name) or {}
-        if parts:
-            rows += ["", left(title, 14) + right("USD", 11) + right("of E", 9)]
-            rows += [
-                _share_row(key, part.get("net_usd"), part.get("gross_exposure"))
-                for key, part in list(parts.items())[:12]
-            ]
-    unpriced = document.get("unpriced") or []
-    if unpriced:
-        rows += wrap(f"no price: {', '.join(map(str, unpriced))}")
-    head = f"Exposure · {clock(document.get('as_of_ms') or 0, zone)}"
-    return escape(head) + "\n" + table(rows)
-
-
-def _share_row(label: str, usd: float | None, share: float | None) -> str:
-    return left(label, 14) + right(money(usd, 0), 11) + right(measure(share, "ratio"), 9)
 
 
 def alerts(rows: Sequence[Document], zone: ZoneInfo, now_ms: float) -> str:

@@ -27,10 +27,12 @@ from riskbot.frontends.telegram.conversation import Conversation
 from riskbot.frontends.telegram.dangers import Dangers
 from riskbot.frontends.telegram.figures import duration
 from riskbot.frontends.telegram.gate import DAY_MS, Gate
-from riskbot.frontends.telegram.link import ANSWER_S, Guard
+from riskbot.frontends.telegram.link import ANSWER_S, Guard, Notice, Taken
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.menus import keep_menus
 from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.panel import Beat, Panels
+from riskbot.frontends.telegram.photos import DRAW_S, Drawer, Photos
 from riskbot.frontends.telegram.polling import Pace, Poller
 from riskbot.frontends.telegram.prompts import Prompts
 from riskbot.frontends.telegram.sender import NotSentError, Sender
@@ -51,10 +53,18 @@ class Process:
         settings: what the guard said at the start.
         pace: waits of the polling.
         answer_s: how long the guard may take to answer.
+        beat: of the live panels.
+        draw_s: how long a chart may take; then its figures go out as text.
     """
 
     def __init__(
-        self, settings: Settings, *, pace: Pace | None = None, answer_s: float = ANSWER_S
+        self,
+        settings: Settings,
+        *,
+        pace: Pace | None = None,
+        answer_s: float = ANSWER_S,
+        beat: Beat | None = None,
+        draw_s: float = DRAW_S,
     ) -> None:
         server = TelegramAPIServer.from_base(settings.api_base_url)
         bot = Bot(settings.token, session=AiohttpSession(api=server, timeout=SESSION_S))
@@ -68,8 +78,13 @@ class Process:
         self._away_ms: int | None = None
         self._skipped_ms: int | None = None
         self._sender = Sender(bot, self._memory, rng, clock, self._unauthorized, self._unreachable)
-        self._board = board = Board(settings, self._memory, self._sender, clock)
-        self._guard = Guard(Path(settings.socket), board.take, answer_s=answer_s)
+        self._board = Board(settings, self._memory, self._sender, clock)
+        self._guard = guard = Guard(Path(settings.socket), self._alert, answer_s=answer_s)
+        drawer = Drawer(Path(settings.memory).with_suffix(".fonts"), limit_s=draw_s)
+        photos = Photos(settings, guard, self._sender, bot, drawer)
+        self._panels = Panels(
+            settings, self._memory, guard, self._sender, bot, clock, beat or Beat()
+        )
         prompts = Prompts(clock)
         dangers = Dangers(settings, self._guard, prompts, self._sender, clock, self._spawn)
         self._poller = Poller(
@@ -89,6 +104,8 @@ class Process:
             prompts,
             dangers,
             self._sender,
+            photos,
+            self._panels,
             clock,
             self._spawn,
             lambda: self._poller.clock_offset_ms,
@@ -107,12 +124,19 @@ class Process:
                 group.create_task(self._guard.run(), name="guard")
                 group.create_task(self._poller.run(), name="polling")
                 group.create_task(self._board.run(), name="board")
+                group.create_task(self._panels.run(), name="panels")
                 group.create_task(keep_menus(self._bot, self._settings, self._memory))
         finally:
             for task in list(self._tasks):
                 task.cancel()
             await self._sender.close()
+            await self._panels.close()
             await self._bot.session.close()
+
+    async def _alert(self, notice: Notice) -> Taken:
+        """Tell an alert; the panels show at once what it says."""
+        self._panels.wake()
+        return await self._board.take(notice)
 
     async def _take(self, update: Update) -> None:
         """Handle an update beside the next ones: one that waits must not hold up a halt."""

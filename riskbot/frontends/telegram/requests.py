@@ -11,10 +11,12 @@ from aiogram.types import Message
 
 ARGUMENTS_MAX = 300
 
+CHARTS = ("exposure", "sectors", "trend", "drawdown")
+"""Commands that are answered with a photo."""
+
 READS = (
     "status",
     "positions",
-    "exposure",
     "limits",
     "alerts",
     "orders",
@@ -26,6 +28,7 @@ READS = (
     "audit",
     "users",
     "digest",
+    *CHARTS,
 )
 ASKING = ("halt", "cancel", "resume", "reduce", "flatten", "setlimit")
 """Commands that are done only after a press."""
@@ -33,7 +36,7 @@ ASKING = ("halt", "cancel", "resume", "reduce", "flatten", "setlimit")
 RAISING = frozenset({"resume", "setlimit"})
 """Of them, what raises risk: never carried over from the past."""
 
-OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence", "test")
+OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence", "test", "panel")
 ALIASES = {"s": "status", "p": "positions", "mute": "silence", "unmute": "unsilence"}
 
 HINTS = {

@@ -10,7 +10,6 @@ import heapq
 import itertools
 import logging
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -27,10 +26,24 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
-from aiogram.methods import EditMessageText, SendMessage, TelegramMethod
-from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
+from aiogram.methods import (
+    EditMessageMedia,
+    EditMessageText,
+    SendMessage,
+    SendPhoto,
+    TelegramMethod,
+)
+from aiogram.types import (
+    BufferedInputFile,
+    InlineKeyboardMarkup,
+    InputMediaPhoto,
+    LinkPreviewOptions,
+    Message,
+    ReplyParameters,
+)
 
 from riskbot.clock import Clock
+from riskbot.frontends.telegram.letters import Method, Picture, fitting, made_plain
 from riskbot.frontends.telegram.memory import Memory
 
 LOGGER = logging.getLogger(__name__)
@@ -45,7 +58,6 @@ GLOBAL_EVERY_S = 0.05
 AFTER_429_S = 0.5
 LONGEST_WAIT_S = 30.0
 UNAUTHORIZED_WAIT_S = 60.0
-TEXT_MAX = 4096
 
 
 class Urgency(IntEnum):
@@ -55,6 +67,7 @@ class Urgency(IntEnum):
     REPLY = 1
     ORANGE = 2
     YELLOW = 3
+    PANEL = 4
 
 
 LIFE_S = {
@@ -62,6 +75,7 @@ LIFE_S = {
     Urgency.REPLY: 30.0,
     Urgency.ORANGE: 3_600.0,
     Urgency.YELLOW: 600.0,
+    Urgency.PANEL: 10.0,
 }
 """For how long a message is worth sending."""
 
@@ -82,9 +96,9 @@ class NotSentError(Exception):
 class _Job:
     urgency: Urgency
     number: int
-    method: SendMessage | EditMessageText = field(compare=False)
+    method: Method = field(compare=False)
     deadline: float = field(compare=False)
-    result: asyncio.Future[int] = field(compare=False)
+    result: asyncio.Future[Message | None] = field(compare=False)
     tries: int = field(default=0, compare=False)
     render: Callable[[], str] | None = field(default=None, compare=False)
 
@@ -161,7 +175,7 @@ class Sender:
             reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
         method = SendMessage(
             chat_id=self._memory.chat(chat),
-            text=_fitting(text if isinstance(text, str) else text()),
+            text=fitting(text if isinstance(text, str) else text()),
             parse_mode="HTML",
             reply_markup=keyboard,
             disable_notification=is_silent or None,
@@ -169,7 +183,8 @@ class Sender:
             link_preview_options=LinkPreviewOptions(is_disabled=True),
         )
         render = None if isinstance(text, str) else text
-        return await self._queue(chat, method, urgency, render)
+        sent = await self._queue(chat, method, urgency, render)
+        return sent.message_id if sent is not None else 0
 
     async def edit(
         self,
@@ -188,12 +203,58 @@ class Sender:
         method = EditMessageText(
             chat_id=self._memory.chat(chat),
             message_id=message,
-            text=_fitting(text),
+            text=fitting(text),
             parse_mode="HTML",
             reply_markup=keyboard,
             link_preview_options=LinkPreviewOptions(is_disabled=True),
         )
         await self._queue(chat, method, urgency)
+
+    async def photo(
+        self,
+        chat: int,
+        picture: Picture,
+        caption: str,
+        *,
+        urgency: Urgency = Urgency.REPLY,
+        keyboard: InlineKeyboardMarkup | None = None,
+        instead_of: int | None = None,
+    ) -> tuple[int, str]:
+        """Send a photo, or put it into a message; return the message's id and the photo's.
+
+        Args:
+            chat: where.
+            picture: what; once sent, its id is enough.
+            caption: HTML, within Telegram's limit.
+            urgency: what goes first.
+            keyboard: under it.
+            instead_of: id of the bot's message that becomes this one.
+
+        Raises:
+            NotSentError: see there.
+        """
+        file = picture if isinstance(picture, str) else BufferedInputFile(picture, "chart.png")
+        target, method = self._memory.chat(chat), None
+        if instead_of is not None:
+            media = InputMediaPhoto(media=file, caption=caption, parse_mode="HTML")
+            method = EditMessageMedia(
+                chat_id=target, message_id=instead_of, media=media, reply_markup=keyboard
+            )
+        sent = await self._queue(
+            chat,
+            method
+            or SendPhoto(
+                chat_id=target,
+                photo=file,
+                caption=caption,
+                parse_mode="HTML",
+                reply_markup=keyboard,
+            ),
+            urgency,
+        )
+        if sent is None:
+            return instead_of or 0, ""
+        return sent.message_id, sent.photo[-1].file_id if sent.photo else ""
 
     async def close(self) -> None:
         """Stop; what waits is not sent."""
@@ -206,10 +267,10 @@ class Sender:
     async def _queue(
         self,
         chat: int,
-        method: SendMessage | EditMessageText,
+        method: Method,
         urgency: Urgency,
         render: Callable[[], str] | None = None,
-    ) -> int:
+    ) -> Message | None:
         if self._memory.is_unreachable(chat, self._clock.now_ms()):
             message = "the bot was blocked there"
             raise NotSentError(message, is_refused=True)
@@ -269,8 +330,9 @@ class Sender:
     async def _attempt(self, chat: int, job: _Job) -> float | None:
         """Try once; return how long to wait before the next try, None = settled."""
         job.tries += 1
-        if job.render is not None and job.method.parse_mode is not None:
-            job.method.text = _fitting(job.render())
+        texts = SendMessage | EditMessageText
+        if job.render is not None and isinstance(job.method, texts) and job.method.parse_mode:
+            job.method.text = fitting(job.render())
         try:
             method: TelegramMethod[Any] = job.method
             sent = await self._bot(method)
@@ -293,7 +355,7 @@ class Sender:
             return _bad_request(job, error)
         except ClientDecodeError:
             # The answer makes no sense, yet the message may be there: not sent again.
-            _settle(job, 0)
+            _settle(job, None)
         except (AiogramError, OSError, TimeoutError) as error:
             LOGGER.info("cannot send: %s", type(error).__name__)
             wait_s = min(2.0 ** min(job.tries - 1, 10), LONGEST_WAIT_S)
@@ -301,26 +363,24 @@ class Sender:
         else:
             self._refused_until = 0.0
             self._memory.note_reachable(chat)
-            _settle(job, sent.message_id if isinstance(sent, Message) else 0)
+            _settle(job, sent if isinstance(sent, Message) else None)
         return None
 
 
 def _bad_request(job: _Job, error: TelegramBadRequest) -> float | None:
     words = error.message.lower()
     if "not modified" in words:
-        _settle(job, 0)
-    elif "can't parse entities" in words and job.method.parse_mode is not None:
+        _settle(job, None)
+    elif "can't parse entities" in words and made_plain(job.method):
         # Better plain than not at all.
         LOGGER.warning("a text was not taken as HTML, sent plain: %s", error.message)
-        job.method.parse_mode = None
-        job.method.text = _plain(job.method.text)
         return 0.0
     else:
         _fail(job, error.message, is_refused=True)
     return None
 
 
-def _settle(job: _Job, message: int) -> None:
+def _settle(job: _Job, message: Message | None) -> None:
     if not job.result.done():
         job.result.set_result(message)
 
@@ -332,20 +392,3 @@ def _fail(job: _Job, words: str, *, is_refused: bool) -> None:
 
 def _bucket(chat: int) -> Bucket:
     return Bucket(PRIVATE_EVERY_S if chat > 0 else GROUP_EVERY_S, BURST)
-
-
-def _plain(text: Any) -> str:
-    bare = re.sub(r"</?[a-z][^<>]*>", "", str(text))
-    return bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def _fitting(text: str) -> str:
-    """Return a text within Telegram's limit; cut at a line, with its tags closed."""
-    if len(text) <= TEXT_MAX:
-        return text
-    kept = text[: TEXT_MAX - 100]
-    kept = kept[: kept.rfind("\n")] if "\n" in kept else _plain(kept)
-    for tag in ("b", "code", "pre"):
-        if kept.count(f"<{tag}>") > kept.count(f"</{tag}>"):
-            kept += f"</{tag}>"
-    return kept + "\n…"

@@ -107,7 +107,14 @@ class FakeDesk:
                 "net_usd": 20_000.0,
                 "gross_exposure": 1.93,
                 "net_exposure": 0.42,
-                "breakdown": {"assets": {"BTC": {"net_usd": 42_100.0, "gross_exposure": 0.87}}},
+                "breakdown": {
+                    "assets": {"BTC": {"net_usd": 42_100.0, "gross_exposure": 0.87}},
+                    "sectors": {
+                        "layer-1": {"gross_usd": 61_000.0, "gross_exposure": 1.26},
+                        "defi": {"gross_usd": 31_000.0, "gross_exposure": 0.64},
+                        "meme": {"gross_usd": 1_000.0, "gross_exposure": 0.02},
+                    },
+                },
                 "unpriced": [],
                 "as_of_ms": NOW_MS,
             },
@@ -118,6 +125,8 @@ class FakeDesk:
         self.on: dict[str, Callable[[events.CommandReceived], list[actions.SendReply]]] = {}
         self.deliver: Callable[[actions.SendReply], bool] = lambda _: False
         self.is_silent = False
+        self.looks = 0
+        self.history: dict[str, list[tuple[int, float | None]]] = {}
         self.code = ""
         self._plans: dict[str, tuple[str, str]] = {}
 
@@ -142,7 +151,18 @@ class FakeDesk:
             request_id=command.request_id, **{"ok": True, "message": "", **fields}
         )
 
+    def view(self, name: str) -> Any:
+        """Show a document, as the views do."""
+        self.looks += 1
+        return self.documents.get(name)
+
+    def _history(self, command: events.CommandReceived) -> list[actions.SendReply]:
+        points = self.history.get(command.args["measure"])
+        return [self.reply(command, ok=points is not None, document=points)]
+
     def _usual(self, command: events.CommandReceived) -> list[actions.SendReply]:
+        if command.name == "history":
+            return self._history(command)
         if command.name in self.documents:
             document = self.documents[command.name]
             return [self.reply(command, document=document)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from riskbot.clock import SystemClock
 from riskbot.core.model import Role
+from riskbot.frontends.telegram.panel import Beat
 from riskbot.frontends.telegram.polling import Pace
 from riskbot.frontends.telegram.process import Process
 from riskbot.frontends.telegram.settings import Settings
@@ -43,6 +44,7 @@ class Scene:
             self.desk.submit,
             self.events.append,
             SystemClock(),
+            self.desk.view,
         )
         self.desk.deliver = self.door.deliver
         for user, name in ((ADMIN, "alice"), (OPERATOR, "bob"), (VIEWER, "carol")):
@@ -65,10 +67,12 @@ class Scene:
 
     @asynccontextmanager
     async def process(
-        self, *, answer_s: float = 10.0, pace: Pace = PACE, **changes: Any
+        self, *, answer_s: float = 10.0, pace: Pace = PACE, beat: Beat | None = None, **changes: Any
     ) -> AsyncIterator[Process]:
         """Run the process in this loop until the block ends."""
-        made = Process(self.settings(**changes), pace=pace, answer_s=answer_s)
+        made = Process(
+            self.settings(**changes), pace=pace, answer_s=answer_s, beat=beat, draw_s=120
+        )
         task = asyncio.create_task(made.run())
         try:
             await until(lambda: self.door.is_connected and self.server.called("getUpdates"))

@@ -46,7 +46,8 @@ async def test_red_reaches_everybody_with_its_buttons(scene: Scene) -> None:
         assert "You: ack" in sent[0]["text"]
         assert "UTC" in sent[0]["text"]
     labels = [b["text"] for b in buttons(shown(scene, ADMIN))]
-    assert labels == ["✅ Ack", "🔕 Mute 1 h", "📋 Status", "⏸ Halt…", "🧯 Flatten…"]
+    assert labels[:3] == ["✅ Ack", "🔕 Mute 1 h", "📋 Status"]
+    assert labels[3:] == ["📈 Chart", "⏸ Halt…", "🧯 Flatten…"]
     assert "🧯 Flatten…" not in [b["text"] for b in buttons(shown(scene, OPERATOR))]
     assert not buttons(shown(scene, VIEWER))
     assert not buttons(shown(scene, GROUP))

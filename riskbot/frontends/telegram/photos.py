@@ -1,0 +1,294 @@
+"""Charts in chats: asked for, drawn beside the loop, sent as photos, brought up to date in place.
+
+What they show is `charts`', how they are drawn `chart`'s. Where a picture cannot be had the same
+figures go out as text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections import OrderedDict, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError
+
+from riskbot.frontends.telegram import charts
+from riskbot.frontends.telegram.charts import HISTORY, Chart, Known
+from riskbot.frontends.telegram.keyboards import chart_keyboard
+from riskbot.frontends.telegram.letters import Picture
+from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.requests import Request, seconds
+from riskbot.frontends.telegram.sender import NotSentError, Sender
+from riskbot.frontends.telegram.settings import Settings
+
+LOGGER = logging.getLogger(__name__)
+
+MODULE = "riskbot.frontends.telegram.chart"
+DRAW_S = 15.0
+FRESH_S = 30.0
+"""For so long a chart is shown again as it is."""
+
+ACTION_EVERY_S = 4.0
+"""Telegram shows `sending a photo` for five seconds."""
+
+HOURS, HOURS_MIN, HOURS_MAX = 24.0, 1.0, 30 * 24.0
+KEPT_MAX = 16
+SHOWN_MAX = 200
+
+NO_CHART = "chart not available"
+
+
+class Drawer:
+    """Draws pictures, one at a time, each in a process of its own.
+
+    Args:
+        directory: where the drawing library may keep its list of fonts.
+        limit_s: how long a picture may take.
+    """
+
+    def __init__(self, directory: Path, *, limit_s: float = DRAW_S) -> None:
+        self._directory = directory
+        self._limit_s = limit_s
+        self._turn = asyncio.Semaphore(1)
+
+    async def draw(self, wanted: dict[str, Any]) -> bytes | None:
+        """Return the PNG, None when there is none to be had."""
+        try:
+            async with asyncio.timeout(self._limit_s), self._turn:
+                return await self._draw(json.dumps(wanted).encode())
+        except (TimeoutError, OSError, ValueError) as error:
+            LOGGER.warning("a chart could not be drawn: %s", type(error).__name__)
+            return None
+
+    async def _draw(self, wanted: bytes) -> bytes | None:
+        root, given = str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([root, given] if given else [root])
+        environment = {**os.environ, "PYTHONPATH": path, "MPLCONFIGDIR": str(self._directory)}
+        # -P: what lies in the working directory is not imported.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", MODULE),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment,
+        )
+        try:
+            picture, words = await process.communicate(wanted)
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            LOGGER.warning("a chart could not be drawn: %s", words.decode(errors="replace")[-200:])
+            return None
+        return picture
+
+
+@dataclass(slots=True)
+class _Made:
+    """A chart as it was made.
+
+    Attributes:
+        made_at: by the loop's clock.
+        digest: of what was drawn.
+        picture: None = there is none.
+        file_id: of the picture at Telegram, empty = not sent yet.
+    """
+
+    made_at: float
+    chart: Chart
+    digest: str
+    picture: bytes | None
+    file_id: str = ""
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """Charts of before, by kind and hours."""
+
+    made: OrderedDict[tuple[str, float], _Made] = field(default_factory=OrderedDict)
+    locks: defaultdict[tuple[str, float], asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
+
+    def keep(self, key: tuple[str, float], made: _Made) -> None:
+        self.made[key] = made
+        self.made.move_to_end(key)
+        while len(self.made) > KEPT_MAX:
+            gone, _ = self.made.popitem(last=False)
+            if not self.locks[gone].locked():
+                del self.locks[gone]
+
+
+class Photos:
+    """Answers commands with charts.
+
+    Args:
+        bot: says that a photo is under way, which has a queue of nobody.
+        drawer: draws.
+        others: see the modules of their names.
+    """
+
+    def __init__(
+        self, settings: Settings, guard: Guard, sender: Sender, bot: Bot, drawer: Drawer
+    ) -> None:
+        self._guard = guard
+        self._sender = sender
+        self._bot = bot
+        self._drawer = drawer
+        self._zone = ZoneInfo(settings.timezone)
+        self._shelf = _Shelf()
+        self._shown: OrderedDict[tuple[int, int], str] = OrderedDict()
+
+    async def show(self, request: Request, message: int | None = None) -> None:
+        """Send a chart, or bring one up to date.
+
+        Args:
+            request: its name is the kind, its argument how far back.
+            message: id of the bot's message that becomes the new one.
+
+        Raises:
+            GuardAwayError: nothing can be looked at.
+            NotSentError: see there.
+        """
+        hours = hours_of(request.argument)
+        key = (request.name, hours)
+        async with self._shelf.locks[key]:
+            made = await self._made(key, request)
+        if made.picture is None:
+            await self._say(request.chat, message, key, made)
+        else:
+            await self._send(request.chat, message, key, made)
+
+    # ------------------------------------------------------------ what is shown
+
+    async def _made(self, key: tuple[str, float], request: Request) -> _Made:
+        loop, before = asyncio.get_running_loop(), self._shelf.made.get(key)
+        if before is not None and loop.time() - before.made_at < FRESH_S:
+            return before
+        acting = loop.create_task(self._act(request.chat))
+        try:
+            kind, hours = key
+            chart = charts.make(kind, await self._known(request, kind, hours), hours, self._zone)
+            digest = hashlib.sha256(json.dumps(chart.wanted).encode()).hexdigest()
+            made = _Made(loop.time(), chart, digest, None)
+            if before is not None and before.digest == digest and before.picture is not None:
+                made.picture, made.file_id = before.picture, before.file_id
+            elif chart.wanted is not None:
+                made.picture = await self._drawer.draw(chart.wanted)
+        finally:
+            acting.cancel()
+        self._shelf.keep(key, made)
+        return made
+
+    async def _act(self, chat: int) -> None:
+        while True:
+            with suppress(AiogramError, OSError, TimeoutError):
+                await self._bot.send_chat_action(chat, "upload_photo")
+            await asyncio.sleep(ACTION_EVERY_S)
+
+    async def _known(self, request: Request, kind: str, hours: float) -> Known:
+        measures = HISTORY[kind]
+        status, exposure, ended, *found = await asyncio.gather(
+            self._document(request, "status"),
+            self._document(request, "exposure"),
+            self._document(request, "alerts", {"which": "24h"}),
+            *(self._document(request, "history", {"measure": m, "hours": hours}) for m in measures),
+        )
+        if not isinstance(status, dict) or not isinstance(exposure, dict):
+            message = "the guard does not say"
+            raise GuardAwayError(message)
+        series = {m: s for m, s in zip(measures, found, strict=True) if isinstance(s, list)}
+        return Known(status, exposure, ended if isinstance(ended, list) else [], series)
+
+    async def _document(
+        self, request: Request, name: str, args: dict[str, Any] | None = None
+    ) -> Any:
+        """Return a document, None when the guard has none of that name."""
+        reply = await self._guard.ask(request.user, name, args)
+        return reply.document if reply.ok else None
+
+    # ------------------------------------------------------------ how it reaches the chat
+
+    async def _say(
+        self, chat: int, message: int | None, key: tuple[str, float], made: _Made
+    ) -> None:
+        text = f"{made.chart.caption}\n{NO_CHART}"
+        keyboard = chart_keyboard(key[0], charts.span(key[1]))
+        before = self._shown.get((chat, message or 0))
+        if message is not None and before is not None and before.startswith(NO_CHART):
+            if before != f"{NO_CHART} {text}":
+                await self._sender.edit(chat, message, text, keyboard=keyboard)
+                self._note(chat, message, f"{NO_CHART} {text}")
+            return
+        # A photo does not become a text, and an old picture beside new figures misleads.
+        number = await self._sender.send(chat, text, keyboard=keyboard)
+        self._note(chat, number, f"{NO_CHART} {text}")
+
+    async def _send(
+        self, chat: int, message: int | None, key: tuple[str, float], made: _Made
+    ) -> None:
+        look = f"{made.digest} {made.chart.caption}"
+        if message is not None and self._shown.get((chat, message)) == look:
+            return  # it shows this already
+        if made.file_id:
+            try:
+                await self._put(chat, message, key, made, made.file_id)
+            except NotSentError as error:
+                if not error.is_refused:
+                    raise
+                made.file_id = ""  # forgotten by Telegram, or the message is gone
+            else:
+                return
+        try:
+            await self._put(chat, message, key, made, made.picture or b"")
+        except NotSentError as error:
+            if message is None or not error.is_refused:
+                raise
+            await self._put(chat, None, key, made, made.picture or b"")
+
+    async def _put(
+        self,
+        chat: int,
+        message: int | None,
+        key: tuple[str, float],
+        made: _Made,
+        picture: Picture,
+    ) -> None:
+        keyboard = chart_keyboard(key[0], charts.span(key[1]))
+        caption = made.chart.caption
+        number, file_id = await self._sender.photo(
+            chat, picture, caption, keyboard=keyboard, instead_of=message
+        )
+        made.file_id = file_id or made.file_id
+        self._note(chat, number, f"{made.digest} {caption}")
+
+    def _note(self, chat: int, message: int, look: str) -> None:
+        """Note what a message shows, so that it is not asked to show the same again."""
+        self._shown[chat, message] = look
+        self._shown.move_to_end((chat, message))
+        while len(self._shown) > SHOWN_MAX:
+            self._shown.popitem(last=False)
+
+
+def hours_of(argument: str) -> float:
+    """Return how many hours a chart looks back: `24h`, `7d`; else a day."""
+    found = seconds(argument.replace(" ", "")) if argument else None
+    return HOURS if found is None else min(max(found / 3_600, HOURS_MIN), HOURS_MAX)
+
+
+def understands(argument: str) -> bool:
+    """Whether an argument says how far back."""
+    return not argument or seconds(argument.replace(" ", "")) is not None
