@@ -216,7 +216,7 @@ class PendingOrder:
         is_unknown: the answer was lost; `queries` by client id so far returned nothing.
         mute: look-ups by client id in a row that got no answer.
         position_before: signed quantity of the key when it was decided (to judge by delta).
-        is_hedge: it opens or trims a hedge of riskbot's, whatever becomes of its intent.
+        is_hedge: it opens or trims a hedge, whatever becomes of its intent; is_market: no price.
     """
 
     account: str
@@ -236,6 +236,7 @@ class PendingOrder:
     is_resting: bool = False
     is_hedge: bool = False
     mute: int = 0
+    is_market: bool = False
 
 
 class AlertStatus(StrEnum):

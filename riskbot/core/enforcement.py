@@ -22,13 +22,7 @@ from riskbot.core.duty import (
     cause_limit,
     is_approach,
 )
-from riskbot.core.model import (
-    PORTFOLIO,
-    BlindKind,
-    PositionKey,
-    TradingState,
-    account_scope,
-)
+from riskbot.core.model import PORTFOLIO, BlindKind, PositionKey, TradingState, account_scope
 from riskbot.core.ongoing import Baseline, CancelTry, Hedge, Settled
 from riskbot.core.plain import from_plain, to_plain
 
@@ -312,6 +306,7 @@ class Enforcement:
             position_before=record.position_before,
             next_query_ms=now_ms + QUERY_AFTER_MS,
             is_hedge=intent is not None and intent.kind is IntentKind.HEDGE,
+            is_market=record.price is None,
         )
 
     def _apply_query(self, record: actions.QueryOrder, now_ms: int) -> None:

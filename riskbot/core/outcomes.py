@@ -23,6 +23,10 @@ MUTE_AFTER_MS = 30_000
 CHASE_MS = 3_000
 """A resting closing order is cancelled and priced anew after this long."""
 
+CONGESTED_MS = 12_000
+"""A market order a busy venue has taken but not filled keeps its place in the queue this long:
+there is nothing to price anew, and another one would stand behind it."""
+
 CANCEL_RESEND_MS = 5_000
 READ_AGAIN_MS = 1_000
 
@@ -90,7 +94,8 @@ def track(turn: Turn, pending: PendingOrder) -> None:
         _settle_by_position(turn, pending)
     elif turn.now_ms >= pending.next_query_ms:
         query(turn, pending)
-    if pending.is_resting and pending.order_id and turn.now_ms - pending.sent_ms >= CHASE_MS:
+    patience_ms = CONGESTED_MS if pending.is_market else CHASE_MS
+    if pending.is_resting and pending.order_id and turn.now_ms - pending.sent_ms >= patience_ms:
         _reprice(turn, pending)
 
 

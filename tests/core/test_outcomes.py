@@ -93,6 +93,9 @@ def test_order_when_no_look_up_finds_it_but_the_position_moved_is_settled_by_tha
 
 def test_order_when_it_rests_is_cancelled_once_and_priced_anew() -> None:
     made = falling(rests=True)
+    # A busy venue is given time for a market order: another would stand behind it.
+    made.wait(10)
+    assert not made.of(actions.CancelOrder)
     made.wait(4)
     (cancel,) = made.of(actions.CancelOrder)
     assert cancel.order_id == "r1"

@@ -222,7 +222,9 @@ def test_stream_gone_silent_is_flagged_and_closes_nothing_by_itself() -> None:
 def test_reads_that_fail_while_the_stream_tells_do_not_hold_up_the_close() -> None:
     made = guarded()
     made.faults().will("snapshot", *[Fault(Mishap.LOST_BEFORE)] * 1_000)
-    made.wait(20)
+    for quantity in ("0.1", "-0.1"):
+        made.wait(10)
+        made.trade(ETH, quantity)
     assert not made.engine.state.is_account_blind("main")
     crash(made, 10)
     assert made.is_flat()
@@ -231,6 +233,18 @@ def test_reads_that_fail_while_the_stream_tells_do_not_hold_up_the_close() -> No
     assert len(made.sent) == 2, "the next order of a key waits for a read"
     made.faults().plan.clear()
     made.wait(10)
+    ends_flat(made)
+
+
+def test_reads_that_fail_while_the_stream_only_lives_make_the_account_blind() -> None:
+    made = guarded()
+    made.faults().will("snapshot", *[Fault(Mishap.LOST_BEFORE)] * 1_000)
+    made.wait(20)
+    assert made.engine.state.is_account_blind("main")
+    crash(made, 10)
+    assert not made.sent
+    made.faults().plan.clear()
+    made.wait(15)
     ends_flat(made)
 
 
