@@ -95,11 +95,12 @@ async def test_drawdown_of_an_inverse_position_closes_its_face_value(tmp_path: P
         assert (await daemon.status())["equity_usd"] == pytest.approx(80_000, rel=1e-3)
         # When the coin falls: collateral and position lose together.
         await glide(seat, BTC=36_000)
-        # Then the face value is closed by one order; the coins stay, being collateral.
+        # Then the face value is closed, in slices of what the book shows; the coins stay, being
+        # collateral.
         await daemon.until(seat.is_flat, "flat")
         await daemon.halted()
-        assert [str(f.quantity) for f in seat.ledger.fills] == ["60000"]
-        assert len(seat.sent()) == 1
+        assert sum(f.quantity for f in seat.ledger.fills) == 60_000
+        assert len(seat.sent()) <= 9
 
 
 @pytest.mark.parametrize("venue", TWO, ids=str)
