@@ -89,12 +89,13 @@ def played() -> Iterator[Played]:
 def test_story_goes_yellow_orange_red_reduces_flattens_and_ends_flat_and_halted(
     played: Played,
 ) -> None:
-    told = played.records("SendAlert")
+    # What is told waits and is told together; what there is to tell does not.
+    raised = played.records("SetAlert")
 
     def first(name: str, level: str) -> int:
         return next(
             row["seq"]
-            for row in told
+            for row in raised
             if (row["alert"]["name"], row["alert"]["level"]) == (name, level)
         )
 

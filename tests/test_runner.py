@@ -110,6 +110,8 @@ EFFECTS = (
     actions.NotifyStrategies,
     actions.RemoveHaltFile,
     actions.SetDeadMan,
+    actions.ReadDepth,
+    actions.AddMargin,
 )
 
 

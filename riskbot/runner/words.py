@@ -22,6 +22,8 @@ TEXTS: dict[type, str] = {
     events.EngineFaulted: "error",
     events.HaltFileSeen: "reason",
     events.CommandRefused: "reason",
+    events.MarginMoved: "message",
+    events.RequestsLimited: "detail",
 }
 """Field with text that somebody else wrote, by kind of event."""
 
