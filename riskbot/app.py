@@ -14,6 +14,7 @@ from riskbot import channels, exchanges
 from riskbot.channels.delivery import Delivery
 from riskbot.clock import Clock
 from riskbot.config import Config
+from riskbot.config.reloader import Reloader
 from riskbot.config.rights import RightsGate
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
@@ -34,8 +35,7 @@ from riskbot.watchdog import Notifier, Watchdog
 DRAIN_S = 35.0
 """How long work under way may go on after SIGTERM (TimeoutStopSec less ten seconds)."""
 
-SETTLE_S, FLUSH_S, CLOSE_S = 1.0, 3.0, 1.0
-RUNNER_STEP_S, RECONCILE_STEP_S = 10.0, 120.0
+SETTLE_S, FLUSH_S, CLOSE_S, RUNNER_STEP_S, RECONCILE_STEP_S = 1.0, 3.0, 1.0, 10.0, 120.0
 
 
 class App:
@@ -44,15 +44,14 @@ class App:
     def __init__(self, config: Config, clock: Clock, journal: Journal) -> None:
         self.config, self.clock, self.journal = config, clock, journal
         self.stop = asyncio.Event()
-        rng = random.Random()
-        settings, prefix = config.core(), f"rb{journal.birth}"
+        rng, settings, prefix = random.Random(), config.core(), f"rb{journal.birth}"
         url = config.root.heartbeat_url
         ping = url.get_secret_value() if url is not None else None
         self.watchdog = Watchdog(clock, Notifier(), status=self._status_line, heartbeat_url=ping)
         self.watchdog.expect("runner", RUNNER_STEP_S)
         self.runner: Runner[Engine, Views] = Runner(
             journal,
-            lambda: Engine(settings, prefix),
+            lambda: Engine(settings.telling(channel.name for channel in told), prefix),
             clock,
             Views,
             tell=lambda text: self.delivery.send(channels.shout(text, clock.now_ms())),
@@ -69,6 +68,7 @@ class App:
         told = channels.build(config.root, clock, *self.telegram.channels, broker=self.mqtt.link)
         primary = [channel.name for channel in self.telegram.channels]
         self.delivery = Delivery(told, submit, clock, rng, primary=primary)
+        self.reloader = Reloader(config, self.telegram, told, submit, self.runner.route)
         self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
         self.executors: dict[str, Executor] = {}
@@ -97,6 +97,7 @@ class App:
         task.add_done_callback(self._asked.discard)
 
     async def _answer(self, command: events.CommandReceived) -> None:
+        await self.reloader.before(command)
         async for reply in self.runner.command(command):
             any(door.deliver(reply) for door in (self.door, self.telegram, self.mqtt))
 

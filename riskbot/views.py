@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from riskbot.core import views
+from riskbot.core import digest, operations, results, views
 from riskbot.core.engine import Engine
 
 DOCUMENTS: Mapping[str, Callable[..., Any]] = {
@@ -14,6 +14,12 @@ DOCUMENTS: Mapping[str, Callable[..., Any]] = {
     "exposure": views.exposure,
     "limits": views.limits,
     "alerts": views.alerts,
+    "orders": operations.orders,
+    "health": operations.health,
+    "feeds": views.feeds,
+    "deadman": operations.dead_men,
+    "pnl": results.pnl,
+    "digest": digest.digest,
 }
 """Every document by the name of its route."""
 

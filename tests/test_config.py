@@ -434,3 +434,25 @@ def test_hash_when_meaning_changes_changes_and_secrets_do_not_count(tmp_path: Pa
     assert base != of(api_key="one", ccxt={"secret": "x", "hostname": "other"})
     assert base != of(api_key="one", ccxt={"secret": "x", "hostname": "h"}, spot="trade")
     assert len(base) == 16
+
+
+def test_users_of_every_door_reach_the_core(tmp_path: Path) -> None:
+    config = load(
+        write(
+            tmp_path,
+            with_(
+                telegram={"token": "1:a", "users": {7: "viewer", 8: "admin"}},
+                http={"operator_token": "o" * 40},
+                mqtt={"commands": {"desk": {"secret": "s" * 40}}},
+            ),
+            mode=0o600,
+        )
+    )
+    found = {(user.door, user.name, user.role.value) for user in config.core().users}
+    assert found == {
+        ("telegram", "7", "viewer"),
+        ("telegram", "8", "admin"),
+        ("http", "operator token", "operator"),
+        ("mqtt", "desk", "operator"),
+    }
+    assert load(write(tmp_path, with_())).core().users == ()

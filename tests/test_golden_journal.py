@@ -14,7 +14,7 @@ from tests.journals.make import SETTINGS, folded, summary
 
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.jsonl.gz"))
 
-NEWER: set[str] = set()
+NEWER = {"ConfigRead", "ApplyConfig"}
 """Kinds that came after the newest golden journal; the next one has them."""
 
 

@@ -25,6 +25,8 @@ class _Notify(Protocol):
     def url(self) -> _Secret | None: ...
     @property
     def min_level(self) -> str: ...
+    @property
+    def digest(self) -> bool: ...
 
 
 class _Webhook(Protocol):
@@ -69,7 +71,10 @@ def build(
         channels.append(MqttChannel(broker, config.instance))
     channels += [
         AppriseChannel(
-            _numbered("notify", number), entry.url.get_secret_value, Level(entry.min_level)
+            _numbered("notify", number),
+            entry.url.get_secret_value,
+            Level(entry.min_level),
+            takes_digest=entry.digest,
         )
         for number, entry in enumerate(config.notify, 1)
         if entry.url is not None

@@ -13,7 +13,7 @@ from riskbot.channels._words import severity
 from riskbot.clock import Clock
 from riskbot.core import events
 from riskbot.core.duty import Alert
-from riskbot.core.model import Level
+from riskbot.core.model import DIGEST, Level
 from riskbot.errors import ChannelError
 from riskbot.redaction import redact
 
@@ -34,6 +34,8 @@ DOWN_AFTER = 3
 LIFE_MS = {Level.RED: 86_400_000, Level.ORANGE: 3_600_000}
 SHORT_LIFE_MS = 600_000
 """For how long an alert is worth delivering; anything below orange: ten minutes."""
+
+DIGEST_LIFE_MS = 12 * 3_600_000
 
 KNOWN_MAX = 500
 """Messages whose newest revision is remembered."""
@@ -99,10 +101,12 @@ class Lane:
         if is_forced:
             if self._known.get(alert.message, 0) >= alert.revision:
                 return
-        elif isinstance(self.channel, Selective) and not self.channel.wants(alert, is_loud=is_loud):
+        elif not self._wants(alert, is_loud=is_loud):
             return
         now_ms = self._clock.now_ms()
         life_ms = LIFE_MS.get(severity(alert), SHORT_LIFE_MS)
+        if alert.name == DIGEST:
+            life_ms = DIGEST_LIFE_MS
         entry = _Entry(alert, is_loud, now_ms, now_ms + life_ms, now_ms)
         older = self._entries.get(alert.message)
         if older is not None:
@@ -118,6 +122,12 @@ class Lane:
             self._drop_least()
         self.idle.clear()
         self._wake.set()
+
+    def _wants(self, alert: Alert, *, is_loud: bool) -> bool:
+        if isinstance(self.channel, Selective):
+            return self.channel.wants(alert, is_loud=is_loud)
+        # The digest is no alert: only who asks for it hears of it.
+        return alert.name != DIGEST
 
     def _drop_least(self) -> None:
         least = min(

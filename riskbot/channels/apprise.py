@@ -14,7 +14,7 @@ from typing import Any
 
 from riskbot.channels._words import body, headline, severity
 from riskbot.core.duty import Alert, AlertStatus
-from riskbot.core.model import Level
+from riskbot.core.model import DIGEST, Level
 from riskbot.errors import ChannelError
 
 
@@ -27,17 +27,32 @@ class AppriseChannel:
         name: of the channel, in events and notices.
         url: returns the URL; it holds secrets and is never shown.
         min_level: lowest level that is sent.
+        takes_digest: the daily digest is sent, too.
     """
 
-    def __init__(self, name: str, url: Callable[[], str], min_level: Level) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: Callable[[], str],
+        min_level: Level,
+        *,
+        takes_digest: bool = False,
+    ) -> None:
         self.name = name
         self._url = url
         self._min_level = min_level
+        self._takes_digest = takes_digest
         self._sender: Any = None
         self._thread: threading.Thread | None = None
 
+    def set_level(self, min_level: Level, *, takes_digest: bool) -> None:
+        """Send from another level on."""
+        self._min_level, self._takes_digest = min_level, takes_digest
+
     def wants(self, alert: Alert, *, is_loud: bool) -> bool:
         """Return whether the alert is grave enough, and new enough to be worth a message."""
+        if alert.name == DIGEST:
+            return self._takes_digest
         is_news = is_loud or alert.revision == 1 or alert.status is AlertStatus.RESOLVED
         return is_news and severity(alert).rank >= self._min_level.rank
 

@@ -18,6 +18,11 @@ class LogChannel:
 
     name = "log"
 
+    def wants(self, alert: Alert, *, is_loud: bool) -> bool:
+        """Take everything, the daily digest too."""
+        del alert, is_loud
+        return True
+
     async def send(self, alert: Alert, *, is_loud: bool) -> None:
         """Log the alert, as loud as its level."""
         del is_loud

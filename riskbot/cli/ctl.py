@@ -12,19 +12,32 @@ from typing import Any
 
 from riskbot.cli import door, exits, tables
 from riskbot.config import JOURNAL_NAME, SOCKET_NAME, find_state_dir
+from riskbot.core.commands import COMMANDS
 from riskbot.errors import RiskbotError, UsageError
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "alerts": ("[which]",),
+    "pnl": ("[period]",),
+    "history": ("[measure]", "[hours]"),
+    "size": ("instrument", "[stop]"),
+    "audit": ("[n]",),
+    "help": ("[command]",),
+    "test": ("[level]",),
     "reduce": ("[limit]",),
     "ack": ("id",),
     "silence": ("limit", "duration"),
-    "setlimit": ("limit", "value"),
+    "unsilence": ("[limit]",),
+    "setlimit": ("limit", "[value]"),
     "reclassify": ("id", "value"),
 }
 """What stands behind a command's name; brackets = may be left out. Others take nothing."""
 
-READS = frozenset({"status", "positions", "exposure", "limits", "alerts", "decisions"})
+READS = frozenset({c.name for c in COMMANDS if c.reads_only} | {"decisions"}) - {"help"}
 """Commands whose `--json` is the document of the HTTP route itself."""
+
+_WORDS = [
+    " ".join((c.name, *(word.upper() for word in ARGUMENTS.get(c.name, ())))) for c in COMMANDS
+]
 
 WAIT_S = 15.0
 WAIT_TO_CLOSE_S = 180.0
@@ -60,9 +73,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         metavar="COMMAND",
-        help="status positions exposure limits alerts decisions halt resume flatten cancel, "
-        "reduce [LIMIT], ack ID, silence LIMIT DURATION, setlimit NAME VALUE, "
-        "reclassify ID flow|loss, help",
+        help=" ".join([*_WORDS, "decisions"]),
     )
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--account", metavar="A", help="this account alone")
@@ -124,7 +135,7 @@ def _converse(
     path: Path, options: argparse.Namespace, args: dict[str, Any], wait_s: float
 ) -> dict[str, Any]:
     """Ask, show and confirm plans, and return the last reply."""
-    reply = _last(path, options, args, wait_s)
+    reply = _ask(path, options, args, wait_s)
     for _ in range(_PLANS_MAX):
         if not (reply["ok"] and reply.get("plan_id")):
             break
@@ -132,10 +143,27 @@ def _converse(
             told = reply["message"]
             return {**reply, "ok": False, "message": f"{told}\nnot done: confirm with --yes"}
         confirmed = {**args, "plan_id": reply["plan_id"]}
-        reply = _last(path, options, confirmed, wait_s)
+        reply = _ask(path, options, confirmed, wait_s)
     if reply["ok"] and reply.get("plan_id"):
         return {**reply, "ok": False, "message": "not done: the plan changes each time, look first"}
     return reply
+
+
+def _is_asked(options: argparse.Namespace) -> bool:
+    """Return whether somebody sits there to be asked."""
+    return sys.stdin.isatty() and not options.json
+
+
+def _ask(
+    path: Path, options: argparse.Namespace, args: dict[str, Any], wait_s: float
+) -> dict[str, Any]:
+    """Ask, and once more with a one-time code where one is wanted and somebody can type it."""
+    reply = _last(path, options, args, wait_s)
+    if reply["ok"] or not reply.get("needs_factor") or not _is_asked(options):
+        return reply
+    print(f"{reply['message']}\nCode: ", end="", file=sys.stderr, flush=True)
+    code = sys.stdin.readline().strip()
+    return _last(path, options, {**args, "totp": code}, wait_s) if code else reply
 
 
 def _last(
@@ -151,7 +179,7 @@ def _last(
 def _is_confirmed(options: argparse.Namespace, reply: dict[str, Any]) -> bool:
     if options.yes:
         return True
-    is_asked = sys.stdin.isatty() and not options.json
+    is_asked = _is_asked(options)
     if is_asked:
         print(reply["message"], file=sys.stderr)
     if not options.json:

@@ -267,6 +267,7 @@ class NotifyConfig(Section):
 
     url: Secret | None = Field(None, description="apprise URL")
     min_level: LevelName = Field("orange", description="lowest level that is sent")
+    digest: bool = Field(default=False, description="the daily digest, too, at 08:00 in `timezone`")
 
 
 class WebhookConfig(Section):

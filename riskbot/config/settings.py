@@ -10,7 +10,7 @@ from riskbot.config.models import AccountConfig, OrdersConfig, Root
 from riskbot.config.secret import Secret
 from riskbot.core.limits import account_limits, check_shared, parse_limits
 from riskbot.core.limits._base import Limit
-from riskbot.core.model import PORTFOLIO, Mode, account_scope, strategy_scope
+from riskbot.core.model import PORTFOLIO, Mode, Role, account_scope, strategy_scope
 from riskbot.core.settings import (
     AccountSettings,
     CoreSettings,
@@ -21,6 +21,7 @@ from riskbot.core.settings import (
     PairLeg,
     PairSettings,
     StrategySettings,
+    User,
 )
 
 Limits = list[tuple[str, Limit]]
@@ -103,7 +104,31 @@ def core_settings(
         has_factor=root.telegram is not None and root.telegram.totp_secret is not None,
         flatten_factor=root.telegram.flatten_totp if root.telegram is not None else "never",
         limits=tuple(limits),
+        users=users(root),
     )
+
+
+def users(root: Root) -> tuple[User, ...]:
+    """Return who may command at which door."""
+    telegram, http = root.telegram, root.http
+    found = [
+        User("telegram", str(number), Role(role))
+        for number, role in (telegram.users.items() if telegram is not None else ())
+    ]
+    senders = root.mqtt.commands if root.mqtt is not None else {}
+    # What lowers risk, and no more, whatever a sender may be allowed of it.
+    found += [User("mqtt", name, Role.OPERATOR) for name in senders]
+    tokens = (
+        ()
+        if http is None
+        else (
+            ("viewer", http.viewer_token),
+            ("operator", http.operator_token),
+            ("admin", http.admin_token),
+        )
+    )
+    found += [User("http", f"{r} token", Role(r)) for r, token in tokens if token is not None]
+    return tuple(found)
 
 
 def _account(account: AccountConfig, shared: OrdersConfig) -> AccountSettings:

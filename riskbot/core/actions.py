@@ -207,6 +207,21 @@ class SetDeadMan:
     kind: Literal["SetDeadMan"] = "SetDeadMan"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyConfig:
+    """Go by what was read of the configuration file, as far as that needs no restart.
+
+    Attributes:
+        config_hash: of what was read.
+        limits, users: as in `events.ConfigRead`: those that hold from now on.
+    """
+
+    config_hash: str
+    limits: tuple[tuple[str, str, dict[str, Any]], ...]
+    users: tuple[tuple[str, str, str], ...]
+    kind: Literal["ApplyConfig"] = "ApplyConfig"
+
+
 # ---------------------------------------------------------------- decisions
 
 
@@ -582,6 +597,7 @@ Effect = (
     | NotifyStrategies
     | RemoveHaltFile
     | SetDeadMan
+    | ApplyConfig
 )
 """What the runner dispatches once it is journaled."""
 

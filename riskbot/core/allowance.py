@@ -197,6 +197,10 @@ def _blind_bars(state: State, wish: Wish) -> Iterator[tuple[str, str, str]]:
     fresh = state.quote(account, wish.instrument.symbol).mark
     if fresh is None or wish.price is None or not wish.unit_usd:
         yield "blind_price", scope, f"no fresh price of {wish.instrument.symbol}"
+    scopes = state.scopes(wish.now_ms)
+    for known in (PORTFOLIO, scope):
+        if scopes[known].capital_usd is None:
+            yield "blind_account", known, f"equity of {known} is not known"
     for what, subject in state.enforcement.blinds:
         if what not in {BlindKind.ACCOUNT, BlindKind.PRICE} and subject in {"", account}:
             yield f"blind_{what.value}", scope, f"BLIND({what.value})"
@@ -232,7 +236,8 @@ def _bounds(state: State, wish: Wish, closing: float) -> list[Bound]:
     rules, rules_scope = _rules(state, wish.account)
     found = list(_rule_bounds(rules, scopes[rules_scope], order, closing))
     far = FAR * abs(scopes[PORTFOLIO].capital_usd or 0.0) + scopes[PORTFOLIO].gross_usd
-    cap = min((b.quantity for b in found), default=closing + far / order.unit_usd)
+    cap = closing + max(far / order.unit_usd, headroom.least(order))
+    cap = min((bound.quantity for bound in found), default=cap)
     entries = headroom.working(state, state.settings.accounts)
     if entries is None:
         words = "a working entry has no price"

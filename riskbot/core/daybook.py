@@ -124,13 +124,18 @@ class Daybook:
             case _:
                 pass
 
-    def _hour(self, now_ms: int) -> Hour:
-        start_ms = now_ms - now_ms % HOUR_MS
-        if not self.hours or self.hours[-1].hour_ms < start_ms:
-            since_ms = start_ms - WINDOW * HOUR_MS
-            self.hours = [hour for hour in self.hours if hour.hour_ms >= since_ms]
-            self.hours.append(Hour(start_ms))
-        return self.hours[-1]
+    def _hour(self, at_ms: int) -> Hour:
+        start_ms = at_ms - at_ms % HOUR_MS
+        place = len(self.hours)
+        while place and self.hours[place - 1].hour_ms >= start_ms:
+            place -= 1
+            if self.hours[place].hour_ms == start_ms:
+                return self.hours[place]
+        hour = Hour(start_ms)
+        self.hours.insert(place, hour)
+        since_ms = self.hours[-1].hour_ms - WINDOW * HOUR_MS
+        self.hours = [each for each in self.hours if each.hour_ms >= since_ms]
+        return hour
 
     def _started(self, now_ms: int) -> None:
         if not self.began_ms:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from riskbot.core import actions, views
 from riskbot.core.daybook import HOUR_MS, WINDOW, Hour, Rule
 from riskbot.core.duty import Alert, AlertStatus
-from riskbot.core.model import PORTFOLIO, Level
+from riskbot.core.model import DIGEST, PORTFOLIO, Level
 
 if TYPE_CHECKING:
     from riskbot.core.state import State
     from riskbot.core.turn import Turn
 
-NAME = "digest"
 HOUR = 8
 """Of the day in the configured zone."""
 
@@ -35,7 +34,7 @@ def decide(turn: Turn) -> None:
     if due_ms > now_ms:
         due_ms = periods.at_ms(now_ms - DAY_MS, HOUR)
     # Nothing to tell of before the first hour is over.
-    if max(daybook.told_ms, daybook.began_ms + HOUR_MS) > due_ms:
+    if max(daybook.told_ms, daybook.began_ms + HOUR_MS) >= due_ms:
         return
     document = digest(turn.state, now_ms)
     alert = Alert(
@@ -43,7 +42,7 @@ def decide(turn: Turn) -> None:
         revision=1,
         level=Level.OK,
         status=AlertStatus.FIRING,
-        name=NAME,
+        name=DIGEST,
         scope=PORTFOLIO,
         title=title(document),
         text="\n".join(lines(document)),

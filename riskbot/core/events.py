@@ -509,6 +509,28 @@ class CommandRefused:
     kind: Literal["CommandRefused"] = "CommandRefused"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRead:
+    """Somebody asked for a reload, and the configuration file was read: nothing is changed yet.
+
+    Attributes:
+        faults: sentences; with any, nothing of the file counts.
+        config_hash: of what was read.
+        limits: (scope, name, fields) of every limit that is on in it, as its model takes them.
+        users: (door, name, role) of who may command once it is applied.
+        applies: what else can be applied as it stands there, in words.
+        restart: what differs and needs a restart, in words.
+    """
+
+    faults: tuple[str, ...] = ()
+    config_hash: str = ""
+    limits: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    users: tuple[tuple[str, str, str], ...] = ()
+    applies: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    kind: Literal["ConfigRead"] = "ConfigRead"
+
+
 Event = (
     Started
     | Stopping
@@ -545,5 +567,6 @@ Event = (
     | FrontendChanged
     | CommandReceived
     | CommandRefused
+    | ConfigRead
 )
 """Everything that can enter the engine."""

@@ -189,7 +189,7 @@ class WhatIf:
             changed[key] = self._filled(book, leg, filled, sign)
         known = {leg.key for leg in self._book.legs}
         book.legs = [changed.get(leg.key, leg) for leg in self._book.legs]
-        book.legs += [leg for key, leg in changed.items() if key not in known]
+        book.legs += [leg for k, leg in changed.items() if k not in known and leg.notional_usd]
         return book
 
     def _filled(self, book: ScopeBook, leg: Leg, filled: Working, sign: int) -> Leg:
@@ -218,7 +218,8 @@ def _copied(sums: Mapping[str, Aggregate]) -> dict[str, Aggregate]:
     return {key: Aggregate(each.gross, each.net) for key, each in sums.items()}
 
 
-def _least(order: Order) -> float:
+def least(order: Order) -> float:
+    """Return the smallest quantity that the venue takes, > 0."""
     instrument = order.instrument
     return float(max(instrument.min_quantity, instrument.step)) or _TINY
 
@@ -250,7 +251,7 @@ def limit_bounds(
         books[book.scope] = book
     for scope, limits in grouped.items():
         what_if = WhatIf(state, books[scope], entries, order)
-        points = sorted({0.0, min(_least(order), cap), cap, *what_if.kinks()})
+        points = sorted({0.0, min(least(order), cap), cap, *what_if.kinks()})
         points = [point for point in points if point <= cap]
         samples = [what_if.at(point) for point in points]
         for limit in limits:
@@ -274,7 +275,7 @@ def _bounds(
                 found.append(_of_unknown(limit, samples[0].scope, rows))
             continue
         used = [row.utilization or 0.0 if row is not None else 0.0 for row in rows]
-        if used[-1] <= max(1.0, min(used) + _TINY):
+        if math.isfinite(used[-1]) and used[-1] <= max(1.0, min(used) + _TINY):
             continue
         quantity = _crossing(state, limit, what_if, key, points, used)
         first = rows[0]

@@ -13,6 +13,9 @@ from typing import NamedTuple
 PORTFOLIO = "portfolio"
 """The scope that spans all accounts; the others read `account:<name>` and `strategy:<name>`."""
 
+DIGEST = "digest"
+"""Name of the daily digest, which is told like an alert but is none: only who asks for it hears."""
+
 
 def account_scope(account: str) -> str:
     """Return the scope string of one account."""

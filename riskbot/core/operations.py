@@ -156,9 +156,10 @@ def dead_men(state: State, now_ms: int) -> list[dict[str, Any]]:
 def users(state: State) -> list[dict[str, Any]]:
     """Return who may command, by door, the mightiest first."""
     ctl = User("ctl", "who may open the socket", Role.ADMIN)
-    listed = sorted(
-        (*state.settings.users, ctl), key=lambda user: (-user.role.rank, user.door, user.name)
-    )
+    known = state.settings.users
+    if state.overrides.users is not None:
+        known = tuple(User(door, name, Role(role)) for door, name, role in state.overrides.users)
+    listed = sorted((*known, ctl), key=lambda user: (-user.role.rank, user.door, user.name))
     return [{"door": user.door, "name": user.name, "role": user.role.value} for user in listed]
 
 

@@ -1,20 +1,29 @@
-"""Sub-state of limit values that people set while riskbot runs.
+"""Sub-state of what people change while riskbot runs: values of limits, and reloads of the file.
 
 An override lasts over restarts until the configuration states another value than it did then:
-what is written in the file last counts. Which limits there are is the configuration's alone.
+what is written in the file last counts. A reload lasts until the next start, which reads the file
+anyway. Which limits there are is the configuration's alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from riskbot.core import actions
+from riskbot.core import actions, events
+from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.limits._base import Limit
 from riskbot.core.plain import from_plain, to_plain
 
 Scoped = tuple[tuple[str, Limit], ...]
 """(scope, limit) of every limit that is on."""
+
+Row = tuple[str, str, dict[str, Any]]
+"""Scope, name and fields of a limit."""
+
+Changing = actions.SetLimit | actions.ApplyConfig | events.ConfigRead | events.Started
+"""Records that this folds."""
 
 
 class Override(NamedTuple):
@@ -33,9 +42,18 @@ class Override(NamedTuple):
 
 @dataclass(slots=True)
 class Overrides:
-    """Every override, by (scope, limit)."""
+    """Every override, by (scope, limit), and the last reload.
+
+    Attributes:
+        read: what was read of the file for a reload that is not confirmed; read_ms: when.
+        limits, users: of the reload that holds, None = as at the start.
+    """
 
     values: dict[tuple[str, str], Override] = field(default_factory=dict)
+    read: events.ConfigRead | None = None
+    read_ms: int = 0
+    limits: tuple[Row, ...] | None = None
+    users: tuple[tuple[str, str, str], ...] | None = None
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
@@ -48,13 +66,26 @@ class Overrides:
         state: Overrides = from_plain(cls, data)
         return state
 
-    def apply(self, record: actions.SetLimit, now_ms: int) -> None:
-        """Fold the only record that concerns it."""
-        key = (record.scope, record.limit)
-        if record.value is None:
-            self.values.pop(key, None)
-        else:
-            self.values[key] = Override(record.value, record.configured, record.actor, now_ms)
+    def apply(self, record: Changing, now_ms: int) -> None:
+        """Fold one of the records that concern it."""
+        match record:
+            case actions.SetLimit():
+                key, value = (record.scope, record.limit), record.value
+                if value is None:
+                    self.values.pop(key, None)
+                else:
+                    self.values[key] = Override(value, record.configured, record.actor, now_ms)
+            case events.ConfigRead():
+                self.read, self.read_ms = record, now_ms
+            case actions.ApplyConfig():
+                self.limits, self.users, self.read = record.limits, record.users, None
+            case _:
+                # A start read the file itself.
+                self.limits = self.users = self.read = None
+
+    def configured(self, limits: Scoped) -> Scoped:
+        """Return the limits as configured: at the start, or by the last reload."""
+        return limits if self.limits is None else built(self.limits)
 
     def of(self, scope: str, limit: Limit) -> Override | None:
         """Return the override of a configured limit, None = it is as configured."""
@@ -63,7 +94,8 @@ class Overrides:
 
     def effective(self, limits: Scoped) -> Scoped:
         """Return the limits with what people have set."""
-        return tuple((scope, self._effective(scope, limit)) for scope, limit in limits)
+        known = self.configured(limits)
+        return tuple((scope, self._effective(scope, limit)) for scope, limit in known)
 
     def _effective(self, scope: str, limit: Limit) -> Limit:
         found = self.of(scope, limit)
@@ -78,3 +110,18 @@ def with_value(limit: Limit, value: float) -> Limit:
     """
     fields = {name: getattr(limit, name) for name in limit.model_fields_set}
     return type(limit)(**{**fields, "min" if limit.is_min else "max": value})
+
+
+def built(rows: Iterable[Row]) -> Scoped:
+    """Return limits from their fields."""
+    return tuple(
+        (scope, LIMITS_BY_NAME[name].model_validate(fields)) for scope, name, fields in rows
+    )
+
+
+def rows_of(limits: Scoped) -> tuple[Row, ...]:
+    """Return the fields of limits, as `built` takes them."""
+    return tuple(
+        (scope, limit.name, limit.model_dump(mode="json", exclude_unset=True))
+        for scope, limit in limits
+    )

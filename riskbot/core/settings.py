@@ -5,8 +5,8 @@ The YAML file and its faults live in `config`; nothing here reads a file or gues
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from riskbot.core.limits._base import Limit
@@ -224,3 +224,7 @@ class CoreSettings:
     def limits_of(self, scope: str) -> tuple[Limit, ...]:
         """Return the limits of one scope, in configured order."""
         return tuple(limit for where, limit in self.limits if where == scope)
+
+    def telling(self, channels: Iterable[str]) -> CoreSettings:
+        """Return the settings with the names of the channels that alerts go to."""
+        return replace(self, channels=tuple(channels))

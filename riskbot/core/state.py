@@ -32,7 +32,7 @@ from riskbot.core.model import (
     scope_account,
 )
 from riskbot.core.moves import Moves
-from riskbot.core.overrides import Overrides, Scoped
+from riskbot.core.overrides import Changing, Overrides, Scoped
 from riskbot.core.past import Past
 from riskbot.core.trades import Trades
 
@@ -110,7 +110,7 @@ class State:
         self.trades.apply(record, now_ms)
         self.factors.apply(record, now_ms)
         self.past.apply(record, now_ms)
-        if isinstance(record, actions.SetLimit):
+        if isinstance(record, Changing):
             self.overrides.apply(record, now_ms)
             self._set_limits()
         self.meter.apply(record, change, now_ms)

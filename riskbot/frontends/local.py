@@ -205,6 +205,8 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 def _document(reply: actions.SendReply) -> dict[str, Any]:
     document = {"ok": reply.ok, "message": reply.message, "document": reply.document}
+    if reply.needs_factor:
+        document["needs_factor"] = True
     if reply.plan_id is not None:
         document |= {
             "plan_id": reply.plan_id,

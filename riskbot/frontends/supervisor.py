@@ -85,15 +85,32 @@ class Supervisor:
         self._grace_s = grace_s
         self._ping_every_s = ping_every_s
         self._ping_timeout_s = ping_timeout_s
+        self._again = asyncio.Event()
         self.pid: int | None = None
         self.starts = 0
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether the process is about to be ended and started."""
+        return self._again.is_set()
+
+    def first_line(self) -> bytes:
+        """Return what the process is told at its start; it may hold secrets."""
+        return self._secrets()
+
+    def restart(self) -> None:
+        """End the process and start it at once: what it is told at its start has changed."""
+        self._again.set()
 
     async def run(self) -> None:
         """Run the process until cancelled, or until it says that it cannot run at all."""
         failures = 0
         while True:
             began_ms = self._clock.now_ms()
+            self._again.clear()
             code, why = await self._once()
+            if self._again.is_set():
+                continue
             lived_s = (self._clock.now_ms() - began_ms) / 1000
             failures = 1 if lived_s >= STEADY_S else failures + 1
             if code == EXIT_CONFIG:
@@ -128,19 +145,20 @@ class Supervisor:
         if process.stdin is None:
             return
         with suppress(ConnectionError):  # it died already, which is noticed next
-            process.stdin.write(self._secrets() + b"\n")
+            process.stdin.write(self.first_line() + b"\n")
             await process.stdin.drain()
 
     async def _watch(self, process: Process) -> str:
         """Return when the process ended (empty) or hangs (what it does)."""
         ended = asyncio.ensure_future(process.wait())
         watched = asyncio.ensure_future(self._until_hung())
+        wanted = asyncio.ensure_future(self._again.wait())
         try:
-            await asyncio.wait((ended, watched), return_when=asyncio.FIRST_COMPLETED)
-            return "" if ended.done() else watched.result()
+            await asyncio.wait((ended, watched, wanted), return_when=asyncio.FIRST_COMPLETED)
+            return watched.result() if watched.done() and not ended.done() else ""
         finally:
-            ended.cancel()
-            watched.cancel()
+            for task in (ended, watched, wanted):
+                task.cancel()
 
     async def _until_hung(self) -> str:
         loop = asyncio.get_running_loop()

@@ -101,6 +101,10 @@ class TelegramDoor:
                 if self._path.stat().st_ino == inode:
                     self._path.unlink()
 
+    def set_users(self, users: Mapping[int, Role]) -> None:
+        """Hear these users from now on, and nobody else."""
+        self._users = dict(users)
+
     @property
     def is_connected(self) -> bool:
         """Whether the process is there."""

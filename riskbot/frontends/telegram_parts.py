@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +83,7 @@ class TelegramParts:
     ) -> None:
         self.channels: tuple[TelegramDoor, ...] = ()
         self.parts: tuple[tuple[str, Any], ...] = ()
+        self._bot: tuple[TelegramDoor, Supervisor, _FirstLine] | None = None
         wanted = config.root.telegram
         if wanted is None or wanted.token is None:
             return
@@ -104,13 +106,35 @@ class TelegramParts:
             second_contacts=tuple(wanted.second_contacts),
             quiet_hours=wanted.quiet_hours,
         )
-        process = Supervisor("telegram", MODULE, settings.to_line, door.ping, emit, clock, rng)
+        first = _FirstLine(settings)
+        process = Supervisor("telegram", MODULE, first.get, door.ping, emit, clock, rng)
+        self._bot = (door, process, first)
         self.channels = (door,)
         self.parts = (("telegram door", door), ("telegram process", process))
+
+    def set_users(self, users: Mapping[int, Role]) -> None:
+        """Hear these users from now on: the process starts anew, its open prompts are void."""
+        if self._bot is None:
+            return
+        door, process, first = self._bot
+        if dict(users) != first.settings.users:
+            door.set_users(users)
+            first.settings = replace(first.settings, users=dict(users))
+            process.restart()
 
     def deliver(self, reply: actions.SendReply) -> bool:
         """Hand over a reply; False when the door did not ask."""
         return any(door.deliver(reply) for door in self.channels)
+
+
+@dataclass(slots=True)
+class _FirstLine:
+    """What the process is told at its start."""
+
+    settings: Settings
+
+    def get(self) -> bytes:
+        return self.settings.to_line()
 
 
 class _Refused:

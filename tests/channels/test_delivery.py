@@ -15,7 +15,7 @@ from riskbot.channels import delivery
 from riskbot.channels._base import Channel
 from riskbot.core import events
 from riskbot.core.duty import Alert
-from riskbot.core.model import Level
+from riskbot.core.model import DIGEST, Level
 from riskbot.errors import ChannelError
 from tests.alerts import alert, resolved, send
 from tests.fakes import FakeChannel, FakeClock, settle
@@ -405,3 +405,31 @@ async def test_ten_thousand_transitions_lose_nothing_that_still_holds(scene: Sce
         assert {a.alert_id: a.revision for a in told} == {n: a.revision for n, a in newest.items()}
         ranks = [a.level.rank for a in told]
         assert ranks == sorted(ranks, reverse=True)
+
+
+# ---------------------------------------------------------------- the daily digest
+
+
+class DigestChannel(FakeChannel):
+    def wants(self, alert: Alert, *, is_loud: bool) -> bool:
+        return alert.name == DIGEST
+
+
+async def test_digest_goes_only_where_it_is_asked_for(scene: Scene) -> None:
+    plain, asking, grave = FakeChannel("plain"), DigestChannel("asking"), GraveChannel("grave")
+    async with scene.delivering(plain, asking, grave) as made:
+        made.send(send(alert("D1", name=DIGEST, level=Level.OK), is_loud=False))
+        await settle()
+    assert [sent.alert_id for sent, _ in asking.sent] == ["D1"]
+    assert (plain.sent, grave.sent) == ([], [])
+
+
+async def test_digest_outlives_an_hour_of_trouble(scene: Scene) -> None:
+    asking = DigestChannel("asking")
+    asking.fail(*(ChannelError("502") for _ in range(30)))
+    async with scene.delivering(asking) as made:
+        made.send(send(alert("D1", name=DIGEST, level=Level.OK), is_loud=False))
+        for _ in range(60):
+            await scene.clock.advance(60_000)
+            await settle()
+    assert [sent.alert_id for sent, _ in asking.sent] == ["D1"]

@@ -19,7 +19,7 @@ from riskbot.channels.log import LogChannel
 from riskbot.channels.webhook import WebhookChannel
 from riskbot.config.models import NotifyConfig, WebhookConfig
 from riskbot.config.secret import Secret
-from riskbot.core.model import Level
+from riskbot.core.model import DIGEST, Level
 from riskbot.errors import ChannelError
 from tests.alerts import alert, resolved
 from tests.fakes import FakeClock
@@ -192,6 +192,14 @@ async def test_log_line_says_level_what_and_what_was_done(caplog: pytest.LogCapt
     assert record.levelno == logging.ERROR
     for part in ("RED", "#A7", "drawdown 5.20% > 5.00%", "HALTED"):
         assert part in record.getMessage()
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_digest_is_for_those_that_ask_for_it(takes: bool) -> None:
+    told = alert("D1", name=DIGEST, level=Level.OK)
+    channel = AppriseChannel("notify", lambda: "json://a/", Level.RED, takes_digest=takes)
+    assert channel.wants(told, is_loud=False) is takes
+    assert LogChannel().wants(told, is_loud=False)
 
 
 def test_configuration_names_the_channels() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -376,3 +378,71 @@ def test_ctl_when_people_read_shows_tables(
         assert main(["ctl", command, "--config", config]) == 0
     shown = capsys.readouterr().out
     assert [part for part in parts if part not in shown] == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def typing(text: str) -> Iterator[None]:
+    """Sit at a terminal and type."""
+    before, sys.stdin = sys.stdin, Terminal(text)
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+def wants_code(command: events.CommandReceived) -> list[actions.SendReply]:
+    """Take the code 123456, ask for it otherwise."""
+    if command.args.get("totp") != "123456":
+        return [reply(command, ok=False, message="needs the 6-digit code", needs_factor=True)]
+    return [reply(command)]
+
+
+def test_ctl_when_a_code_is_wanted_asks_for_it_on_a_terminal(
+    tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with daemon(tmp_path, wants_code) as asked, typing("123456\n"):
+        assert main(["ctl", "silence", "drawdown", "1h", "--config", config]) == 0
+    assert [command.args.get("totp") for command in asked] == [None, "123456"]
+    assert "needs the 6-digit code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["", "\n"])
+def test_ctl_when_nobody_types_a_code_is_refused(tmp_path: Path, config: str, typed: str) -> None:
+    with daemon(tmp_path, wants_code) as asked, typing(typed):
+        assert main(["ctl", "silence", "drawdown", "1h", "--config", config]) == 1
+    assert len(asked) == 1
+
+
+def test_ctl_when_a_code_is_wanted_and_nobody_sits_there_says_so(
+    tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with daemon(tmp_path, wants_code) as asked:
+        assert main(["ctl", "silence", "drawdown", "1h", "--json", "--config", config]) == 1
+    assert len(asked) == 1
+    assert json.loads(capsys.readouterr().out)["needs_factor"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "args"),
+    [
+        (["size", "BTC", "61000"], {"instrument": "BTC", "stop": "61000"}),
+        (["alerts", "A17"], {"which": "A17"}),
+        (["pnl", "month"], {"period": "month"}),
+        (["history", "drawdown", "48"], {"measure": "drawdown", "hours": "48"}),
+        (["test", "red"], {"level": "red"}),
+        (["setlimit", "drawdown"], {"limit": "drawdown"}),
+        (["unsilence"], {}),
+        (["audit", "5"], {"n": "5"}),
+    ],
+)
+def test_ctl_passes_what_stands_behind_a_command(
+    tmp_path: Path, config: str, words: list[str], args: dict[str, str]
+) -> None:
+    with daemon(tmp_path, lambda c: [reply(c)]) as asked:
+        assert main(["ctl", *words, "--config", config]) == 0
+    assert [command.args for command in asked] == [args]

@@ -117,6 +117,18 @@ async def test_process_that_ends_is_started_again_with_growing_waits(stage: Stag
     assert "ended with 3" in told.detail
 
 
+async def test_process_is_started_anew_at_once_when_what_it_is_told_has_changed(
+    stage: Stage,
+) -> None:
+    async with stage.running(DUMP + WAIT, answers) as supervisor:
+        await until(stage.read)
+        first = supervisor.pid
+        supervisor.restart()
+        await until(lambda: supervisor.pid not in {None, first})
+        await until(lambda: stage.read().count("hunter2") == 2)
+    assert stage.events == [], "nobody is told of a fault: it is none"
+
+
 async def test_process_that_refuses_its_configuration_is_left_alone(stage: Stage) -> None:
     async with stage.running("import sys; sys.exit(78)\n", answers) as supervisor:
         await until(lambda: stage.events)

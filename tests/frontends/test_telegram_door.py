@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -13,12 +14,15 @@ from typing import Any
 
 import pytest
 
+from riskbot.config import load
 from riskbot.core import actions, events
 from riskbot.core.model import Role
 from riskbot.errors import ChannelError
 from riskbot.frontends._socket import short_path
 from riskbot.frontends.telegram_door import WAITING_MAX, TelegramDoor
+from riskbot.frontends.telegram_parts import TelegramParts
 from tests.alerts import alert
+from tests.config_files import with_, write
 from tests.fakes import FakeClock, until
 
 
@@ -338,3 +342,32 @@ async def test_health_is_told_when_it_changes(house: House) -> None:
         ("telegram", True),
         ("telegram", False),
     ]
+
+
+async def test_user_whose_role_is_gone_is_not_heard_from_then_on(tmp_path: Path) -> None:
+    async with housed(tmp_path) as house:
+        peer = await house.peer()
+        house.door.set_users({2: Role.OPERATOR})
+        peer.command("halt", user=1)
+        refused = await peer.hear()
+        peer.command("halt", user=2)
+        await until(lambda: house.commands)
+    assert not refused["ok"]
+    assert house.commands[0].actor.role is Role.OPERATOR
+
+
+async def test_parts_start_the_process_anew_for_other_users_alone(tmp_path: Path) -> None:
+    sections = with_(telegram={"token": "1:a", "users": {7: "viewer"}}, state_dir=str(tmp_path))
+    config = load(write(tmp_path, sections))
+    made = TelegramParts(config, lambda _: None, lambda _: None, FakeClock(), random.Random(1))
+    process = made.parts[1][1]
+    made.set_users({7: Role.VIEWER})
+    assert not process.is_restarting
+    made.set_users({8: Role.ADMIN})
+    assert process.is_restarting
+    assert b'"8": "admin"' in process.first_line()
+    none = TelegramParts(
+        load(write(tmp_path, with_())), print, print, FakeClock(), random.Random(1)
+    )
+    none.set_users({8: Role.ADMIN})
+    assert none.channels == ()

@@ -22,6 +22,7 @@ from riskbot.core.commands.pnl import Pnl
 from riskbot.core.commands.positions import Positions
 from riskbot.core.commands.reclassify import Reclassify
 from riskbot.core.commands.reduce import Reduce
+from riskbot.core.commands.reload import Reload
 from riskbot.core.commands.resume import Resume
 from riskbot.core.commands.setlimit import SetLimit
 from riskbot.core.commands.silence import SilenceAlerts
@@ -61,6 +62,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Reclassify,
     Users,
     Audit,
+    Reload,
 )
 """The registry. A command that is not listed here does not exist."""
 

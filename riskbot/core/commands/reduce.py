@@ -35,7 +35,8 @@ class Reduce(Command):
             book = turn.book(scope) or ScopeBook(scope)
             breaches = [
                 plans.Breach(scope, limit, verdict.key, verdict.measured)
-                for limit in turn.settings.limits_of(scope)
+                for where, limit in turn.state.limits
+                if where == scope
                 if limit.is_over_equity and self.limit in {None, limit.name}
                 for verdict in turn.state.check(limit, book)
                 if verdict.level is Level.RED and verdict.measured is not None
@@ -91,4 +92,4 @@ class Reduce(Command):
 def _scopes(turn: Turn, account: str | None) -> list[str]:
     if account is not None:
         return [account_scope(account)]
-    return sorted({scope for scope, _ in turn.settings.limits})
+    return sorted({scope for scope, _ in turn.state.limits})

@@ -40,7 +40,7 @@ class SetLimit(Command):
 
     def _configured(self, turn: Turn) -> Limit | None:
         wanted = (scope_of(self.account), self.limit)
-        rows = turn.settings.limits
+        rows = turn.state.overrides.configured(turn.settings.limits)
         return next((limit for scope, limit in rows if (scope, limit.name) == wanted), None)
 
     def _wanted(self, turn: Turn) -> Limit | None:
@@ -70,7 +70,7 @@ class SetLimit(Command):
             return Plan("", refusal=fault)
         before, after, scope = self._present(turn), self._wanted(turn), scope_of(self.account)
         if before is None:
-            on = sorted(limit.name for limit in turn.settings.limits_of(scope))
+            on = sorted(limit.name for where, limit in turn.state.limits if where == scope)
             return Plan("", refusal=f"{self.limit} is not on for {scope}; on: {', '.join(on)}")
         if after is None:
             field = "min" if before.is_min else "max"

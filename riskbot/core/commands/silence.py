@@ -70,7 +70,7 @@ class SilenceAlerts(Command):
         if self.limit is None and self.id is None:
             return "name a limit, the id of an alert, or all"
         known = {name for name, _ in turn.state.alerts.firing} | {
-            limit.name for _, limit in turn.settings.limits
+            limit.name for _, limit in turn.state.limits
         }
         if subject[0] != ANY and subject[0] not in known:
             return f"no limit and no alert is called {subject[0]!r}"
