@@ -23,8 +23,9 @@ _OF_SIGHT = frozenset({"blind_price", "feed_prices", "feed_account"})
 
 
 def waits(turn: Turn, alert: Alert) -> bool:
-    """Whether others of the same cause may follow soon: limits come in flocks."""
-    return turn.state.limit(alert.scope, alert.name) is not None
+    """Whether others of the same cause may follow soon: limits come in flocks, losses at once."""
+    limit = turn.state.limit(alert.scope, alert.name)
+    return limit is not None and not limit.is_loss
 
 
 def group(alert: Alert) -> str:
