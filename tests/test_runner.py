@@ -112,6 +112,7 @@ EFFECTS = (
     actions.SetDeadMan,
     actions.ReadDepth,
     actions.AddMargin,
+    actions.ApplyConfig,
 )
 
 

@@ -11,6 +11,7 @@ from riskbot.core.duty import AlertStatus
 from riskbot.core.engine import Engine
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.model import Actor, Level, Role
+from tests import builders
 from tests.core.world import World, world
 
 CHANNELS = ("log", "telegram", "ntfy", "webhook")
@@ -111,3 +112,9 @@ def test_tests_are_bounded_numbered_and_outlive_a_restart() -> None:
 
 def test_viewer_may_not_test() -> None:
     assert not made().command("test", Actor("eve", Role.VIEWER, "test")).ok
+
+
+def test_settings_name_the_channels_that_alerts_go_to() -> None:
+    settings = builders.settings()
+    assert settings.channels == ()
+    assert settings.telling(iter(("log", "ntfy"))).channels == ("log", "ntfy")
