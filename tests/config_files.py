@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from riskbot.config import Config, load
+from riskbot.core.limits._base import Limit
+from riskbot.core.settings import CoreSettings
 from riskbot.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {
@@ -59,3 +61,8 @@ def account(**fields: Any) -> dict[str, Any]:
 def portfolio(**fields: Any) -> dict[str, Any]:
     """Return the minimal file with fields of its portfolio added."""
     return with_(portfolio={"preset": "leveraged", **fields})
+
+
+def limits_of(core: CoreSettings, scope: str) -> dict[str, Limit]:
+    """Return the limits of one scope by name."""
+    return {limit.name: limit for where, limit in core.limits if where == scope}

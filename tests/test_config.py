@@ -11,7 +11,16 @@ from riskbot.config import find_state_dir, load, load_accounts
 from riskbot.core.model import Mode, Response
 from riskbot.core.settings import HedgeSettings, OrderRules, PairLeg, PairSettings
 from riskbot.errors import ConfigError
-from tests.config_files import MINIMAL, account, faults_of, loaded, portfolio, with_, write
+from tests.config_files import (
+    MINIMAL,
+    account,
+    faults_of,
+    limits_of,
+    loaded,
+    portfolio,
+    with_,
+    write,
+)
 
 LEG = {"account": "main", "instrument": "BTC/USDT:USDT"}
 HEDGE = {"BTC": {**LEG, "max_usd": 50_000}}
@@ -27,7 +36,7 @@ def test_load_when_file_is_minimal_takes_every_default(tmp_path: Path) -> None:
     assert core.monitor.price_stale_s == 5.0
     assert core.accounts["main"].orders == core.orders == OrderRules()
     assert core.sectors["BTC"] == "layer1"
-    assert {limit.name for limit in core.limits_of("account:main")} == {
+    assert set(limits_of(core, "account:main")) == {
         "maintenance_margin",
         "liquidation_distance",
     }
@@ -97,9 +106,9 @@ def test_core_when_everything_is_set_carries_it_over(tmp_path: Path) -> None:
     assert (core.assume_stop, core.gross_floor, core.clear_for_s) == (0.2, 0.5, 1)
     assert (core.peak_usd, core.initial_capital_usd, core.max_depth_share) == (7, 6, 0.5)
     assert (core.monitor.price_move, core.monitor.reconcile_s) == (0.05, 20)
-    by_name = {limit.name: limit for limit in core.limits_of("portfolio")}
+    by_name = limits_of(core, "portfolio")
     assert by_name["net_exposure"].on_breach is Response.HEDGE
-    assert "leverage" in {limit.name for limit in core.limits_of("account:main")}
+    assert "leverage" in set(limits_of(core, "account:main"))
 
 
 # content, what one fault begins with, what it holds
@@ -329,7 +338,7 @@ def test_load_when_off_is_given_anywhere_means_off(tmp_path: Path, word: object)
     core = config.core()
     assert core.accounts["main"].dead_man.policy == "off"
     assert core.orders.max_trade_risk is None
-    assert "trades_per_day" not in {limit.name for limit in core.limits_of("portfolio")}
+    assert "trades_per_day" not in set(limits_of(core, "portfolio"))
 
 
 def test_load_when_section_is_written_but_empty_takes_defaults(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from riskbot.config.models import OrdersConfig, Root
 from riskbot.config.shape import Key, keys
 from riskbot.core.limits import LIMITS, Limit
 from riskbot.core.limits.presets import preset_limits
-from tests.config_files import MINIMAL, secret
+from tests.config_files import MINIMAL, limits_of, secret
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "config" / "riskbot.yaml"
@@ -210,4 +210,4 @@ def test_file_of_the_contract_when_loaded_has_no_fault(tmp_path: Path) -> None:
     core = load(installed(source, tmp_path), {}).core()
     assert core.strategies["grid"].orders.max_trade == 0.05
     assert core.strategies["grid"].orders.price_collar == 0.03
-    assert "trades_per_day" not in {limit.name for limit in core.limits_of("portfolio")}
+    assert "trades_per_day" not in set(limits_of(core, "portfolio"))

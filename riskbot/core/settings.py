@@ -221,10 +221,6 @@ class CoreSettings:
     users: tuple[User, ...] = ()
     channels: tuple[str, ...] = ()
 
-    def limits_of(self, scope: str) -> tuple[Limit, ...]:
-        """Return the limits of one scope, in configured order."""
-        return tuple(limit for where, limit in self.limits if where == scope)
-
     def telling(self, channels: Iterable[str]) -> CoreSettings:
         """Return the settings with the names of the channels that alerts go to."""
         return replace(self, channels=tuple(channels))
