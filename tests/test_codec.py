@@ -27,14 +27,22 @@ st.register_type_strategy(Decimal, st.decimals(allow_nan=False, allow_infinity=F
 st.register_type_strategy(float, st.floats(allow_nan=False))
 
 OBJECTS = {"args", "inputs", "plan", "document"}
+LIMIT_TABLE = st.lists(
+    st.tuples(
+        st.text(max_size=5), st.text(max_size=5), st.dictionaries(st.text(max_size=5), JSON_VALUES)
+    ),
+    max_size=2,
+).map(tuple)
 
 
 def strategy(cls: type[Record]) -> st.SearchStrategy[Record]:
-    untyped = {
+    untyped: dict[str, st.SearchStrategy[Any]] = {
         field.name: st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=3)
         for field in dataclasses.fields(cls)
         if field.name in OBJECTS and "Any" in str(field.type)
     }
+    if cls in {actions.ApplyConfig, events.ConfigRead}:
+        untyped["limits"] = LIMIT_TABLE
     return st.builds(cls, **untyped)
 
 

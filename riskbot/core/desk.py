@@ -44,7 +44,7 @@ def receive(turn: Turn, event: events.CommandReceived) -> None:
         return
     if not command.reads_only and (fault := _factor_fault(turn, event, command, plan_id)):
         turn.audit("refused", "", PORTFOLIO, f"{event.name}: {fault}", event.actor.name)
-        _refuse(turn, event, fault, needs_factor=factors.ASK in fault or "code" in fault)
+        _refuse(turn, event, fault, needs_factor=True)
         return
     _carry_out(turn, event, command, args, plan_id)
     if not command.reads_only:
@@ -96,6 +96,11 @@ def _forbidden(turn: Turn, event: events.CommandReceived, command: Command) -> s
     return ""
 
 
+def _planned(command: Command, kept: PendingPlan) -> Command:
+    """Return the command that a plan was made for."""
+    return type(command)(**{name: value for name, value in kept.args.items() if value is not None})
+
+
 def _factor_fault(
     turn: Turn, event: events.CommandReceived, command: Command, plan_id: object
 ) -> str:
@@ -103,7 +108,7 @@ def _factor_fault(
     kept = turn.state.enforcement.plans.get(str(plan_id)) if plan_id is not None else None
     if kept is not None and kept.command == event.name:
         # What is carried out is what the plan was made for.
-        command = type(command)(**{n: v for n, v in kept.args.items() if v is not None})
+        command = _planned(command, kept)
     is_done_now = not command.is_risky or plan_id is not None
     is_needed = turn.settings.has_factor and is_done_now and command.needs_factor(turn)
     if not is_needed and not command.is_risky:
@@ -200,7 +205,7 @@ def _confirm(
     if any(kept.args.get(name) != value for name, value in args.items() if name != "reason"):
         _refuse(turn, event, f"{plan_id} was made for other arguments: ask again")
         return
-    confirmed = type(command)(**{n: v for n, v in kept.args.items() if v is not None})
+    confirmed = _planned(command, kept)
     turn.emit(actions.DropPlan(plan_id=plan_id, outcome="confirmed"))
     plan = confirmed.plan(turn, event.actor)
     if plan.refusal:

@@ -35,44 +35,37 @@ def group(alert: Alert) -> str:
     return f"{alert.scope}|{family}"
 
 
-def hidden(turn: Turn) -> dict[tuple[str, str], str]:
-    """Return the alerts that are shown but not told, and the id of what hides each."""
-    firing = turn.state.alerts.firing
-    found: dict[tuple[str, str], str] = {}
-    for key, alert in firing.items():
-        cause = _same_rule(turn, alert) or _out_of_sight(turn, alert) or _halted(turn, alert)
-        if cause is not None and cause is not alert:
-            found[key] = cause.alert_id
-    return found
+def hidden(turn: Turn) -> set[tuple[str, str]]:
+    """Return (name, scope) of the alerts that are shown but not told."""
+    return {
+        key
+        for key, alert in turn.state.alerts.firing.items()
+        if _same_rule(turn, alert) or _out_of_sight(turn, alert) or _halted(turn, alert)
+    }
 
 
-def _same_rule(turn: Turn, alert: Alert) -> Alert | None:
+def _same_rule(turn: Turn, alert: Alert) -> bool:
     """Red of a rule hides what the same rule says more mildly elsewhere."""
     if alert.level is Level.RED or alert.name not in LIMITS_BY_NAME:
-        return None
+        return False
     others = turn.state.alerts.firing.values()
-    return next((a for a in others if a.name == alert.name and a.level is Level.RED), None)
+    return any(a.name == alert.name and a.level is Level.RED for a in others)
 
 
-def _out_of_sight(turn: Turn, alert: Alert) -> Alert | None:
+def _out_of_sight(turn: Turn, alert: Alert) -> bool:
     """An account that is out of sight hides what its figures say, short of red."""
-    account = scope_account(alert.scope)
-    if (
-        account is None
-        or alert.level is Level.RED
-        or not (alert.name in _OF_SIGHT or alert.name in LIMITS_BY_NAME)
-    ):
-        return None
-    return turn.state.alerts.firing.get(("blind_account", alert.scope))
+    is_figure = alert.name in _OF_SIGHT or alert.name in LIMITS_BY_NAME
+    if scope_account(alert.scope) is None or alert.level is Level.RED or not is_figure:
+        return False
+    return ("blind_account", alert.scope) in turn.state.alerts.firing
 
 
-def _halted(turn: Turn, alert: Alert) -> Alert | None:
+def _halted(turn: Turn, alert: Alert) -> bool:
     """While all is halted, nobody is told that exposure nears a limit."""
     limit = LIMITS_BY_NAME.get(alert.name)
     if alert.level is not Level.YELLOW or limit is None or limit.family != "exposure":
-        return None
+        return False
     if turn.state.enforcement.state_of(PORTFOLIO) is not TradingState.HALTED:
-        return None
+        return False
     firing = turn.state.alerts.firing.values()
-    reasons = (a for a in firing if a.name == "halt" or a.level is Level.RED)
-    return next((a for a in reasons if a.scope == PORTFOLIO), None)
+    return any(a.scope == PORTFOLIO and (a.name == "halt" or a.level is Level.RED) for a in firing)

@@ -78,7 +78,7 @@ def _group(
     name: str,
     thread: AlertThread | None,
     firing: list[Alert],
-    hidden: dict[tuple[str, str], str],
+    hidden: set[tuple[str, str]],
 ) -> None:
     shown = [a for a in firing if (a.name, a.scope) not in hidden]
     if thread is None:
@@ -130,8 +130,8 @@ def _update(turn: Turn, thread: AlertThread, shown: list[Alert], hidden: int) ->
     elif fresh:
         is_loud = turn.now_ms - thread.loud_ms >= MERGE_MS
     elif called is top and top in REPEAT_MS:
-        after = _again(turn, after)
-        is_loud = after != replace(thread, called=called)
+        again = _again(turn, after)
+        is_loud, after = again != after, again
     elif not calling and reds and thread.loud_ms:
         is_loud = turn.now_ms - max(thread.loud_ms, _taken_ms(shown)) >= REMIND_MS
     if is_loud:

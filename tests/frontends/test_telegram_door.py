@@ -359,15 +359,15 @@ async def test_user_whose_role_is_gone_is_not_heard_from_then_on(tmp_path: Path)
 async def test_parts_start_the_process_anew_for_other_users_alone(tmp_path: Path) -> None:
     sections = with_(telegram={"token": "1:a", "users": {7: "viewer"}}, state_dir=str(tmp_path))
     config = load(write(tmp_path, sections))
-    made = TelegramParts(config, lambda _: None, lambda _: None, FakeClock(), random.Random(1))
+    rng, clock = random.Random(1), FakeClock()
+    made = TelegramParts(config, lambda _: None, lambda _: None, clock, rng, lambda _: None)
     process = made.parts[1][1]
     made.set_users({7: Role.VIEWER})
     assert not process.is_restarting
     made.set_users({8: Role.ADMIN})
     assert process.is_restarting
     assert b'"8": "admin"' in process.first_line()
-    none = TelegramParts(
-        load(write(tmp_path, with_())), print, print, FakeClock(), random.Random(1)
-    )
+    empty = load(write(tmp_path, with_()))
+    none = TelegramParts(empty, lambda _: None, lambda _: None, clock, rng, lambda _: None)
     none.set_users({8: Role.ADMIN})
     assert none.channels == ()

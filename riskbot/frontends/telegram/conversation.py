@@ -156,21 +156,21 @@ class Conversation:
                 await self._dangers.ask(request, role, who, is_late=is_late)
         elif name in HINTS:
             await self._hint(request, role)
-        elif name == "silence" and await self._may(request, role):
-            await self._dangers.silence(request, role, who)
+        elif name == "silence":
+            if await self._may(request, role):
+                await self._dangers.silence(request, role, who)
         elif not known:
             await self._unknown(request, role)
         elif self._is_slow_enough(request):
             await self._look(request, role)
 
     async def _may(self, request: Request, role: Role) -> bool:
-        words = f"✖ {request.name} is not for a {role.value}."
-        if request.name in helps.names(role):
-            if request.name not in RAISING or not self._is_locked():
-                return True
+        words = helps.refusal(request.name, role)
+        if not words and request.name in RAISING and self._is_locked():
             words = f"✖ {request.name} is locked: {LOCKED}"
-        self._say(request.chat, escape(words))
-        return False
+        if words:
+            self._say(request.chat, escape(words))
+        return not words
 
     def _is_slow_enough(self, request: Request) -> bool:
         """Whether a person may read more now; said once when not."""

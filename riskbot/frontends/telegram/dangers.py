@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from riskbot.clock import Clock
 from riskbot.core.model import Role
-from riskbot.frontends.telegram import pages, plans
+from riskbot.frontends.telegram import pages, plans, requests
 from riskbot.frontends.telegram.figures import clock, duration, wrap
 from riskbot.frontends.telegram.keyboards import code_keyboard, prompt_keyboard
 from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
@@ -233,9 +233,7 @@ class Dangers:
             await self.say(request.chat, escape(usage))
             return
         subject = words[0].lstrip("#")
-        kind = "id" if subject[:1] in "aA" and subject[1:].isdigit() else "limit"
-        args: dict[str, Any] = {kind: subject if kind == "id" else subject.lower()}
-        args["duration_s"] = wait_s
+        args: dict[str, Any] = {**requests.alert_or_limit(subject), "duration_s": wait_s}
         if len(words) == 3:
             args["account"] = words[2]
         try:

@@ -129,6 +129,11 @@ def names(role: Role) -> list[str]:
     return sorted(mine, key=lambda name: look.get(name, danger.get(name, 0)))
 
 
+def refusal(name: str, role: Role) -> str:
+    """Return what a role is told of a command that is not for it, empty = it may."""
+    return "" if name in names(role) else f"✖ {name} is not for a {role.value}."
+
+
 def describe(name: str) -> str:
     """Return the one line that says what a command does."""
     return _HERE[name][1] if name in _HERE else next(c.help for c in COMMANDS if c.name == name)

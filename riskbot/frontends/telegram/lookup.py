@@ -15,7 +15,7 @@ from riskbot.frontends.telegram.inquiries import INQUIRIES, UsageError
 from riskbot.frontends.telegram.keyboards import Keyboard, refresh_keyboard, status_keyboard
 from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
 from riskbot.frontends.telegram.pages import escape
-from riskbot.frontends.telegram.requests import Request
+from riskbot.frontends.telegram.requests import Request, alert_or_limit
 from riskbot.frontends.telegram.settings import Settings
 
 Page = tuple[str, Keyboard | None]
@@ -36,6 +36,8 @@ class Lookup:
         Raises:
             GuardAwayError: nothing can be looked at.
         """
+        if request.name != "start" and (words := helps.refusal(request.name, role)):
+            return escape(words), None
         builders: dict[str, Callable[[Request, Role], Awaitable[Page]]] = {
             "start": self._start,
             "help": self._help,
@@ -70,11 +72,8 @@ class Lookup:
         return await self._guard.ask(request.user, name, args)
 
     async def _unsilence(self, request: Request, role: Role) -> Page:
-        if role is Role.VIEWER:
-            return f"✖ unsilence is not for a {role.value}.", None
-        word = (request.argument or "all").split()[0].lstrip("#")
-        kind = "id" if word[:1] in "aA" and word[1:].isdigit() else "limit"
-        reply = await self._guard.ask(request.user, "unsilence", {kind: word})
+        word = (request.argument or "all").split()[0]
+        reply = await self._guard.ask(request.user, "unsilence", alert_or_limit(word))
         return escape(f"{'🔔' if reply.ok else '✖'} {reply.message}"), None
 
     async def _start(self, request: Request, role: Role) -> Page:
@@ -130,9 +129,7 @@ class Lookup:
         return pages.limits(rows, self._zone, self._clock.now_ms()), refresh_keyboard("limits")
 
     async def _inquire(self, request: Request, role: Role) -> Page:
-        """Answer with a report; one whose words or whose role do not do says so."""
-        if request.name not in helps.names(role):
-            return f"✖ {request.name} is not for a {role.value}.", None
+        """Answer with a report; one whose words do not do says so."""
         inquiry = INQUIRIES[request.name]
         try:
             args = inquiry.read(request.argument.split())
@@ -146,8 +143,6 @@ class Lookup:
 
     async def _test(self, request: Request, role: Role) -> Page:
         """Have a test alert sent; the answer is how each channel fared."""
-        if role is Role.VIEWER:
-            return f"✖ test is not for a {role.value}.", None
         level = (request.argument or "orange").lower()
         message = ""
         async for reply in self._guard.follow(request.user, "test", {"level": level}):
@@ -155,8 +150,6 @@ class Lookup:
         return escape(message), None
 
     async def _ack(self, request: Request, role: Role) -> Page:
-        if role is Role.VIEWER:
-            return f"✖ ack is not for a {role.value}.", None
         if not request.argument:
             return helps.help_command("ack"), None
         alert_id = request.argument.split()[0].lstrip("#")

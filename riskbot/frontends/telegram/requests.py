@@ -128,6 +128,14 @@ def read(message: Message, username: str | None, now_ms: int, start_ms: int) -> 
     )
 
 
+def alert_or_limit(word: str) -> dict[str, str]:
+    """Return the guard's argument for `A17` (an alert's id) or the name of a limit."""
+    word = word.lstrip("#")
+    if word[:1] in "aA" and word[1:].isdigit():
+        return {"id": word}
+    return {"limit": word.lower()}
+
+
 _UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 
 
