@@ -131,7 +131,9 @@ def names(role: Role) -> list[str]:
 
 def refusal(name: str, role: Role) -> str:
     """Return what a role is told of a command that is not for it, empty = it may."""
-    return "" if name in names(role) else f"✖ {name} is not for a {role.value}."
+    if name in names(role):
+        return ""
+    return f"✖ {name} is not for {'a' if role is Role.VIEWER else 'an'} {role.value}."
 
 
 def describe(name: str) -> str:

@@ -85,7 +85,7 @@ async def test_setlimit_shows_the_plan_and_asks_twice(scene: Scene) -> None:
 async def test_setlimit_is_refused_to_an_operator(scene: Scene) -> None:
     async with scene.process():
         answer = await scene.answer(OPERATOR, "/setlimit drawdown 0.2")
-    assert "not for a operator" in answer["text"]
+    assert "not for an operator" in answer["text"]
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ async def test_viewer_commands_nothing(scene: Scene, command: str) -> None:
 
 async def test_operator_does_not_flatten(scene: Scene) -> None:
     async with scene.process():
-        assert "not for a operator" in (await scene.answer(OPERATOR, "/flatten"))["text"]
+        assert "not for an operator" in (await scene.answer(OPERATOR, "/flatten"))["text"]
     assert scene.desk.commands == []
 
 
