@@ -20,6 +20,15 @@ from riskbot.core.turn import Turn
 RAISE_MS = {Level.YELLOW: 30_000, Level.ORANGE: 10_000}
 """For so long a limit's condition must hold before it is an alert; red and losses: at once."""
 
+SETTLE_MS = {
+    "feed_prices": 30_000,
+    "feed_account": 30_000,
+    "blind_account": 10_000,
+    "blind_price": 10_000,
+    "unread_account": 10_000,
+}
+"""So long riskbot must be without sight before it tells; the flag that denies waits for nothing."""
+
 LOWER_MS = {Level.YELLOW: 120_000, Level.ORANGE: 300_000, Level.RED: 600_000}
 """For so long a limit's condition must be below a level before its alert comes down from it."""
 
@@ -239,6 +248,8 @@ def _new(turn: Turn, name: str, scope: str) -> Alert:
 
 def _is_held(turn: Turn, alert: Alert) -> bool:
     """Whether an alert waits before it rises: limits that are no losses, while nothing is done."""
+    if alert.name in SETTLE_MS:
+        return True
     limit = turn.state.limit(alert.scope, alert.name)
     return limit is not None and not limit.is_loss and not alert.is_urgent
 
@@ -252,7 +263,8 @@ def _weigh(turn: Turn, alert: Alert, wanted: Level) -> Alert:
     }
     reached = wanted if wanted is Level.RED or not held else Level.OK
     for level, began in since.items():
-        if held and began is not None and now_ms - began >= RAISE_MS[level]:
+        wait_ms = SETTLE_MS.get(alert.name, RAISE_MS[level])
+        if held and began is not None and now_ms - began >= wait_ms:
             reached = max(reached, level, key=lambda lv: lv.rank)
     below_ms = None
     level = alert.level

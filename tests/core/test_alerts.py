@@ -43,10 +43,35 @@ def test_alert_of_a_loss_does_not_wait(level: Level) -> None:
 
 def test_alert_of_what_is_no_limit_does_not_wait_in_either_direction() -> None:
     alarm = Alarm()
-    alarm.set(Level.ORANGE, "blind_account", MAIN)
-    assert alarm.level("blind_account", MAIN) is Level.ORANGE
-    alarm.set(Level.OK, "blind_account", MAIN)
-    assert alarm.level("blind_account", MAIN) is Level.OK
+    alarm.set(Level.ORANGE, "key_rights", MAIN)
+    assert alarm.level("key_rights", MAIN) is Level.ORANGE
+    alarm.set(Level.OK, "key_rights", MAIN)
+    assert alarm.level("key_rights", MAIN) is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("feed_prices", 30), ("feed_account", 30), ("blind_account", 10), ("blind_price", 10)],
+)
+def test_sight_that_is_back_before_anybody_could_look_is_never_told(
+    name: str, seconds: int
+) -> None:
+    alarm = Alarm()
+    alarm.set(Level.ORANGE, name, MAIN)
+    alarm.wait(seconds - 1)
+    alarm.set(Level.OK, name, MAIN)
+    assert alarm.sent == []
+    assert alarm.state.alerts.pending == {}
+    alarm.set(Level.ORANGE, name, MAIN)
+    alarm.wait(seconds)
+    assert alarm.level(name, MAIN) is Level.ORANGE
+    assert alarm.loud() == [2 * seconds - 1]
+
+
+def test_sight_lost_for_so_long_that_it_is_red_is_told_at_once() -> None:
+    alarm = Alarm()
+    alarm.set(Level.RED, "blind_account", MAIN)
+    assert alarm.loud() == [0]
 
 
 def test_condition_when_it_passes_in_time_is_never_told() -> None:

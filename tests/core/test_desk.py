@@ -54,7 +54,7 @@ def test_status_has_the_fields_of_the_contract() -> None:
     made.command("halt", account="other")
     made.deaf.add("other")
     made.muted.add("other")
-    made.wait(20)
+    made.wait(30)
     status = made.command("status").document
     assert {
         "instance",
@@ -117,7 +117,6 @@ def test_status_when_a_feed_is_lost_says_why_and_shows_work_under_way() -> None:
     (work,) = status["intents"]
     assert (work["kind"], work["account"]) == ("flatten", "main")
     assert work["targets"][0]["target"] == "0"
-    assert made.told("feed_prices")
 
 
 def test_positions_has_the_fields_of_the_contract() -> None:

@@ -247,6 +247,8 @@ def test_price_when_it_stops_is_flagged_told_and_red_after_a_minute() -> None:
     made.muted.add("main")
     made.wait(7)
     assert made.engine.state.enforcement.is_blind(BlindKind.PRICE, f"main|{BTC}")
+    assert not made.told("blind_price")
+    made.wait(9)
     assert made.told("blind_price")[0].alert.level is Level.ORANGE
     made.wait(70)
     assert made.told("blind_price")[-1].alert.level is Level.RED
@@ -263,6 +265,8 @@ def test_account_when_it_is_silent_is_flagged_told_and_back_by_itself() -> None:
     made.muted.add("main")
     made.wait(17)
     assert made.engine.state.enforcement.is_blind(BlindKind.ACCOUNT, "main")
+    assert not made.told("blind_account")
+    made.wait(10)
     assert made.told("blind_account")[0].alert.level is Level.ORANGE
     made.wait(70)
     assert made.told("blind_account")[-1].alert.level is Level.RED
@@ -275,6 +279,7 @@ def test_stream_when_it_is_lost_is_told_until_it_lives_again() -> None:
     made = quiet()
     made.give(events.FeedLost(account="main", feed="account", reason="gone"))
     made.give(events.FeedLost(account="main", feed="account", reason="gone still"))
+    made.wait(31)
     assert made.told("feed_account")[0].alert.level is Level.ORANGE
     made.restart()
     assert made.told("feed_account")[-1].alert.status is AlertStatus.FIRING
@@ -474,8 +479,8 @@ def test_account_that_only_its_stream_shows_is_told_of() -> None:
         made.now_ms += 1_000
         made.give(frame)
         made.give(refused)
-        if second in {13, 16}:
-            assert bool(made.told("unread_account")) is (second == 16)
+        if second in {24, 26}:
+            assert bool(made.told("unread_account")) is (second == 26)
     told = made.told("unread_account")
     assert [t.alert.level for t in told][:2] == [Level.ORANGE, Level.RED]
     assert "503 behind the curtain" in told[0].alert.text

@@ -78,7 +78,7 @@ def test_red_when_nobody_reacts_for_hours_repeats_ever_more_slowly() -> None:
 
 def test_orange_when_nobody_takes_it_is_heard_again_after_a_quarter_and_each_hour() -> None:
     alarm = Alarm()
-    alarm.set(Level.ORANGE, "blind_account", MAIN)
+    alarm.set(Level.ORANGE, "key_rights", MAIN)
     alarm.wait(5_000, step=10)
     assert alarm.loud() == [0, 900, 4500]
 
