@@ -52,6 +52,11 @@ class _Entry:
     due_ms: int
     attempts: int = 0
 
+    @property
+    def is_red(self) -> bool:
+        """Whether it waits for no other."""
+        return severity(self.alert) is Level.RED
+
     def order(self) -> tuple[bool, int, int, int]:
         # Red first; but what keeps failing lets the others pass.
         is_stuck = self.attempts >= DOWN_AFTER
@@ -59,7 +64,11 @@ class _Entry:
 
 
 class Lane:
-    """The queue of one channel and the work on it."""
+    """The queue of one channel and the work on it.
+
+    One alert is under way at a time; beside one that is not red, a red one as well: what a channel
+    has not answered yet must not hold up the message that matters.
+    """
 
     def __init__(
         self,
@@ -82,6 +91,8 @@ class Lane:
         self._failures = 0
         self._is_down = False
         self._paused_until_ms = 0
+        self._asked_until_ms = 0
+        self._under_way: list[_Entry] = []
 
     # ------------------------------------------------------------ the queue
 
@@ -109,6 +120,9 @@ class Lane:
             life_ms = DIGEST_LIFE_MS
         entry = _Entry(alert, is_loud, now_ms, now_ms + life_ms, now_ms)
         older = self._entries.get(alert.message)
+        if older is None and entry.is_red:
+            # What failed before says little of now: only a wait that was asked for is kept.
+            self._paused_until_ms = self._asked_until_ms
         if older is not None:
             if older.alert.revision > alert.revision:
                 return
@@ -144,32 +158,42 @@ class Lane:
             self._gave_up(entry, "not delivered while it mattered", is_permanent=True)
         if now_ms < self._paused_until_ms:
             return None
-        due = [e for e in self._entries.values() if e.due_ms <= now_ms]
+        due = [e for e in self._open() if e.due_ms <= now_ms]
         if not due:
             return None
         entry = min(due, key=_Entry.order)
         del self._entries[entry.alert.message]
         return entry
 
+    def _open(self) -> list[_Entry]:
+        """Return what may go beside what is under way."""
+        waiting = list(self._entries.values())
+        if any(entry.is_red for entry in self._under_way):
+            return []
+        return [e for e in waiting if e.is_red] if self._under_way else waiting
+
     def _next_ms(self) -> int | None:
-        """Return when there may be something to do; None = when something is queued."""
-        if not self._entries:
+        """Return when there may be something to do; None = when something is queued, or ends."""
+        open_ = self._open()
+        if not open_:
             return None
-        due_ms = max(min(e.due_ms for e in self._entries.values()), self._paused_until_ms)
-        return min(due_ms, *(e.expires_ms for e in self._entries.values()))
+        due_ms = max(min(e.due_ms for e in open_), self._paused_until_ms)
+        return min(due_ms, *(e.expires_ms for e in open_))
 
     # ------------------------------------------------------------ the work
 
     async def run(self) -> None:
         """Deliver what is queued until cancelled."""
-        while True:
-            entry = self._take()
-            if entry is not None:
-                await self._deliver(entry)
-                continue
-            if not self._entries:
-                self.idle.set()
-            await self._wait()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                entry = self._take()
+                if entry is not None:
+                    self._under_way.append(entry)
+                    tasks.create_task(self._deliver(entry))
+                    continue
+                if not self._entries and not self._under_way:
+                    self.idle.set()
+                await self._wait()
 
     async def _wait(self) -> None:
         self._wake.clear()
@@ -188,6 +212,9 @@ class Lane:
             self._failed(entry, ChannelError(f"{type(error).__name__}: {error}"))
         else:
             self._delivered(entry)
+        finally:
+            self._under_way.remove(entry)
+            self._wake.set()
 
     def _delivered(self, entry: _Entry) -> None:
         self._failures = 0
@@ -204,7 +231,8 @@ class Lane:
         self._failures += 1
         now_ms = self._clock.now_ms()
         if error.retry_after_ms is not None:
-            self._paused_until_ms = now_ms + error.retry_after_ms + AFTER_429_MS
+            self._asked_until_ms = now_ms + error.retry_after_ms + AFTER_429_MS
+            self._paused_until_ms = self._asked_until_ms
             entry.due_ms = self._paused_until_ms
         else:
             entry.due_ms = now_ms + self._backoff_ms(entry.attempts)
@@ -224,6 +252,8 @@ class Lane:
     def _queue_again(self, entry: _Entry) -> None:
         newer = self._entries.get(entry.alert.message)
         if newer is None:
+            if self._known.get(entry.alert.message, 0) > entry.alert.revision:
+                return  # a newer one went beside it
             self._entries[entry.alert.message] = entry
             return
         newer.is_loud = newer.is_loud or entry.is_loud

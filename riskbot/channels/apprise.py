@@ -44,6 +44,7 @@ class AppriseChannel:
         self._takes_digest = takes_digest
         self._sender: Any = None
         self._thread: threading.Thread | None = None
+        self._turn = asyncio.Lock()
 
     def set_level(self, min_level: Level, *, takes_digest: bool) -> None:
         """Send from another level on."""
@@ -63,6 +64,10 @@ class AppriseChannel:
             ChannelError: not taken, or the message before still hangs.
         """
         del is_loud
+        async with self._turn:
+            await self._send(alert)
+
+    async def _send(self, alert: Alert) -> None:
         if self._thread is not None and self._thread.is_alive():
             raise ChannelError(_HANGS)
         loop = asyncio.get_running_loop()

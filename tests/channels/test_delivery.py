@@ -114,6 +114,56 @@ async def test_red_goes_first_when_several_wait(scene: Scene) -> None:
     assert ids(gate) == ["A1", "A4", "A3", "A2"]
 
 
+async def test_red_waits_for_no_other_that_is_under_way(scene: Scene) -> None:
+    gate = Gate("gate")
+    async with scene.delivering(gate) as made:
+        made.send(send(alert("A1", Level.YELLOW)))
+        made.send(send(alert("A2", Level.ORANGE)))
+        await settle()
+        assert [a.alert_id for a in gate.holding] == ["A2"]
+        made.send(send(alert("A3", Level.RED)))
+        made.send(send(alert("A4", Level.RED)))
+        await settle()
+        # One beside it, and no more.
+        assert [a.alert_id for a in gate.holding] == ["A2", "A3"]
+        gate.open.set()
+        assert await made.flush(5)
+    assert set(ids(gate)) == {"A1", "A2", "A3", "A4"}
+    assert ids(gate)[-1] == "A1"
+
+
+async def test_red_breaks_a_pause_that_nobody_asked_for(scene: Scene) -> None:
+    dead = FakeChannel("dead")
+    dead.fail(*[ChannelError("unreachable")] * 9)
+    async with scene.delivering(dead) as made:
+        made.send(send(alert("A1", Level.YELLOW)))
+        await scene.clock.advance(60_000)
+        assert dead.failures
+        dead.failures.clear()
+        made.send(send(alert("A2", Level.RED)))
+        await settle()
+        assert ids(dead) == ["A2"]
+
+
+async def test_older_words_that_failed_beside_newer_ones_are_not_said_again(scene: Scene) -> None:
+    class Slow(Gate):
+        async def send(self, alert: Alert, *, is_loud: bool) -> None:
+            await super().send(alert, is_loud=is_loud)
+            if alert.level is Level.YELLOW:
+                raise ChannelError("too late")
+
+    slow = Slow("slow")
+    async with scene.delivering(slow) as made:
+        made.send(send(alert("A1", Level.YELLOW)))
+        await settle()
+        made.send(send(alert("A1", Level.RED, revision=2)))
+        await settle()
+        slow.open.set()
+        assert await made.flush(5)
+        await scene.clock.advance(60_000)
+    assert [a.revision for a in slow.holding] == [1, 2]
+
+
 async def test_newest_revision_replaces_the_waiting_one_and_stays_loud(scene: Scene) -> None:
     gate = Gate("gate")
     async with scene.delivering(gate) as made:
