@@ -360,7 +360,7 @@ def without_quiet(journal: list[tuple[int, Any]]) -> Iterable[tuple[int, Any]]:
 
 
 FAST = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=20,
     deadline=None,
     derandomize=True,
