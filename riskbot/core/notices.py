@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from riskbot.core import alerts, events
+from dataclasses import replace
+
+from riskbot.core import actions, alerts, events
 from riskbot.core.duty import OPERATOR
 from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import PORTFOLIO, Level, account_scope
@@ -179,6 +181,12 @@ def _frontend(turn: Turn, event: events.FrontendChanged) -> None:
 
 
 def _contested(turn: Turn, event: events.FrontendChanged, scope: str) -> None:
+    alerts.resolve(turn, "frontend_down", scope, "back, but contested")
+    before = turn.state.alerts.firing.get(("token_conflict", scope))
+    if before is not None and before.acked_by and before.text != event.detail:
+        # Who took what was there before has not seen this.
+        untaken = replace(before, acked_by=None, acked_ms=None, acked_used=None)
+        turn.emit(actions.SetAlert(alert=untaken))
     alerts.tell(
         turn,
         "token_conflict",
@@ -186,7 +194,7 @@ def _contested(turn: Turn, event: events.FrontendChanged, scope: str) -> None:
         Level.RED,
         f"somebody else uses the token of {event.name}",
         text=event.detail,
-        did=f"{event.name} takes only what lowers risk until that ends; alerts go on",
+        did=f"{event.name} takes only what lowers risk meanwhile; alerts go on",
         todo="end the other program; if it is not yours, revoke the token",
     )
 

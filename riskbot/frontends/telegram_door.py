@@ -224,10 +224,12 @@ class TelegramDoor:
                 pass  # `hello`, or the word of a newer process
 
     def _set_health(self, state: str, detail: str) -> None:
+        # Who else uses the token matters as much as that somebody does.
+        known = f"{state} {detail}" if state == "conflict" else state
         # One that is still starting is neither up nor down.
-        if state in {self._health, "starting"}:
+        if known == self._health or state == "starting":
             return
-        self._health = state
+        self._health = known
         self._emit(
             events.FrontendChanged(
                 name=self.name,

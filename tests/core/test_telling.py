@@ -147,6 +147,28 @@ def test_token_that_somebody_else_uses_is_red_until_he_is_gone() -> None:
     assert last.alert.status is AlertStatus.RESOLVED
 
 
+def test_ack_of_one_who_uses_the_token_is_none_of_the_next() -> None:
+    made = quiet()
+
+    def contest(words: str) -> None:
+        made.give(
+            events.FrontendChanged(name="telegram", is_up=False, detail=words, is_contested=True)
+        )
+
+    def taken() -> list[str | None]:
+        return [row["acked_by"] for row in made.command("alerts").document]
+
+    made.give(events.FrontendChanged(name="telegram", is_up=False, detail="gone"))
+    contest("another program polls")
+    assert made.told("frontend_down")[-1].alert.status is AlertStatus.RESOLVED
+    made.command("ack", id=made.told("token_conflict")[-1].alert.alert_id)
+    contest("another program polls")
+    assert taken() == ["tester"]
+    contest("a webhook was set")
+    assert taken() == [None]
+    assert made.told("token_conflict")[-1].alert.text == "a webhook was set"
+
+
 def test_frontend_that_is_slow_is_told_until_it_is_fast_again() -> None:
     made = quiet()
     slow = events.FrontendChanged(name="mqtt", is_up=True, is_slow=True, detail="44 ms")

@@ -344,6 +344,22 @@ async def test_health_is_told_when_it_changes(house: House) -> None:
     ]
 
 
+async def test_another_word_about_who_uses_the_token_is_told(house: House) -> None:
+    peer = await house.peer()
+    for state, detail in (
+        ("conflict", "a poller"),
+        ("conflict", "a poller"),
+        ("conflict", "a webhook"),
+        ("down", "refused"),
+        ("down", "timeout"),
+    ):
+        peer.say({"type": "health", "state": state, "detail": detail})
+    peer.command("status")
+    await until(lambda: house.commands)
+    assert [e.detail for e in house.events] == ["a poller", "a webhook", "refused"]
+    assert [e.is_contested for e in house.events] == [True, True, False]
+
+
 async def test_user_whose_role_is_gone_is_not_heard_from_then_on(tmp_path: Path) -> None:
     async with housed(tmp_path) as house:
         peer = await house.peer()

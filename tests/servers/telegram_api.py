@@ -56,6 +56,7 @@ class TelegramServer:
     Attributes:
         calls: every call, oldest first.
         faults: by method in lower case, `*` for all.
+        unanswered: chats that get no answer: calls about them hang.
         is_tolerant: updates are handed out beside a webhook, as between two refusals.
     """
 
@@ -70,6 +71,7 @@ class TelegramServer:
         self.allowed: list[str] | None = None
         self.next_update = 5_000
         self.is_tolerant = False
+        self.unanswered: set[int] = set()
         self._queries = 0
         self._poll: asyncio.Event | None = None
         self._news = asyncio.Event()
@@ -196,6 +198,8 @@ class TelegramServer:
         if token != self.token:
             words = (401, "Unauthorized") if ":" in token else (404, "Not Found")
             return _refusal(call, Refused(*words))
+        if call.params.get("chat_id") in {str(chat) for chat in self.unanswered}:
+            return await self._misbehave(http, call, Fault("hang"))
         fault = self._fault(method)
         if fault is not None and fault.kind in {"refuse", "body", "hang", "drop"}:
             return await self._misbehave(http, call, fault)

@@ -77,6 +77,7 @@ class Chats:
             "getme": lambda _: self.bot,
             "sendmessage": self.send_message,
             "sendphoto": self.send_photo,
+            "senddocument": self.send_document,
             "editmessagetext": self.edit_text,
             "editmessagemedia": self.edit_media,
             "editmessagereplymarkup": self.edit_markup,
@@ -140,6 +141,22 @@ class Chats:
         chat = self.chat(params)
         return self._post(chat, params, self._photo(params, params.get("photo"), params))
 
+    def send_document(self, params: Params) -> dict[str, Any]:
+        """Take an uploaded file of any kind."""
+        chat = self.chat(params)
+        upload = params.get(str(params.get("document", "")).removeprefix("attach://"))
+        if not isinstance(upload, dict):
+            raise Refused(400, "Bad Request: there is no document in the request")
+        if not upload["data"]:
+            raise Refused(400, "Bad Request: file must be non-empty")
+        file_id = f"BQAC{len(self.files) + 1:04d}"
+        self.files[file_id] = upload["data"]
+        size = len(upload["data"])
+        file = {"file_id": file_id, "file_unique_id": file_id, "file_size": size}
+        return self._post(
+            chat, params, {"document": {**file, "file_name": upload["file"]}, **_caption(params)}
+        )
+
     def _photo(self, params: Params, named: Any, said: Params) -> dict[str, Any]:
         """Return the content of a photo message: of an upload, or of a file that is known."""
         if not named:
@@ -158,13 +175,7 @@ class Chats:
         if width + height > 10_000 or max(width, height) > 20 * min(width, height):
             raise Refused(400, "Bad Request: PHOTO_INVALID_DIMENSIONS")
         size = {"file_id": file_id, "file_unique_id": file_id, "width": width, "height": height}
-        content: dict[str, Any] = {"photo": [size]}
-        if said.get("caption"):
-            caption = _content({**said, "text": said["caption"]}, "text", "")
-            if utf16(caption["text"]) > CAPTION_MAX:
-                raise Refused(400, "Bad Request: message caption is too long")
-            content |= {"caption": caption["text"], "caption_entities": caption["entities"]}
-        return content
+        return {"photo": [size], **_caption(said)}
 
     def _post(self, chat: Chat, params: Params, content: dict[str, Any]) -> dict[str, Any]:
         reply = _json(params.get("reply_parameters"))
@@ -346,6 +357,15 @@ class Chats:
 
 def _json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value else value
+
+
+def _caption(said: Params) -> dict[str, Any]:
+    if not said.get("caption"):
+        return {}
+    caption = _content({**said, "text": said["caption"]}, "text", "")
+    if utf16(caption["text"]) > CAPTION_MAX:
+        raise Refused(400, "Bad Request: message caption is too long")
+    return {"caption": caption["text"], "caption_entities": caption["entities"]}
 
 
 def _content(params: Params, name: str, empty: str) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from riskbot.core.duty import AlertStatus
 from riskbot.core.model import Level, Role
 from riskbot.frontends.telegram.budget import Budget
 from riskbot.frontends.telegram.charts import kind_of
-from riskbot.frontends.telegram.figures import clock, cut, duration
+from riskbot.frontends.telegram.figures import clock, cut, duration, short_clock
 from riskbot.frontends.telegram.keyboards import Keyboard, alert_keyboard
 from riskbot.frontends.telegram.link import Notice, Taken
 from riskbot.frontends.telegram.memory import Memory, Told
+from riskbot.frontends.telegram.notes import Owed
 from riskbot.frontends.telegram.pages import BADGES, escape
-from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
+from riskbot.frontends.telegram.sender import LIFE_S, NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
 
 GRACE_S = 3.0
@@ -40,7 +41,7 @@ MISSED_MAX = 10
 MISSED_MS = 20_000
 """An alert told later than this was missed during an outage."""
 
-LATE_MS = 60_000
+LATE_S = 60.0
 """An alert told later than this says so."""
 
 SECOND = 1
@@ -59,12 +60,16 @@ class Board:
         self._clock = now
         self._zone = ZoneInfo(settings.timezone)
         self._newest: dict[str, Notice] = {}
-        self._budget = Budget(now)
+        self._is_closing = False
+        self._budget = Budget(now, memory)
         self._folding: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._late: dict[str, str] = {}
         self._unheard: set[tuple[str, int]] = set()
         self._locks: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: dict[tuple[str, int, int], asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """Leave to the process after this one what some chats have not been told."""
+        self._is_closing = True
 
     async def take(self, notice: Notice) -> Taken:
         """Tell an alert everywhere; return once every chat has it, or enough time passed."""
@@ -72,7 +77,8 @@ class Board:
         known = self._newest.get(notice.alert_id)
         if known is None or _revision(known) <= _revision(notice):
             self._newest[notice.alert_id] = notice
-        tasks = [self._bring(chat, notice) for chat in self._chats(notice)]
+        chats = {self._bring(chat, notice): chat for chat in self._chats(notice)}
+        tasks = list(chats)
         # A chat that has to wait must not keep the next alert from the others.
         done, waiting = await asyncio.wait(tasks, timeout=GRACE_S)
         async with _at_most(ANSWER_S - GRACE_S):
@@ -81,10 +87,32 @@ class Board:
                 done |= more
         errors = [task.exception() for task in done]
         if None in errors:
+            # From now on the guard counts it as told: what is owed yet must survive this process.
+            if late := [chats[task] for task in waiting if not task.done()]:
+                owed = Owed(notice.alert, notice.is_loud, notice.changed_ms, late)
+                self._memory.owe(notice.alert_id, owed)
             return Taken(ok=True)
         refused = [e for e in errors if isinstance(e, NotSentError) and e.is_refused]
         words = "; ".join(dict.fromkeys(str(e) for e in errors)) or "Telegram has not taken it yet"
         return Taken(ok=False, error=words, is_permanent=len(refused) == len(tasks))
+
+    def _pay(self) -> None:
+        """Go on with what a process before this one owed; what matters no more was missed."""
+        listed = {*self._settings.users, *self._settings.groups}
+        for alert_id, owed in self._memory.owed().items():
+            notice = Notice(owed.alert, owed.is_loud, changed_ms=owed.changed_ms)
+            life_s = LIFE_S[_urgency(notice)] - self._age_s(notice)
+            notice = replace(notice, life_s=life_s)
+            self._newest.setdefault(alert_id, notice)
+            for chat in tuple(owed.chats):
+                if chat in listed and life_s > 0:
+                    self._bring(chat, notice)
+                else:
+                    self._memory.settle(alert_id, chat, _revision(notice))
+                    self._memory.miss(alert_id, f"#{alert_id}, no longer told")
+
+    def _age_s(self, notice: Notice) -> float:
+        return max(0.0, (self._clock.now_ms() - notice.changed_ms) / 1000)
 
     def _chats(self, notice: Notice) -> list[int]:
         """Return who is told: the second contacts once nobody took it, and from then on."""
@@ -117,8 +145,10 @@ class Board:
         del self._tasks[key]
         # An error is told to the guard by `take`, if it still waits.
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, NotSentError) and not error.is_refused:
-            self._miss(key[0], f"#{key[0]}, no longer told")
+        if isinstance(error, NotSentError) and not error.is_refused and not self._is_closing:
+            self._memory.miss(key[0], f"#{key[0]}, no longer told")
+        if not task.cancelled() and not self._is_closing:
+            self._memory.settle(key[0], key[1], key[2])
         if not any(other[:2] == key[:2] for other in self._tasks):
             self._locks.pop(key[:2], None)
 
@@ -138,7 +168,7 @@ class Board:
             told.worst = max(told.worst, _worst(notice).rank)
             self._memory.note(notice.alert_id, chat, told)
             if self._clock.now_ms() - notice.changed_ms > MISSED_MS:
-                self._miss(notice.alert_id, _short(notice))
+                self._memory.miss(notice.alert_id, _short(notice))
             if notice.alert["status"] == AlertStatus.RESOLVED:
                 self._newest.pop(notice.alert_id, None)
 
@@ -149,26 +179,40 @@ class Board:
         if _worst(notice) is not Level.RED and not self._budget.take(chat):
             await self._fold(chat, notice)
             return Told(message=0, is_folded=True)
-        message = await self._sender.send(
+        return Told(message=await self._send(chat, notice, is_loud=is_loud))
+
+    async def _send(
+        self, chat: int, notice: Notice, *, is_loud: bool, reply_to: int | None = None
+    ) -> int:
+        return await self._sender.send(
             chat,
-            lambda: self.text(notice.alert, self._clock.now_ms() - notice.changed_ms),
+            lambda: self.text(notice.alert, self._age_s(notice)),
             urgency=_urgency(notice),
             keyboard=self._keyboard(chat, notice),
             is_silent=not is_loud,
+            reply_to=reply_to,
+            life_s=notice.life_s,
         )
-        return Told(message=message)
+
+    async def tell(self, chat: int, text: str) -> None:
+        """Send a notice that is no alert, without a sound; within the chat's budget."""
+        if self._budget.take(chat):
+            await self._sender.send(chat, escape(text), urgency=Urgency.ORANGE, is_silent=True)
+        else:
+            await self._more(chat, text, cut(text, 120), Urgency.ORANGE)
 
     async def _fold(self, chat: int, notice: Notice) -> None:
+        await self._more(chat, notice.alert_id, _short(notice), _urgency(notice))
+
+    async def _more(self, chat: int, key: str, line: str, urgency: Urgency) -> None:
         """Say that there is more than the chat should be sent, in one message that is edited."""
         async with self._folding[chat]:
-            message, words = self._budget.fold(chat, notice.alert_id, _short(notice))
+            message, words = self._budget.fold(chat, key, line)
             if message:
                 with suppress(NotSentError):
-                    await self._sender.edit(chat, message, escape(words), urgency=_urgency(notice))
+                    await self._sender.edit(chat, message, escape(words), urgency=urgency)
                 return
-            message = await self._sender.send(
-                chat, escape(words), urgency=_urgency(notice), is_silent=True
-            )
+            message = await self._sender.send(chat, escape(words), urgency=urgency, is_silent=True)
             self._budget.note(chat, message)
 
     async def _unfold(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
@@ -182,7 +226,7 @@ class Board:
             self._memory.hold(chat, notice.alert_id, _short(notice))
 
     async def _change(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
-        text = self.text(notice.alert, notice.age_ms)
+        text = self.text(notice.alert, self._age_s(notice))
         keyboard = self._keyboard(chat, notice)
         is_over = notice.alert["status"] == AlertStatus.RESOLVED
         if told.is_folded:
@@ -190,17 +234,13 @@ class Board:
             return
         calls = is_loud or (is_over and told.worst >= Level.ORANGE.rank)
         is_red = _worst(notice) is Level.RED
-        if calls and not self._is_quiet(notice) and (is_red or self._budget.take(chat)):
-            # The sound first: the edit makes none.
-            reply = await self._sender.send(
-                chat,
-                text,
-                urgency=_urgency(notice),
-                keyboard=keyboard,
-                is_silent=not is_loud,
-                reply_to=told.message,
-            )
-            told.replies = [*told.replies[-9:], reply]
+        if calls and not self._is_quiet(notice):
+            if is_red or self._budget.take(chat):
+                # The sound first: the edit makes none.
+                reply = await self._send(chat, notice, is_loud=is_loud, reply_to=told.message)
+                told.replies = [*told.replies[-9:], reply]
+            else:
+                await self._fold(chat, notice)
         try:
             await self._sender.edit(
                 chat, told.message, text, urgency=_urgency(notice), keyboard=keyboard
@@ -239,7 +279,8 @@ class Board:
         return begin <= now < end if begin <= end else now >= begin or now < end
 
     async def run(self) -> None:
-        """Tell in the morning what the quiet hours held, until cancelled."""
+        """Tell what was owed, and in the morning what the quiet hours held, until cancelled."""
+        self._pay()
         while True:
             if not self._is_night():
                 for chat, lines in self._memory.held().items():
@@ -255,14 +296,9 @@ class Board:
                 return  # it is tried again
         self._memory.release(chat, lines)
 
-    def _miss(self, alert_id: str, line: str) -> None:
-        self._late[alert_id] = line
-        for longest in list(self._late)[: -MISSED_MAX - 1]:
-            del self._late[longest]
-
     def missed(self) -> list[str]:
         """Return a line for each alert that waits, came late or not at all since last asked."""
-        late, self._late = self._late, {}
+        late = self._memory.missed()
         waiting = dict.fromkeys(alert_id for alert_id, _, _ in self._tasks)
         notices = [self._newest[alert_id] for alert_id in waiting if alert_id in self._newest]
         lines = [_short(notice) for notice in notices]
@@ -272,16 +308,20 @@ class Board:
 
     # ------------------------------------------------------------ words
 
-    def text(self, alert: dict[str, Any], age_ms: int = 0) -> str:
+    def text(self, alert: dict[str, Any], age_s: float = 0.0) -> str:
         """Return an alert as HTML; its first 40 characters say level, what, figure and limit."""
         since_ms, now_ms = alert["since_ms"], alert["updated_ms"]
+        late = []
+        if age_s > LATE_S:
+            at = short_clock(alert["updated_ms"], self._zone)
+            late = [escape(f"⏱ {at}, {duration(age_s)} late")]
         if alert["status"] == AlertStatus.RESOLVED:
-            return self._ending(alert)
+            return self._ending(alert, late)
         still = "STILL " if alert.get("repeats") else ""
         is_plain = bool(alert.get("is_notice")) and alert["level"] == Level.YELLOW
         badge = "ℹ NOTICE" if is_plain else BADGES[alert["level"]]
         head = f"{badge} · {still}{alert['title']}"
-        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}"]
+        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}", *late]
         if alert["scope"] != "portfolio" or alert["text"]:
             scope = "" if alert["scope"] == "portfolio" else f"{alert['scope']}: "
             lines.append(escape(cut(scope + (alert["text"] or "the whole account"), 500)))
@@ -293,17 +333,16 @@ class Board:
         moment = clock(now_ms, self._zone)
         lasted = f" · for {duration((now_ms - since_ms) / 1000)}" if now_ms > since_ms else ""
         repeats = alert["level"] == Level.RED and not alert.get("acked_by")
-        late = f"⏱ {duration(age_ms / 1000)} late, " if age_ms > LATE_MS else ""
         until = " · repeats until Ack" if repeats else ""
-        lines.append(escape(late + moment + lasted + until))
+        lines.append(escape(moment + lasted + until))
         return "\n".join(lines)
 
-    def _ending(self, alert: dict[str, Any]) -> str:
+    def _ending(self, alert: dict[str, Any], late: list[str]) -> str:
         ended_ms = alert.get("resolved_ms") or alert["updated_ms"]
         lasted = duration((ended_ms - alert["since_ms"]) / 1000)
         was = f"was {str(alert['worst_level']).upper()} {lasted}"
         head = f"✅ RESOLVED · {was} · {alert['title']}"
-        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}"]
+        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}", *late]
         if alert["scope"] != "portfolio":
             lines.append(escape(alert["scope"]))
         lines += _doing(alert)

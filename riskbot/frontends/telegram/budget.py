@@ -1,49 +1,60 @@
-"""Alerts a chat may be sent; what is more is folded into one message. Red is not counted."""
+"""What a chat may be sent besides red and answers; what is more is folded into one message."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from riskbot.clock import Clock
+from riskbot.frontends.telegram.memory import Memory
+from riskbot.frontends.telegram.notes import Fold
 
 SHORT_MS, SHORT_MAX = 600_000, 6
 LONG_MS, LONG_MAX = 3_600_000, 20
 """New messages in ten minutes, and in an hour."""
 
 LINES_MAX = 5
+FOLDED_MAX = 50
+"""Lines that are remembered; how many there were is counted all the same."""
 
 
 class Budget:
-    """New messages of alerts that are not red, by chat.
+    """New messages that are neither red nor answers, by chat; it outlives a restart.
 
     Args:
         clock: for times.
+        memory: keeps what was sent.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, memory: Memory) -> None:
         self._clock = clock
-        self._sent: dict[int, tuple[int, ...]] = {}
-        self._more: dict[int, tuple[int, dict[str, str]]] = {}
+        self._memory = memory
 
     def take(self, chat: int) -> bool:
         """Return whether one more may go, and count it."""
         now_ms = self._clock.now_ms()
-        times = tuple(ms for ms in self._sent.get(chat, ()) if now_ms - ms < LONG_MS)
+        # What is ahead was sent before a clock was set back: it must not lock the chat.
+        times = [ms for ms in self._memory.sent(chat) if 0 <= now_ms - ms < LONG_MS]
         lately = sum(now_ms - ms < SHORT_MS for ms in times)
         if lately >= SHORT_MAX or len(times) >= LONG_MAX:
             return False
-        self._sent[chat] = (*times, now_ms)
         # What comes beyond it from now on is another flood: with a message of its own.
-        self._more.pop(chat, None)
+        self._memory.note_sent(chat, [*times, now_ms])
         return True
 
-    def fold(self, chat: int, alert_id: str, line: str) -> tuple[int, str]:
+    def fold(self, chat: int, key: str, line: str) -> tuple[int, str]:
         """Return the message that stands for all that is more, 0 = none yet, and its words."""
-        message, lines = self._more.setdefault(chat, (0, {}))
-        lines.pop(alert_id, None)
-        lines[alert_id] = line
+        fold = self._memory.fold(chat)
+        lines = {name: text for name, text in fold.lines.items() if name != key} | {key: line}
+        dropped = fold.dropped
+        while len(lines) > FOLDED_MAX:
+            del lines[next(iter(lines))]
+            dropped += 1
+        self._memory.note_fold(chat, Fold(fold.message, lines, dropped))
         last = list(lines.values())[-LINES_MAX:]
-        return message, "\n".join([f"{len(lines)} more, /alerts", *last])
+        return fold.message, "\n".join([f"{len(lines) + dropped} more, /alerts", *last])
 
     def note(self, chat: int, message: int) -> None:
         """Note the message that stands for all that is more."""
-        if chat in self._more:
-            self._more[chat] = (message, self._more[chat][1])
+        fold = self._memory.fold(chat)
+        if fold.lines:
+            self._memory.note_fold(chat, replace(fold, message=message))

@@ -51,7 +51,7 @@ from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
-LOCKED = "another program uses the bot's token. Use riskbot ctl on the host."
+LOCKED = "another program uses the bot's token, or did. Use riskbot ctl on the host; see the alert."
 _CODE = re.compile(r"\d{3} ?\d{3}")
 SUMMARY_S = 2.0
 """Commands of the past are gathered for so long, then said in one message."""

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.types import CallbackQuery, Message, TelegramObject, Update
+from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
 
 from riskbot.clock import Clock
+from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -21,11 +22,8 @@ LOGGER = logging.getLogger(__name__)
 NEUTRAL = "Private bot."
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-STRANGERS_MAX = 1_000
-"""Strangers remembered; beyond it none is answered."""
-
-ANSWERS_MAX = 20
-"""Neutral lines in an hour, to all strangers together."""
+STRANGERS_MAX = 20
+"""Strangers of an hour who are answered and named; what is more is one line for the admins."""
 
 Say = Callable[[int, str], None]
 """Queues a plain text for a chat."""
@@ -39,19 +37,27 @@ class Gate(BaseMiddleware):
     Args:
         settings: who is listed.
         clock: for the hour between answers.
+        memory: keeps who was answered, and of whom the admins know.
         say: queues a text.
         tell_admins: queues a text for the admins.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, say: Say, tell_admins: Callable[[str], None]
+        self,
+        settings: Settings,
+        clock: Clock,
+        memory: Memory,
+        say: Say,
+        tell_admins: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._memory = memory
         self._say = say
         self._tell_admins = tell_admins
-        self._answered: dict[int, int] = {}
-        self._told: dict[int, int] = {}
+        self._answers: list[int] = []
+        self._notices: list[int] = []
+        self._summed_ms = -HOUR_MS
         self.refused = 0
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
@@ -69,24 +75,37 @@ class Gate(BaseMiddleware):
         return None
 
     def _stranger(self, message: Message) -> None:
-        now_ms = self._clock.now_ms()
-        self._answered = {u: ms for u, ms in self._answered.items() if now_ms - ms < HOUR_MS}
-        self._told = {u: ms for u, ms in self._told.items() if now_ms - ms < DAY_MS}
         user = message.from_user
         if user is None:
             return
-        if user.id not in self._answered and len(self._answered) < ANSWERS_MAX:
-            self._answered[user.id] = now_ms
-            self._say(user.id, NEUTRAL)
-        if user.id in self._told or len(self._told) >= STRANGERS_MAX:
+        now_ms = self._clock.now_ms()
+        self._answers = [ms for ms in self._answers if now_ms - ms < HOUR_MS]
+        self._notices = [ms for ms in self._notices if now_ms - ms < HOUR_MS]
+        answered_ms, told_ms = self._memory.stranger(user.id)
+        is_silent = now_ms - answered_ms < HOUR_MS or len(self._answers) >= STRANGERS_MAX
+        is_known = now_ms - told_ms < DAY_MS
+        if is_silent and is_known:
             return
-        self._told[user.id] = now_ms
+        if not is_silent:
+            answered_ms = now_ms
+            self._answers.append(now_ms)
+            self._say(user.id, NEUTRAL)
+        if not is_known:
+            told_ms = now_ms
+            self._tell(user, message, now_ms)
+        self._memory.note_stranger(user.id, answered_ms, told_ms)
+
+    def _tell(self, user: User, message: Message, now_ms: int) -> None:
+        """Tell the admins of a stranger, or once in an hour that there are many."""
         LOGGER.warning("a stranger wrote to the bot: %d", user.id)
-        if len(self._told) <= ANSWERS_MAX:
+        if len(self._notices) < STRANGERS_MAX:
+            self._notices.append(now_ms)
             text = (message.text or "something without text")[:60]
             self._tell_admins(f"A stranger wrote to the bot: {user.full_name} ({user.id}): {text}")
-        elif len(self._told) == ANSWERS_MAX + 1:
-            self._tell_admins(f"More than {ANSWERS_MAX} strangers wrote to the bot today.")
+        elif now_ms - self._summed_ms >= HOUR_MS:
+            self._summed_ms = now_ms
+            words = f"More than {STRANGERS_MAX} strangers wrote to the bot within an hour."
+            self._tell_admins(f"{words} The log names the others; none was told anything.")
 
 
 def _speaker(update: Update) -> int | None:

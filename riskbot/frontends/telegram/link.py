@@ -56,12 +56,14 @@ class Notice:
         alert: `duty.Alert` in JSON values.
         age_ms: since the alert last changed, when it was handed over.
         changed_ms: when it last changed, by the clock here.
+        life_s: for how long it is still worth sending, None = as long as any of its level.
     """
 
     alert: dict[str, Any]
     is_loud: bool
     age_ms: int = 0
     changed_ms: int = 0
+    life_s: float | None = None
 
     @property
     def alert_id(self) -> str:

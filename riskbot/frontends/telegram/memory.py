@@ -1,6 +1,6 @@
 """What survives a restart of the process: the last update, where alerts and panels stand.
 
-One small JSON file, written whole and atomically. No figure, no secret, no text of a message.
+One small JSON file, written whole and atomically. No secret; of messages only what is owed yet.
 """
 
 from __future__ import annotations
@@ -8,12 +8,20 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from riskbot.core.model import Level
+from riskbot.frontends.telegram.notes import Fold, Lock, Owed
 
 LOGGER = logging.getLogger(__name__)
 
 ALERTS_MAX = 300
+OWED_MAX = 100
+"""Alerts that some chat is still to be told; beyond it the least grave is forgotten."""
+
+MISSED_MAX = 20
+STRANGERS_MAX = 300
 HELD_MAX = 50
 """Alerts that wait for the morning in one chat."""
 
@@ -69,6 +77,13 @@ class _Content:
     held: dict[str, dict[str, str]] = field(default_factory=dict)
     unreachable: dict[str, int] = field(default_factory=dict)
     panels: dict[str, Panel] = field(default_factory=dict)
+    sent: dict[str, list[int]] = field(default_factory=dict)
+    folds: dict[str, Fold] = field(default_factory=dict)
+    strangers: dict[str, list[int]] = field(default_factory=dict)
+    owed: dict[str, Owed] = field(default_factory=dict)
+    missed: dict[str, str] = field(default_factory=dict)
+    away_ms: int = 0
+    lock: Lock | None = None
 
 
 class Memory:
@@ -139,6 +154,99 @@ class Memory:
             del self._content.held[str(chat)]
         self._write()
 
+    def sent(self, chat: int) -> list[int]:
+        """Return when a chat was sent what counts against its budget."""
+        return list(self._content.sent.get(str(chat), ()))
+
+    def note_sent(self, chat: int, times: list[int]) -> None:
+        """Note when a chat was sent what counts; what was folded before is another story."""
+        self._content.sent[str(chat)] = times
+        self._content.folds.pop(str(chat), None)
+        self._write()
+
+    def fold(self, chat: int) -> Fold:
+        """Return what is folded into one message in a chat; change it by `note_fold`."""
+        return self._content.folds.get(str(chat)) or Fold()
+
+    def note_fold(self, chat: int, fold: Fold) -> None:
+        """Note what is folded into one message."""
+        self._content.folds[str(chat)] = fold
+        self._write()
+
+    def stranger(self, user: int) -> tuple[int, int]:
+        """Return when a stranger was answered last, and when the admins were told of him."""
+        answered_ms, told_ms = self._content.strangers.get(str(user), (0, 0))
+        return answered_ms, told_ms
+
+    def note_stranger(self, user: int, answered_ms: int, told_ms: int) -> None:
+        """Note what became of a stranger; the one who wrote longest ago is forgotten."""
+        self._content.strangers.pop(str(user), None)
+        self._content.strangers[str(user)] = [answered_ms, told_ms]
+        while len(self._content.strangers) > STRANGERS_MAX:
+            del self._content.strangers[next(iter(self._content.strangers))]
+        self._write()
+
+    def owed(self) -> dict[str, Owed]:
+        """Return what chats are still to be told, by alert."""
+        return dict(self._content.owed)
+
+    def owe(self, alert_id: str, owed: Owed) -> None:
+        """Keep an alert until every chat has it; a newer revision takes the older one's place."""
+        before = self._content.owed.pop(alert_id, None)
+        if before is not None and before.is_loud:
+            owed = replace(owed, is_loud=True)
+        self._content.owed[alert_id] = owed
+        if len(self._content.owed) > OWED_MAX:
+            # Of the least grave the oldest.
+            least = min(self._content.owed.items(), key=lambda o: Level(o[1].alert["level"]).rank)
+            del self._content.owed[least[0]]
+        self._write()
+
+    def settle(self, alert_id: str, chat: int, revision: int) -> None:
+        """Note that a chat has an alert, or will not get it."""
+        owed = self._content.owed.get(alert_id)
+        if owed is None or chat not in owed.chats or owed.alert["revision"] > revision:
+            return
+        owed.chats.remove(chat)
+        if not owed.chats:
+            del self._content.owed[alert_id]
+        self._write()
+
+    def miss(self, alert_id: str, line: str) -> None:
+        """Keep a line about an alert that came late or not at all, for when Telegram is back."""
+        self._content.missed.pop(alert_id, None)
+        self._content.missed[alert_id] = line
+        while len(self._content.missed) > MISSED_MAX:
+            del self._content.missed[next(iter(self._content.missed))]
+        self._write()
+
+    def missed(self) -> dict[str, str]:
+        """Return and forget what came late or not at all."""
+        missed, self._content.missed = self._content.missed, {}
+        if missed:
+            self._write()
+        return missed
+
+    @property
+    def away_ms(self) -> int:
+        """Since when Telegram has been away, 0 = it is there."""
+        return self._content.away_ms
+
+    def note_away(self, since_ms: int) -> None:
+        """Note since when Telegram has been away; 0 = it is back."""
+        self._content.away_ms = since_ms
+        self._write()
+
+    @property
+    def lock(self) -> Lock | None:
+        """Whether and why nothing that raises risk is taken."""
+        return self._content.lock
+
+    def note_lock(self, lock: Lock | None) -> None:
+        """Note that nothing that raises risk is taken, or that it is again."""
+        self._content.lock = lock
+        self._write()
+
     def is_unreachable(self, chat: int, now_ms: int) -> bool:
         """Return whether a chat has blocked the bot, and was tried within a day."""
         return now_ms - self._content.unreachable.get(str(chat), -BLOCKED_MS) < BLOCKED_MS
@@ -207,7 +315,10 @@ def _read(path: Path) -> _Content:
             for alert, chats in data.pop("alerts").items()
         }
         panels = {chat: Panel(**panel) for chat, panel in data.pop("panels", {}).items()}
-        return _Content(alerts=alerts, panels=panels, **data)
+        folds = {chat: Fold(**fold) for chat, fold in data.pop("folds", {}).items()}
+        owed = {alert: Owed(**entry) for alert, entry in data.pop("owed", {}).items()}
+        lock = Lock(**found) if (found := data.pop("lock", None)) else None
+        return _Content(alerts=alerts, panels=panels, folds=folds, owed=owed, lock=lock, **data)
     except FileNotFoundError:
         return _Content()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -31,6 +31,7 @@ from aiogram.methods import DeleteWebhook, GetWebhookInfo, TelegramMethod
 from aiogram.types import Update
 from aiohttp import ClientError, ClientTimeout
 from pydantic import ValidationError
+from yarl import URL
 
 from riskbot.clock import Clock
 from riskbot.frontends.telegram.memory import Memory
@@ -63,6 +64,7 @@ class Pace:
         conflict: while somebody else polls; four times as long without one ends it.
         unauthorized: while the token is refused.
         webhook: between looks for a webhook that somebody else has set.
+        custody: between looks whether the operator has acknowledged one.
     """
 
     long_poll: int = 25
@@ -71,6 +73,7 @@ class Pace:
     conflict: float = 15.0
     unauthorized: float = 60.0
     webhook: float = 300.0
+    custody: float = 5.0
 
 
 class GetRawUpdates(TelegramMethod[list[Any]]):
@@ -109,6 +112,7 @@ class Poller:
         rng: for jitter.
         pace: waits.
         tell_skipped: told the number of an update that cannot be read.
+        tell_webhook: told where a webhook led that somebody else has set.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Poller:
         rng: random.Random,
         pace: Pace,
         tell_skipped: Callable[[int], None],
+        tell_webhook: Callable[[str], None],
     ) -> None:
         self._bot = bot
         self._memory = memory
@@ -130,6 +135,7 @@ class Poller:
         self._rng = rng
         self._pace = pace
         self._tell_skipped = tell_skipped
+        self._tell_webhook = tell_webhook
         self._webhook_due_ms = 0
         self._limit = ALL_MAX
         self._failures = 0
@@ -161,9 +167,16 @@ class Poller:
                     self._tell_health("ok", "")
 
     async def _introduce(self) -> None:
-        """Learn whether the token is good, and take the updates from any webhook."""
+        """Learn whether the token is good, and take the updates from any webhook.
+
+        This program sets none, so whatever is set, also at the very first start, is another's:
+        it is told before it is removed.
+        """
         await self._bot.me()
         # A Bot API server of one's own may not know webhooks; then there is none.
+        with suppress(TelegramNotFound, TelegramBadRequest):
+            if url := (await self._bot(GetWebhookInfo())).url:
+                self._tell_webhook(_host(url))
         with suppress(TelegramNotFound, TelegramBadRequest):
             await self._bot(DeleteWebhook(drop_pending_updates=False))
         self._is_introduced = True
@@ -189,6 +202,7 @@ class Poller:
         with suppress(AiogramError, OSError, TimeoutError):
             url = (await self._bot(method)).url
         if url:
+            self._tell_webhook(_host(url))
             raise TelegramConflictError(method=method, message="a webhook is set")
 
     async def _once(self) -> None:
@@ -309,3 +323,12 @@ class Poller:
 
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))
+
+
+def _host(url: str) -> str:
+    """Return where a webhook leads, without what its path may hold."""
+    try:
+        host = URL(url).host
+    except ValueError:
+        host = None
+    return (host or "an unreadable address")[:100]

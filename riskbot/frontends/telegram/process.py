@@ -24,6 +24,7 @@ from riskbot.errors import ConfigError
 from riskbot.frontends.telegram import logs
 from riskbot.frontends.telegram.board import Board
 from riskbot.frontends.telegram.conversation import Conversation
+from riskbot.frontends.telegram.custody import Custody
 from riskbot.frontends.telegram.dangers import Dangers
 from riskbot.frontends.telegram.figures import duration
 from riskbot.frontends.telegram.gate import DAY_MS, Gate
@@ -42,6 +43,9 @@ LOGGER = logging.getLogger(__name__)
 
 EXIT_CONFIG = 78
 SESSION_S = 15.0
+SUM_UP_S = 3.0
+"""After an outage, before it is summed up."""
+
 UPDATES_MAX = 50
 """Updates handled at the same time; the next ones wait at Telegram."""
 
@@ -72,10 +76,9 @@ class Process:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._settings = settings
         self._health = ""
-        clock, rng = SystemClock(), random.Random()
+        clock, rng, pace = SystemClock(), random.Random(), pace or Pace()
         self._memory = Memory(Path(settings.memory), settings.token.partition(":")[0])
         self._clock = clock
-        self._away_ms: int | None = None
         self._skipped_ms: int | None = None
         self._sender = Sender(bot, self._memory, rng, clock, self._unauthorized, self._unreachable)
         self._board = Board(settings, self._memory, self._sender, clock)
@@ -85,6 +88,7 @@ class Process:
         self._panels = Panels(
             settings, self._memory, guard, self._sender, bot, clock, beat or Beat()
         )
+        self._custody = Custody(settings, self._memory, guard, clock, self._locked, pace.custody)
         prompts = Prompts(clock)
         dangers = Dangers(settings, self._guard, prompts, self._sender, clock, self._spawn)
         self._poller = Poller(
@@ -94,8 +98,9 @@ class Process:
             self._tell_health,
             clock,
             rng,
-            pace or Pace(),
+            pace,
             self._skipped,
+            self._custody.webhook,
         )
         talk = Conversation(
             bot,
@@ -109,10 +114,10 @@ class Process:
             clock,
             self._spawn,
             lambda: self._poller.clock_offset_ms,
-            lambda: self._health == "conflict",
+            lambda: self._custody.is_locked or self._health == "conflict",
         )
         self._dispatcher = Dispatcher()
-        gate = Gate(settings, clock, self._say, self._tell_admins)
+        gate = Gate(settings, clock, self._memory, self._say, self._tell_admins)
         self._dispatcher.update.outer_middleware(gate)
         self._dispatcher.include_router(talk.router())
         self._slots = asyncio.Semaphore(UPDATES_MAX)
@@ -125,8 +130,10 @@ class Process:
                 group.create_task(self._poller.run(), name="polling")
                 group.create_task(self._board.run(), name="board")
                 group.create_task(self._panels.run(), name="panels")
+                group.create_task(self._custody.run(), name="custody")
                 group.create_task(keep_menus(self._bot, self._settings, self._memory))
         finally:
+            self._board.close()
             for task in list(self._tasks):
                 task.cancel()
             await self._sender.close()
@@ -164,26 +171,53 @@ class Process:
         if state == self._health:
             return
         before, self._health = self._health, state
-        self._guard.tell_health(state, detail)
         self._note_outage(state)
+        self._tell_guard(detail)
+        if self._custody.is_locked:
+            return  # what else is said of the token comes once it is ours again
         if state == "conflict":
             self._tell_admins(f"⚠ {detail}. If it is not you, revoke the token.")
         elif before == "conflict" and state == "ok":
             self._tell_admins("Nobody else polls with the bot's token any more.")
 
+    def _tell_guard(self, detail: str) -> None:
+        """Say how Telegram is; one that works, but is locked, is contested."""
+        if self._custody.is_locked and self._health in {"ok", "conflict"}:
+            self._guard.tell_health("conflict", self._custody.words)
+        else:
+            self._guard.tell_health(self._health, detail)
+
+    def _locked(self) -> None:
+        """Say that a webhook of somebody else locks control, or does so no more."""
+        if self._health in {"ok", "conflict"} or self._custody.is_locked:
+            self._tell_guard("")
+        if self._custody.is_locked:
+            self._tell_admins(
+                f"⚠ {self._custody.words}. What raises risk is refused here. If it was not you, "
+                "revoke the token at BotFather. Then, on the host: riskbot ctl alerts names the "
+                "alert token_conflict, riskbot ctl ack of it ends the lock."
+            )
+        else:
+            self._tell_admins("Acknowledged on the host: what raises risk is taken here again.")
+
     def _note_outage(self, state: str) -> None:
         """Once Telegram is back, say in one message what came late or not at all."""
-        now_ms = self._clock.now_ms()
-        if state == "down" and self._away_ms is None:
-            self._away_ms = now_ms
+        now_ms, since_ms = self._clock.now_ms(), self._memory.away_ms
+        if state == "down" and not since_ms:
+            self._memory.note_away(now_ms)
             self._board.missed()  # what was late before is another story
-        elif state == "ok" and self._away_ms is not None:
-            away, self._away_ms = duration((now_ms - self._away_ms) / 1000), None
-            missed = self._board.missed()
-            if missed:
-                words = "\n".join([f"Telegram was away {away}; missed:", *missed])
-                for user in self._settings.users:
-                    self._say(user, words)
+        elif state in {"ok", "conflict"} and since_ms:
+            self._memory.note_away(0)
+            self._spawn(self._sum_up(duration((now_ms - since_ms) / 1000)))
+
+    async def _sum_up(self, away: str) -> None:
+        # What waits in the guard arrives meanwhile.
+        await asyncio.sleep(SUM_UP_S)
+        missed = self._board.missed()
+        if missed:
+            words = "\n".join([f"Telegram was away {away}; missed:", *missed])
+            for user in self._settings.users:
+                self._say(user, words)
 
     def _unreachable(self, chat: int) -> None:
         words = f"⚠ {chat} has blocked the bot or thrown it out: it hears of no alert."
@@ -208,7 +242,10 @@ class Process:
 
     async def _send(self, chat: int, text: str) -> None:
         try:
-            await self._sender.send(chat, escape(text), is_silent=True)
+            if chat in self._settings.users:
+                await self._board.tell(chat, text)
+            else:
+                await self._sender.send(chat, escape(text), is_silent=True)
         except NotSentError as error:
             LOGGER.info("a notice could not be sent: %s", error)
 

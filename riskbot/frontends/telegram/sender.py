@@ -27,34 +27,36 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 from aiogram.methods import (
-    EditMessageMedia,
     EditMessageText,
     SendMessage,
-    SendPhoto,
     TelegramMethod,
 )
 from aiogram.types import (
-    BufferedInputFile,
     InlineKeyboardMarkup,
-    InputMediaPhoto,
     LinkPreviewOptions,
     Message,
     ReplyParameters,
 )
 
 from riskbot.clock import Clock
-from riskbot.frontends.telegram.letters import Method, Picture, fitting, made_plain
+from riskbot.frontends.telegram.letters import (
+    Method,
+    Picture,
+    fitting,
+    made_plain,
+    message,
+    parts,
+    photograph,
+    rest,
+)
 from riskbot.frontends.telegram.memory import Memory
+from riskbot.frontends.telegram.pacing import GLOBAL_EVERY_S, Bucket, Echoes, bucket_of
 
 LOGGER = logging.getLogger(__name__)
 
 QUEUE_MAX = 100
 """Messages waiting for one chat; beyond it the least important is given up."""
 
-BURST = 3
-PRIVATE_EVERY_S = 1.0
-GROUP_EVERY_S = 4.0
-GLOBAL_EVERY_S = 0.05
 AFTER_429_S = 0.5
 LONGEST_WAIT_S = 30.0
 UNAUTHORIZED_WAIT_S = 60.0
@@ -80,6 +82,9 @@ LIFE_S = {
 """For how long a message is worth sending."""
 
 
+_NOT_TWICE = frozenset({Urgency.ORANGE, Urgency.YELLOW})
+
+
 class NotSentError(Exception):
     """A message did not reach its chat.
 
@@ -101,23 +106,6 @@ class _Job:
     result: asyncio.Future[Message | None] = field(compare=False)
     tries: int = field(default=0, compare=False)
     render: Callable[[], str] | None = field(default=None, compare=False)
-
-
-class Bucket:
-    """Tokens that come back one by one: bursts are allowed, more is not."""
-
-    def __init__(self, every_s: float, burst: int) -> None:
-        self._every_s = every_s
-        self._burst = burst
-        self._full_at = 0.0
-
-    async def take(self) -> None:
-        """Return when one more may go."""
-        now = asyncio.get_running_loop().time()
-        self._full_at = max(self._full_at, now) + self._every_s
-        wait = self._full_at - now - self._burst * self._every_s
-        if wait > 0:
-            await asyncio.sleep(wait)
 
 
 class Sender:
@@ -154,6 +142,7 @@ class Sender:
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._buckets: dict[int, Bucket] = {}
         self._all = Bucket(GLOBAL_EVERY_S, 20)
+        self._echoes = Echoes()
 
     async def send(
         self,
@@ -164,27 +153,39 @@ class Sender:
         keyboard: InlineKeyboardMarkup | None = None,
         is_silent: bool = False,
         reply_to: int | None = None,
+        life_s: float | None = None,
     ) -> int:
         """Send a message and return its id; a text that is a function is asked at each try.
+
+        A long one takes several messages, the last of them with the keyboard and the id returned,
+        and a file for what is left then. What a chat was sent within a minute it is not sent
+        again, unless it is red or somebody has asked. Its life is its urgency's, unless given.
 
         Raises:
             NotSentError: see there.
         """
-        reply = None
+        words, left = parts(text if isinstance(text, str) else text())
+        target = self._memory.chat(chat)
+        messages = [message(target, part, is_silent=is_silent) for part in words]
         if reply_to is not None:
-            reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
-        method = SendMessage(
-            chat_id=self._memory.chat(chat),
-            text=fitting(text if isinstance(text, str) else text()),
-            parse_mode="HTML",
-            reply_markup=keyboard,
-            disable_notification=is_silent or None,
-            reply_parameters=reply,
-            link_preview_options=LinkPreviewOptions(is_disabled=True),
-        )
-        render = None if isinstance(text, str) else text
-        sent = await self._queue(chat, method, urgency, render)
-        return sent.message_id if sent is not None else 0
+            messages[0].reply_parameters = ReplyParameters(
+                message_id=reply_to, allow_sending_without_reply=True
+            )
+        messages[-1].reply_markup = keyboard
+        methods: list[Method] = [*messages, rest(target, left)] if left else [*messages]
+        render = text if callable(text) and len(methods) == 1 else None
+        said = "\n".join(words)
+        echo = self._echoes.find(chat, said) if urgency in _NOT_TWICE else None
+        if echo is not None:
+            sent = await asyncio.shield(echo)
+        else:
+            sending = asyncio.gather(
+                *(self._queue(chat, m, urgency, render, life_s) for m in methods)
+            )
+            self._echoes.note(chat, said, sending)
+            sent = await sending
+        last = sent[len(messages) - 1]
+        return last.message_id if last is not None else 0
 
     async def edit(
         self,
@@ -225,7 +226,7 @@ class Sender:
         Args:
             chat: where.
             picture: what; once sent, its id is enough.
-            caption: HTML, within Telegram's limit.
+            caption: HTML.
             urgency: what goes first.
             keyboard: under it.
             instead_of: id of the bot's message that becomes this one.
@@ -233,25 +234,9 @@ class Sender:
         Raises:
             NotSentError: see there.
         """
-        file = picture if isinstance(picture, str) else BufferedInputFile(picture, "chart.png")
-        target, method = self._memory.chat(chat), None
-        if instead_of is not None:
-            media = InputMediaPhoto(media=file, caption=caption, parse_mode="HTML")
-            method = EditMessageMedia(
-                chat_id=target, message_id=instead_of, media=media, reply_markup=keyboard
-            )
-        sent = await self._queue(
-            chat,
-            method
-            or SendPhoto(
-                chat_id=target,
-                photo=file,
-                caption=caption,
-                parse_mode="HTML",
-                reply_markup=keyboard,
-            ),
-            urgency,
-        )
+        target = self._memory.chat(chat)
+        method = photograph(target, picture, caption, keyboard, instead_of)
+        sent = await self._queue(chat, method, urgency)
         if sent is None:
             return instead_of or 0, ""
         return sent.message_id, sent.photo[-1].file_id if sent.photo else ""
@@ -264,22 +249,28 @@ class Sender:
 
     # ------------------------------------------------------------ the queues
 
-    async def _queue(
+    def _queue(
         self,
         chat: int,
         method: Method,
         urgency: Urgency,
         render: Callable[[], str] | None = None,
-    ) -> Message | None:
+        life_s: float | None = None,
+    ) -> asyncio.Future[Message | None]:
+        """Queue a call; return what becomes of it.
+
+        Raises:
+            NotSentError: the chat is closed to the bot.
+        """
         if self._memory.is_unreachable(chat, self._clock.now_ms()):
-            message = "the bot was blocked there"
-            raise NotSentError(message, is_refused=True)
+            words = "the bot was blocked there"
+            raise NotSentError(words, is_refused=True)
         loop = asyncio.get_running_loop()
         job = _Job(
             urgency,
             next(self._numbers),
             method,
-            loop.time() + LIFE_S[urgency],
+            loop.time() + (LIFE_S[urgency] if life_s is None else life_s),
             loop.create_future(),
             render=render,
         )
@@ -292,14 +283,14 @@ class Sender:
             _fail(least, "too many messages wait", is_refused=False)
         if chat not in self._workers:
             self._workers[chat] = loop.create_task(self._work(chat, queue))
-        return await job.result
+        return job.result
 
     async def _work(self, chat: int, queue: list[_Job]) -> None:
         """Send what waits for one chat; end when nothing does."""
         loop = asyncio.get_running_loop()
         try:
             while queue:
-                await self._buckets.setdefault(chat, _bucket(chat)).take()
+                await self._buckets.setdefault(chat, bucket_of(chat)).take()
                 await self._all.take()
                 await self._until_token_is_tried()
                 job = heapq.heappop(queue)
@@ -388,7 +379,3 @@ def _settle(job: _Job, message: Message | None) -> None:
 def _fail(job: _Job, words: str, *, is_refused: bool) -> None:
     if not job.result.done():
         job.result.set_exception(NotSentError(words, is_refused=is_refused))
-
-
-def _bucket(chat: int) -> Bucket:
-    return Bucket(PRIVATE_EVERY_S if chat > 0 else GROUP_EVERY_S, BURST)

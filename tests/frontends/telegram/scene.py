@@ -25,7 +25,7 @@ GROUP = -4001
 USERS = {ADMIN: Role.ADMIN, OPERATOR: Role.OPERATOR, VIEWER: Role.VIEWER}
 
 
-PACE = Pace(first=0.05, longest=0.2, conflict=0.2, unauthorized=0.5)
+PACE = Pace(first=0.05, longest=0.2, conflict=0.2, unauthorized=0.5, custody=0.1)
 """Without the waits that only politeness to the real Telegram makes long."""
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiogram.types import Chat as TelegramChat
+from aiogram.types import Message, Update, User
 
-from riskbot.frontends.telegram import conversation
-from tests.fakes import until
+from riskbot.core.model import Role
+from riskbot.frontends.telegram import conversation, gate
+from riskbot.frontends.telegram.memory import Memory
+from riskbot.frontends.telegram.settings import Settings
+from tests.fakes import FakeClock, until
 from tests.frontends.telegram.scene import ADMIN, GROUP, OPERATOR, STRANGER, VIEWER, Scene, buttons
 
 FORWARD = {
@@ -106,6 +113,94 @@ async def test_stranger_learns_nothing_and_admins_are_told_once(scene: Scene) ->
     assert len(scene.chat(ADMIN).texts) == 1
     assert str(STRANGER) in scene.chat(ADMIN).texts[0]
     assert scene.chat(OPERATOR).texts == []
+
+
+async def test_strangers_are_not_told_anew_after_a_restart(scene: Scene) -> None:
+    for _ in range(2):
+        async with scene.process():
+            scene.server.say(STRANGER, "/start")
+            await handled(scene)
+            await until(lambda: scene.chat(ADMIN).texts)
+    assert scene.chat(STRANGER).texts == ["Private bot."]
+    assert len(scene.chat(ADMIN).texts) == 1
+
+
+async def test_crowd_of_strangers_is_one_line_for_the_admins(scene: Scene) -> None:
+    crowd = range(8_000, 8_000 + gate.STRANGERS_MAX + 15)
+    async with scene.process():
+        for user in crowd:
+            scene.server.person(user, f"Nobody{user}")
+            scene.server.say(user, "hello")
+        await handled(scene)
+        summary = f"More than {gate.STRANGERS_MAX} strangers"
+        await until(lambda: any(summary in edit["text"] for edit in scene.chat(ADMIN).edits), 30)
+        await until(lambda: sum(bool(scene.chat(user).texts) for user in crowd) == 20)
+    # Six of them, and one message that stands for the others: the chat's budget.
+    assert len(scene.chat(ADMIN).sent) == 7
+    assert str(crowd[-1]) not in str(scene.chat(ADMIN).messages)
+
+
+class Room:
+    """What the gate asks of others, and a clock that is set by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = FakeClock()
+        self.said: list[tuple[int, str]] = []
+        self.told: list[str] = []
+        memory = Memory(path, "1")
+        settings = Settings(
+            token="1:a",
+            api_base_url="",
+            users={ADMIN: Role.ADMIN},
+            groups=(),
+            socket="",
+            memory="",
+            instance="vps-1",
+        )
+        self.gate = gate.Gate(
+            settings, self.clock, memory, lambda *said: self.said.append(said), self.told.append
+        )
+
+    async def write(self, user: int, text: str = "hello") -> None:
+        who = User(id=user, is_bot=False, first_name="Nobody")
+        message = Message(
+            message_id=1,
+            date=datetime(2026, 1, 1, tzinfo=UTC),
+            chat=TelegramChat(id=user, type="private"),
+            from_user=who,
+            text=text,
+        )
+        await self.gate(_fail, Update(update_id=1, message=message), {})
+
+
+async def _fail(event: Any, data: dict[str, Any]) -> None:
+    pytest.fail("a stranger reached a handler")
+
+
+async def test_stranger_is_answered_once_an_hour_and_told_of_once_a_day(tmp_path: Path) -> None:
+    room = Room(tmp_path / "memory.json")
+    for _ in range(48):
+        await room.write(STRANGER)
+        await room.write(STRANGER)
+        room.clock.jump(1_800_000)
+    assert room.said == [(STRANGER, gate.NEUTRAL)] * 24
+    assert len(room.told) == 1
+    room.clock.jump(1_800_000)
+    await room.write(STRANGER, "x" * 100)
+    assert len(room.told) == 2
+    assert room.told[1].endswith(": " + "x" * 60)
+
+
+async def test_crowds_are_counted_by_the_hour(tmp_path: Path) -> None:
+    room = Room(tmp_path / "memory.json")
+    for hour in range(3):
+        for number in range(gate.STRANGERS_MAX + 30):
+            await room.write(10_000 * (hour + 1) + number)
+        room.clock.jump(gate.HOUR_MS)
+    assert len(room.said) == 3 * gate.STRANGERS_MAX
+    summaries = [text for text in room.told if "More than" in text]
+    assert len(summaries) == 3
+    assert len(room.told) == 3 * (gate.STRANGERS_MAX + 1)
 
 
 async def test_same_name_with_another_number_is_a_stranger(scene: Scene) -> None:
