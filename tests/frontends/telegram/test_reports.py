@@ -84,13 +84,13 @@ def test_story_of_an_alert_says_each_step() -> None:
 
 def test_alerts_that_are_over_are_listed_with_how_long_they_stood() -> None:
     made = world(Drawdown(max=0.2), held={"BTC": (1, 50_000)})
-    made.give(events.FeedLost(account="main", feed="prices", reason="gone"))
-    made.wait(3)
-    made.give(events.FeedAlive(account="main", feed="prices"))
+    made.give(events.FeedLost(account="main", feed="account", reason="gone"))
+    made.wait(31)
+    made.give(events.FeedAlive(account="main", feed="account"))
     made.price()
     made.wait(3)
     text = asked(made, "alerts", "24h")
-    assert "feed_prices" in text
+    assert "feed_account" in text
     assert "ORANGE" in text
 
 
