@@ -43,6 +43,16 @@ OVER_MAX = 20
 OVER_MS = 3_600_000
 """Threads that are over are kept for so long, for channels that have not confirmed the end."""
 
+LIFE_MS = {Level.RED: 86_400_000, Level.ORANGE: 3_600_000}
+SHORT_MS = 600_000
+"""For so long what has changed, or is over, is worth telling to a channel that has missed it."""
+
+MOOT = frozenset({"stopping", "started"})
+"""Notices that a start makes old news."""
+
+NOTICE = "notice"
+"""Group of the threads of notices."""
+
 LOG = "log"
 """The one channel that cannot fail: it proves nothing about people."""
 
@@ -52,6 +62,7 @@ def dispatch(turn: Turn, event: events.Event) -> None:
     _expire(turn)
     if isinstance(event, events.Started):
         _tell_again(turn)
+    _keep_notices(turn)
     state = turn.state.alerts
     hidden = inhibition.hidden(turn)
     groups: dict[str, list[Alert]] = {}
@@ -69,8 +80,31 @@ def _expire(turn: Turn) -> None:
             turn.emit(actions.DropSilence(name=name, scope=scope))
     over = [thread for thread in state.threads.values() if thread.is_over]
     for number, thread in enumerate(reversed(over)):
-        if number >= OVER_MAX or turn.now_ms - thread.updated_ms > OVER_MS:
+        is_red_notice = thread.group == NOTICE and thread.worst_level is Level.RED
+        life_ms = LIFE_MS[Level.RED] if is_red_notice else OVER_MS
+        if number >= OVER_MAX or turn.now_ms - thread.updated_ms > life_ms:
             turn.emit(actions.DropThread(thread_id=thread.thread_id))
+
+
+def _keep_notices(turn: Turn) -> None:
+    """Keep a notice that calls out until every channel has it, as a message that is over."""
+    told = [a.alert for a in turn.out if isinstance(a, actions.SendAlert) and a.is_loud]
+    state = turn.state.alerts
+    notices = {a.alert_id for a in state.resolved if a.is_notice} - state.threads.keys()
+    for alert in told:
+        if alert.alert_id in notices and alert.name not in MOOT:
+            thread = AlertThread(
+                thread_id=alert.alert_id,
+                group=NOTICE,
+                revision=alert.revision,
+                loud_revision=alert.revision,
+                loud_ms=turn.now_ms,
+                members=(alert.alert_id,),
+                worst_level=alert.worst_level,
+                is_over=True,
+                updated_ms=turn.now_ms,
+            )
+            turn.emit(actions.SetThread(thread=thread))
 
 
 def _group(
@@ -242,18 +276,37 @@ def _end(turn: Turn, thread: AlertThread) -> None:
 
 
 def _tell_again(turn: Turn) -> None:
-    """After a start, bring what called out and was not confirmed to the channels that miss it."""
+    """After a start, bring what was not confirmed to the channels that miss it, while it matters.
+
+    What called out calls out again; a change that was silent, or an end, is silent again. Both say
+    when they were told first, so that a reader sees how late they are.
+    """
     state: Alerts = turn.state.alerts
-    channels = [name for name in state.deliveries if name != LOG]
+    known = dict.fromkeys((*turn.settings.channels, *state.deliveries))
     by_id = {a.alert_id: a for a in (*state.resolved, *state.firing.values())}
     for thread in list(state.threads.values()):
-        missing = tuple(
-            name for name in channels if thread.delivered.get(name, 0) < thread.loud_revision
-        )
         members = [by_id[m] for m in thread.members if m in by_id]
         firing = [a for a in members if a.status is AlertStatus.FIRING]
         shown = sorted(firing if not thread.is_over else members, key=_gravity)
-        if not missing or not shown:
+        if not shown:
             continue
         told = _told(turn, thread, shown[0], _lines(turn, shown[1:], 0))
-        turn.emit(actions.SendAlert(alert=told, is_loud=True, channels=missing))
+        told = replace(told, updated_ms=thread.updated_ms)
+        if thread.group == NOTICE:
+            told = replace(told, status=AlertStatus.FIRING)
+        is_worth = turn.now_ms - thread.updated_ms <= LIFE_MS.get(thread.worst_level, SHORT_MS)
+        for is_loud, missing in _missing(thread, known).items():
+            # What calls out and still holds is never too old.
+            if missing and (is_worth or (is_loud and not thread.is_over)):
+                turn.emit(actions.SendAlert(alert=told, is_loud=is_loud, channels=missing))
+
+
+def _missing(thread: AlertThread, known: Iterable[str]) -> dict[bool, tuple[str, ...]]:
+    """Return the channels that miss what called out (True), and those that miss a change."""
+    missing: dict[bool, tuple[str, ...]] = {True: (), False: ()}
+    for name in known:
+        has = thread.delivered.get(name, 0)
+        if name != LOG and has < thread.revision:
+            is_loud = has < thread.loud_revision
+            missing[is_loud] = (*missing[is_loud], name)
+    return missing

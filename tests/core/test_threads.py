@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
+from riskbot.core import alerts, events, threads
 from riskbot.core.duty import AlertStatus
 from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import PORTFOLIO, Level
@@ -272,6 +275,119 @@ def test_restart_after_the_end_tells_the_end() -> None:
     alarm.again()
     assert alarm.last.channels == ("telegram",)
     assert alarm.last.alert.status is AlertStatus.RESOLVED
+
+
+def test_restart_brings_a_silent_change_silently_and_only_while_it_matters() -> None:
+    for waited, is_told in ((599, True), (601, False)):
+        alarm = Alarm()
+        alarm.delivered("telegram", _never(alarm))
+        alarm.set(Level.YELLOW, "a")
+        assert not alarm.last.is_loud
+        first_ms, count = alarm.now_ms, len(alarm.sent)
+        alarm.now_ms += waited * 1_000
+        alarm.again()
+        assert (len(alarm.sent) > count) is is_told
+        if is_told:
+            assert alarm.last.channels == ("telegram",)
+            assert not alarm.last.is_loud
+            # A reader sees how late it is.
+            assert alarm.last.alert.updated_ms == first_ms
+
+
+def test_restart_brings_each_channel_what_it_misses() -> None:
+    alarm = Alarm()
+    for name in ("telegram", "mqtt", "webhook"):
+        alarm.delivered(name, _never(alarm))
+    alarm.set(Level.RED, "a")
+    alarm.delivered("telegram", alarm.last)
+    alarm.delivered("mqtt", alarm.last)
+    alarm.ack()
+    assert not alarm.last.is_loud
+    alarm.delivered("mqtt", alarm.last)
+    alarm.now_ms += 60_000
+    count = len(alarm.sent)
+    alarm.again()
+    again = {(told.channels, told.is_loud) for _, told in alarm.sent[count:]}
+    assert again == {(("webhook",), True), (("telegram",), False)}
+    assert alarm.last.alert.acked_by == "alice"
+
+
+def test_restart_tells_an_old_call_that_still_holds_but_not_an_old_end() -> None:
+    alarm = Alarm()
+    alarm.delivered("telegram", _never(alarm))
+    alarm.set(Level.ORANGE, "a")
+    alarm.ack()
+    alarm.now_ms += 4_000_000
+    alarm.again()
+    assert alarm.last.is_loud
+    assert alarm.last.channels == ("telegram",)
+    alarm.delivered("telegram", alarm.last)
+    alarm.set(Level.OK, "a")
+    alarm.now_ms += 3_599_000
+    alarm.again()
+    assert alarm.last.alert.status is AlertStatus.RESOLVED
+    count = len(alarm.sent)
+    alarm.now_ms += 2_000
+    alarm.again()
+    assert len(alarm.sent) == count
+
+
+def notified(level: Level, name: str = "engine_fault") -> Alarm:
+    """Return an alarm that has told one notice, confirmed by MQTT alone."""
+    alarm = Alarm()
+    for channel in ("telegram", "mqtt"):
+        alarm.delivered(channel, _never(alarm))
+    turn = alarm.turn()
+    alerts.once(turn, name, PORTFOLIO, level, "a bug")
+    threads.dispatch(turn, events.TimerFired())
+    alarm.keep(turn)
+    alarm.delivered("mqtt", alarm.last)
+    return alarm
+
+
+def test_restart_brings_a_notice_to_the_channel_that_misses_it() -> None:
+    alarm = notified(Level.RED)
+    alarm.now_ms += 80_000_000
+    alarm.again()
+    told = alarm.last
+    assert told.channels == ("telegram",)
+    assert told.is_loud
+    assert (told.alert.title, told.alert.status) == ("a bug", AlertStatus.FIRING)
+    assert told.alert.updated_ms == alarm.start_ms
+    alarm.delivered("telegram", told)
+    count = len(alarm.sent)
+    alarm.again()
+    assert len(alarm.sent) == count
+    alarm.now_ms += 7_000_000
+    alarm.look()
+    assert not alarm.state.alerts.threads
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "waited_ms"),
+    [
+        (Level.ORANGE, "flow_unexplained", 3_601_000),
+        (Level.YELLOW, "engine_fault", 0),
+        (Level.ORANGE, "stopping", 0),
+        (Level.RED, "engine_fault", 86_401_000),
+    ],
+)
+def test_restart_leaves_notices_that_matter_no_more(
+    level: Level, name: str, waited_ms: int
+) -> None:
+    alarm = notified(level, name)
+    count = len(alarm.sent)
+    alarm.now_ms += waited_ms
+    alarm.again()
+    assert len(alarm.sent) == count
+
+
+def test_restart_counts_channels_that_have_never_said_a_word() -> None:
+    alarm = Alarm()
+    alarm.state.settings = alarm.state.settings.telling(["log", "telegram"])
+    alarm.set(Level.RED, "a")
+    alarm.again()
+    assert alarm.last.channels == ("telegram",)
 
 
 def test_threads_that_are_over_are_forgotten() -> None:
