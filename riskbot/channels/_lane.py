@@ -37,6 +37,9 @@ SHORT_LIFE_MS = 600_000
 
 DIGEST_LIFE_MS = 12 * 3_600_000
 
+REDS_AT_ONCE = 8
+"""Red alerts under way at a time; of all others one, and none beside a red that waits."""
+
 KNOWN_MAX = 500
 """Messages whose newest revision is remembered."""
 
@@ -51,6 +54,7 @@ class _Entry:
     expires_ms: int
     due_ms: int
     attempts: int = 0
+    since_failure: int = 0
 
     @property
     def is_red(self) -> bool:
@@ -66,8 +70,8 @@ class _Entry:
 class Lane:
     """The queue of one channel and the work on it.
 
-    One alert is under way at a time; beside one that is not red, a red one as well: what a channel
-    has not answered yet must not hold up the message that matters.
+    One alert is under way at a time, and red ones beside it: what a channel has not answered yet
+    must not hold up the message that matters.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Lane:
         self._is_down = False
         self._paused_until_ms = 0
         self._asked_until_ms = 0
+        self._lapses = 0
         self._under_way: list[_Entry] = []
 
     # ------------------------------------------------------------ the queue
@@ -167,10 +172,11 @@ class Lane:
 
     def _open(self) -> list[_Entry]:
         """Return what may go beside what is under way."""
-        waiting = list(self._entries.values())
-        if any(entry.is_red for entry in self._under_way):
+        if not self._under_way:
+            return list(self._entries.values())
+        if sum(entry.is_red for entry in self._under_way) >= REDS_AT_ONCE:
             return []
-        return [e for e in waiting if e.is_red] if self._under_way else waiting
+        return [e for e in self._entries.values() if e.is_red]
 
     def _next_ms(self) -> int | None:
         """Return when there may be something to do; None = when something is queued, or ends."""
@@ -201,6 +207,7 @@ class Lane:
 
     async def _deliver(self, entry: _Entry) -> None:
         entry.attempts += 1
+        entry.since_failure = self._lapses
         try:
             async with asyncio.timeout(self._attempt_s):
                 await self.channel.send(entry.alert, is_loud=entry.is_loud)
@@ -228,8 +235,11 @@ class Lane:
         self._is_down = False
 
     def _failed(self, entry: _Entry, error: ChannelError) -> None:
-        self._failures += 1
         now_ms = self._clock.now_ms()
+        if entry.since_failure == self._lapses:
+            # Those that fail side by side are one failure.
+            self._failures += 1
+            self._lapses += 1
         if error.retry_after_ms is not None:
             self._asked_until_ms = now_ms + error.retry_after_ms + AFTER_429_MS
             self._paused_until_ms = self._asked_until_ms

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.channels import delivery
+from riskbot.channels import _lane, delivery
 from riskbot.channels._base import Channel
 from riskbot.core import events
 from riskbot.core.duty import Alert
@@ -124,12 +124,26 @@ async def test_red_waits_for_no_other_that_is_under_way(scene: Scene) -> None:
         made.send(send(alert("A3", Level.RED)))
         made.send(send(alert("A4", Level.RED)))
         await settle()
-        # One beside it, and no more.
-        assert [a.alert_id for a in gate.holding] == ["A2", "A3"]
+        assert [a.alert_id for a in gate.holding] == ["A2", "A3", "A4"]
+        for number in range(10, 30):
+            made.send(send(alert(f"A{number}", Level.RED)))
+        await settle()
+        assert len(gate.holding) == 1 + _lane.REDS_AT_ONCE
         gate.open.set()
         assert await made.flush(5)
-    assert set(ids(gate)) == {"A1", "A2", "A3", "A4"}
+    assert len(set(ids(gate))) == len(gate.sent) == 24
     assert ids(gate)[-1] == "A1"
+
+
+async def test_what_fails_side_by_side_fails_once(scene: Scene) -> None:
+    dead = FakeChannel("dead")
+    dead.fail(*[ChannelError("unreachable")] * 5)
+    async with scene.delivering(dead) as made:
+        for number in range(5):
+            made.send(send(alert(f"A{number}", Level.RED)))
+        await settle()
+        assert not dead.failures
+        assert not scene.of(events.AlertDeliveryFailed)
 
 
 async def test_red_breaks_a_pause_that_nobody_asked_for(scene: Scene) -> None:

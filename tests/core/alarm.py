@@ -127,6 +127,11 @@ class Alarm:
         found = self.alert(name, scope)
         return found.level if found is not None else Level.OK
 
+    def thread_of(self, alert: Alert) -> str:
+        """Return the id of the message an alert stands in."""
+        threads = self.state.alerts.threads.values()
+        return next(t.thread_id for t in threads if alert.alert_id in t.members)
+
     def loud(self) -> list[int]:
         """Return the seconds at which something made a sound."""
         return [second for second, told in self.sent if told.is_loud]

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.servers.telegram_chats import Chat, Chats, Params, Refused
+from tests.servers.telegram_rules import PACED, Rules
 
 TOKEN = "123456789:AAHtest-token-of-the-test-server_0123456"
 BOT = {"id": 123456789, "is_bot": True, "first_name": "riskbot", "username": "risk_test_bot"}
@@ -57,6 +58,7 @@ class TelegramServer:
         calls: every call, oldest first.
         faults: by method in lower case, `*` for all.
         unanswered: chats that get no answer: calls about them hang.
+        rules: how much is taken, None = all.
         is_tolerant: updates are handed out beside a webhook, as between two refusals.
     """
 
@@ -72,6 +74,7 @@ class TelegramServer:
         self.next_update = 5_000
         self.is_tolerant = False
         self.unanswered: set[int] = set()
+        self.rules: Rules | None = None
         self._queries = 0
         self._poll: asyncio.Event | None = None
         self._news = asyncio.Event()
@@ -217,6 +220,11 @@ class TelegramServer:
             return await self._get_updates(params)
         if method not in self.api.methods:
             raise Refused(404, "Not Found")
+        if self.rules is not None and method in PACED:
+            wait_s = self.rules.take(int(params["chat_id"]), time.monotonic())
+            if wait_s is not None:
+                words = f"Too Many Requests: retry after {wait_s}"
+                raise Refused(429, words, {"retry_after": wait_s})
         return self.api.methods[method](params)
 
     def _fault(self, method: str) -> Fault | None:
