@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from riskbot.core.model import Level
-from riskbot.frontends.telegram.notes import Fold, Lock, Owed
+from riskbot.frontends.telegram.notes import Begun, Fold, Lock, Owed
 
 LOGGER = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class _Content:
     strangers: dict[str, list[int]] = field(default_factory=dict)
     owed: dict[str, Owed] = field(default_factory=dict)
     missed: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, Begun] = field(default_factory=dict)
     away_ms: int = 0
     lock: Lock | None = None
 
@@ -109,6 +110,23 @@ class Memory:
         """Note that an update is being acted on, before it is."""
         self._content.last_update, self._content.last_ms = update_id, now_ms
         self._write()
+
+    def begin(self, update_id: int, begun: Begun) -> None:
+        """Note what an update asks for, before it is done: Telegram does not send it twice."""
+        self._content.begun[str(update_id)] = begun
+        self._write()
+
+    def end(self, update_id: int) -> None:
+        """Note that what an update asked for was done, or answered."""
+        if self._content.begun.pop(str(update_id), None) is not None:
+            self._write()
+
+    def interrupted(self) -> list[Begun]:
+        """Return and forget what a process before this one had begun, and did not end."""
+        begun, self._content.begun = self._content.begun, {}
+        if begun:
+            self._write()
+        return list(begun.values())
 
     def told(self, alert_id: str, chat: int) -> Told | None:
         """Return where an alert stands in a chat."""
@@ -317,8 +335,11 @@ def _read(path: Path) -> _Content:
         panels = {chat: Panel(**panel) for chat, panel in data.pop("panels", {}).items()}
         folds = {chat: Fold(**fold) for chat, fold in data.pop("folds", {}).items()}
         owed = {alert: Owed(**entry) for alert, entry in data.pop("owed", {}).items()}
+        begun = {update: Begun(**entry) for update, entry in data.pop("begun", {}).items()}
         lock = Lock(**found) if (found := data.pop("lock", None)) else None
-        return _Content(alerts=alerts, panels=panels, folds=folds, owed=owed, lock=lock, **data)
+        return _Content(
+            alerts=alerts, panels=panels, folds=folds, owed=owed, begun=begun, lock=lock, **data
+        )
     except FileNotFoundError:
         return _Content()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

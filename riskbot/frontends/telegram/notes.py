@@ -38,6 +38,21 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A command or a press that is being acted on.
+
+    Attributes:
+        chat: where it came from.
+        name: of the command.
+        at_ms: when it was taken.
+    """
+
+    chat: int
+    name: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """Somebody else has set a webhook for the bot's token: nothing that raises risk is taken.
 

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.types import Update
+from aiogram.enums import ChatMemberStatus
+from aiogram.types import ChatMemberUpdated, Update
 from aiogram.utils.token import TokenValidationError
 
 from riskbot.clock import SystemClock
@@ -26,17 +28,19 @@ from riskbot.frontends.telegram.board import Board
 from riskbot.frontends.telegram.conversation import Conversation
 from riskbot.frontends.telegram.custody import Custody
 from riskbot.frontends.telegram.dangers import Dangers
-from riskbot.frontends.telegram.figures import duration
+from riskbot.frontends.telegram.figures import duration, short_clock
 from riskbot.frontends.telegram.gate import DAY_MS, Gate
 from riskbot.frontends.telegram.link import ANSWER_S, Guard, Notice, Taken
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.menus import keep_menus
+from riskbot.frontends.telegram.notes import Begun
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.panel import Beat, Panels
 from riskbot.frontends.telegram.photos import DRAW_S, Drawer, Photos
 from riskbot.frontends.telegram.polling import Pace, Poller
-from riskbot.frontends.telegram.prompts import Prompts
-from riskbot.frontends.telegram.sender import NotSentError, Sender
+from riskbot.frontends.telegram.prompts import Button, Prompts
+from riskbot.frontends.telegram.requests import ALIASES, ASKING
+from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -125,6 +129,7 @@ class Process:
     async def run(self) -> None:
         """Work until cancelled."""
         try:
+            self._tell_interrupted()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._guard.run(), name="guard")
                 group.create_task(self._poller.run(), name="polling")
@@ -149,9 +154,44 @@ class Process:
         """Handle an update beside the next ones: one that waits must not hold up a halt."""
         if update.message is not None:
             self._memory.note_reachable(update.message.chat.id)
+        if update.my_chat_member is not None:
+            self._membership(update.my_chat_member)
         await self._slots.acquire()
+        begun = _danger(update, self._settings, self._clock.now_ms())
+        if begun is not None:
+            self._memory.begin(update.update_id, begun)
         task = self._spawn(self._dispatcher.feed_update(self._bot, update))
-        task.add_done_callback(lambda _: self._slots.release())
+        task.add_done_callback(lambda done: self._taken(update.update_id, done))
+
+    def _taken(self, update_id: int, task: asyncio.Task[Any]) -> None:
+        self._slots.release()
+        # One that is cancelled because the process ends was not answered.
+        if not task.cancelled():
+            self._memory.end(update_id)
+
+    def _membership(self, change: ChatMemberUpdated) -> None:
+        """Note at once who has blocked the bot, or thrown it out, and who has it again."""
+        chat, status = change.chat.id, change.new_chat_member.status
+        if chat not in self._settings.users and chat not in self._settings.groups:
+            return
+        now_ms = self._clock.now_ms()
+        if status not in {ChatMemberStatus.KICKED, ChatMemberStatus.LEFT}:
+            self._memory.note_reachable(chat)
+        elif not self._memory.is_unreachable(chat, now_ms):
+            self._memory.note_unreachable(chat, now_ms)
+            self._unreachable(chat)
+
+    def _tell_interrupted(self) -> None:
+        """Say what was asked for when the process before this one ended amid it."""
+        zone = ZoneInfo(self._settings.timezone)
+        for begun in self._memory.interrupted():
+            if self._settings.role(begun.chat) is not None:
+                at = short_clock(begun.at_ms, zone)
+                text = (
+                    f"I was interrupted at {begun.name} ({at}): it may be done or not. Look at "
+                    "the status, and send it again if it is not."
+                )
+                self._spawn(self._send(begun.chat, text, Urgency.RED))
 
     def _spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         coroutine = cast("Coroutine[Any, Any, Any]", work)
@@ -240,14 +280,32 @@ class Process:
             if role is Role.ADMIN and user != but:
                 self._say(user, text)
 
-    async def _send(self, chat: int, text: str) -> None:
+    async def _send(self, chat: int, text: str, urgency: Urgency = Urgency.ORANGE) -> None:
         try:
-            if chat in self._settings.users:
+            if urgency is Urgency.RED:
+                await self._sender.send(chat, escape(text), urgency=urgency)
+            elif chat in self._settings.users:
                 await self._board.tell(chat, text)
             else:
                 await self._sender.send(chat, escape(text), is_silent=True)
         except NotSentError as error:
             LOGGER.info("a notice could not be sent: %s", error)
+
+
+def _danger(update: Update, settings: Settings, now_ms: int) -> Begun | None:
+    """Return what an update of a listed user asks for, when it is more than a look."""
+    message, query = update.message, update.callback_query
+    if message is not None:
+        chat, word = message.chat.id, (message.text or "").partition(" ")[0]
+        name = word.removeprefix("/").partition("@")[0].lower() if word[:1] == "/" else ""
+    elif query is not None and query.message is not None:
+        button = Button.read(query.data)
+        chat, name = query.message.chat.id, button.action if button is not None else ""
+    else:
+        return None
+    name = ALIASES.get(name, name)
+    is_meant = name in ASKING and settings.role(chat) is not None
+    return Begun(chat, name, now_ms) if is_meant else None
 
 
 async def main() -> int:
