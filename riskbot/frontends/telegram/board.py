@@ -169,7 +169,7 @@ class Board:
             self._memory.note(notice.alert_id, chat, told)
             if self._clock.now_ms() - notice.changed_ms > MISSED_MS:
                 self._memory.miss(notice.alert_id, _short(notice))
-            if notice.alert["status"] == AlertStatus.RESOLVED:
+            if notice.alert["status"] == AlertStatus.RESOLVED or notice.alert.get("is_notice"):
                 self._newest.pop(notice.alert_id, None)
 
     async def _first(self, chat: int, notice: Notice, *, is_loud: bool) -> Told:

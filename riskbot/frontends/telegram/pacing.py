@@ -22,13 +22,23 @@ class Bucket:
         self._burst = burst
         self._full_at = 0.0
 
-    async def take(self) -> None:
-        """Return when one more may go."""
+    def left_s(self, kept: int = 0) -> float:
+        """Return in how many seconds one more may go, such that `kept` could follow at once."""
+        now = asyncio.get_running_loop().time()
+        full_at = max(self._full_at, now) + (1 + kept) * self._every_s
+        return max(0.0, full_at - now - self._burst * self._every_s)
+
+    def spend(self) -> None:
+        """Count one."""
         now = asyncio.get_running_loop().time()
         self._full_at = max(self._full_at, now) + self._every_s
-        wait = self._full_at - now - self._burst * self._every_s
-        if wait > 0:
-            await asyncio.sleep(wait)
+
+    async def take(self) -> None:
+        """Return when one more may go."""
+        left_s = self.left_s()
+        self.spend()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
 
 
 def bucket_of(chat: int) -> Bucket:

@@ -10,7 +10,9 @@ import heapq
 import itertools
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -141,6 +143,7 @@ class Sender:
         self._queues: dict[int, list[_Job]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._buckets: dict[int, Bucket] = {}
+        self._news: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._all = Bucket(GLOBAL_EVERY_S, 20)
         self._echoes = Echoes()
 
@@ -276,6 +279,7 @@ class Sender:
         )
         queue = self._queues.setdefault(chat, [])
         heapq.heappush(queue, job)
+        self._news[chat].set()
         if len(queue) > QUEUE_MAX:
             least = max(queue)
             queue.remove(least)
@@ -290,7 +294,7 @@ class Sender:
         loop = asyncio.get_running_loop()
         try:
             while queue:
-                await self._buckets.setdefault(chat, bucket_of(chat)).take()
+                await self._turn(chat, queue)
                 await self._all.take()
                 await self._until_token_is_tried()
                 job = heapq.heappop(queue)
@@ -307,6 +311,17 @@ class Sender:
             del self._workers[chat]
             for job in queue:
                 _fail(job, "the process stops", is_refused=False)
+
+    async def _turn(self, chat: int, queue: list[_Job]) -> None:
+        """Return when the chat may be sent what goes first: one place is kept free for red."""
+        bucket = self._buckets.setdefault(chat, bucket_of(chat))
+        news = self._news[chat]
+        while left_s := bucket.left_s(0 if queue[0].urgency is Urgency.RED else 1):
+            news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await news.wait()
+        bucket.spend()
 
     async def _until_token_is_tried(self) -> None:
         """Wait while the token is refused; then one chat tries it, not all of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from riskbot.core.duty import Alert
 from riskbot.core.model import Level, Role
 from riskbot.errors import ChannelError
+from riskbot.frontends.telegram.link import Notice
 from tests.alerts import alert, resolved
 from tests.fakes import until
 from tests.frontends.telegram.scene import ADMIN, GROUP, OPERATOR, VIEWER, Scene, buttons
@@ -150,6 +152,14 @@ async def test_same_revision_asked_twice_is_told_once(scene: Scene) -> None:
     async with scene.process():
         await asyncio.gather(tell(scene, red), tell(scene, red))
     assert len(scene.chat(ADMIN).sent) == 1
+
+
+async def test_notice_is_forgotten_once_it_is_told(scene: Scene) -> None:
+    async with scene.process(groups=()):
+        for number in range(3):
+            await scene.door.send(alert(f"A{number}", Level.YELLOW, is_notice=True), is_loud=False)
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, Notice)]
 
 
 async def test_hostile_words_are_shown_as_they_are(scene: Scene) -> None:

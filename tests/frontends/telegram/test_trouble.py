@@ -11,7 +11,7 @@ import pytest
 
 from riskbot.clock import SystemClock
 from riskbot.core import events
-from riskbot.core.model import Role
+from riskbot.core.model import Level, Role
 from tests.alerts import alert
 from tests.fakes import until
 from tests.frontends.telegram.scene import ADMIN, OPERATOR, PACE, Scene
@@ -46,6 +46,17 @@ async def test_red_waits_for_no_other_chat(scene: Scene) -> None:
         await until(lambda: scene.server.called("sendMessage")[-1].status == 429)
         await scene.answer(OPERATOR, "/whoami")
     assert len(scene.chat(ADMIN).texts) == 1
+
+
+async def test_red_finds_a_place_in_a_chat_that_is_busy(scene: Scene) -> None:
+    async with scene.process(users={ADMIN: Role.ADMIN}, groups=()):
+        mild = [alert(f"A{n}", Level.ORANGE, title=f"mild {n}") for n in range(4)]
+        tasks = [asyncio.create_task(scene.door.send(told, is_loud=True)) for told in mild]
+        await until(lambda: len(scene.chat(ADMIN).texts) == 2)
+        tasks.append(asyncio.create_task(scene.door.send(alert("A9"), is_loud=True)))
+        await until(lambda: len(scene.chat(ADMIN).texts) == 5)
+        await asyncio.gather(*tasks)
+    assert ["RED" in text for text in scene.chat(ADMIN).texts].index(True) == 2
 
 
 @pytest.mark.parametrize("kind", ["refuse", "drop"])
