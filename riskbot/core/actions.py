@@ -29,6 +29,7 @@ from riskbot.core.model import (
     TimeInForce,
     TradingState,
 )
+from riskbot.core.ordering import Reservation, Stage
 
 # ---------------------------------------------------------------- effects
 
@@ -45,6 +46,7 @@ class PlaceOrder:
         is_protective: it lowers what is held. What opens a hedge does not: it is dropped while
             nothing can be recorded, and under the HALT file.
         received_ns: monotonic stamp of the frame that caused it (for `riskbot_reaction_seconds`).
+        strategy: who asked for it at the gateway, empty = riskbot decided it.
     """
 
     account: str
@@ -62,6 +64,7 @@ class PlaceOrder:
     position_before: Decimal = Decimal(0)
     is_protective: bool = True
     received_ns: int = 0
+    strategy: str = ""
     kind: Literal["PlaceOrder"] = "PlaceOrder"
 
 
@@ -188,6 +191,16 @@ class NotifyStrategies:
     trading_state: TradingState
     reason: str
     kind: Literal["NotifyStrategies"] = "NotifyStrategies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyOrder:
+    """Tell a strategy how an order of its own stands; `document` is what the HTTP routes show."""
+
+    reservation_id: str
+    strategy: str
+    document: dict[str, Any]
+    kind: Literal["NotifyOrder"] = "NotifyOrder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -585,6 +598,66 @@ class RecordDecision:
     kind: Literal["RecordDecision"] = "RecordDecision"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetReservation:
+    """Hold exposure for an approved order, or note how it goes on.
+
+    Attributes:
+        is_new: it was approved just now, and counts for the order rate.
+        takes_id: its client id is the next of riskbot's own.
+    """
+
+    reservation: Reservation
+    is_new: bool = False
+    takes_id: bool = False
+    kind: Literal["SetReservation"] = "SetReservation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndReservation:
+    """Let go of what an approval held: its order is over, or never came."""
+
+    reservation_id: str
+    stage: Stage
+    note: str = ""
+    kind: Literal["EndReservation"] = "EndReservation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAnswer:
+    """Remember what was answered to a strategy's client id.
+
+    Attributes:
+        reservation: id of what was approved, empty = it was denied.
+    """
+
+    strategy: str
+    client_order_id: str
+    fingerprint: str
+    document: dict[str, Any]
+    reservation: str = ""
+    kind: Literal["KeepAnswer"] = "KeepAnswer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStray:
+    """Note an order, or a fill, on an exclusive account that no approval explains.
+
+    Attributes:
+        is_over: it was explained after all, or is gone.
+    """
+
+    account: str
+    symbol: str
+    order_id: str
+    client_order_id: str | None
+    seen_ms: int
+    is_fill: bool = False
+    is_told: bool = False
+    is_over: bool = False
+    kind: Literal["SetStray"] = "SetStray"
+
+
 Effect = (
     PlaceOrder
     | CancelOrder
@@ -595,6 +668,7 @@ Effect = (
     | SendAlert
     | SendReply
     | NotifyStrategies
+    | NotifyOrder
     | RemoveHaltFile
     | SetDeadMan
     | ApplyConfig
@@ -633,6 +707,10 @@ Decision = (
     | EndDigest
     | SetPlan
     | DropPlan
+    | SetReservation
+    | EndReservation
+    | KeepAnswer
+    | SetStray
     | RecordDecision
 )
 """What only changes riskbot's own state."""

@@ -84,6 +84,8 @@ class Cashflows:
                 self._take_row(record, now_ms)
             case events.InstrumentsLoaded(account=account, instruments=instruments):
                 self.instruments.setdefault(account, {}).update({i.symbol: i for i in instruments})
+            case actions.SetReservation(reservation=approved) if approved.venue_id:
+                self.own(approved.venue_id, approved.strategy)
             case actions.BookFlow():
                 self._book_flow(record, now_ms)
             case actions.BookResidual():

@@ -183,6 +183,8 @@ class Enforcement:
                 self._apply_end(record)
             case actions.PlaceOrder():
                 self._apply_place(record, now_ms)
+            case actions.SetReservation(takes_id=True):
+                self.order_counter += 1
             case actions.CancelOrder():
                 self._apply_cancel(record, now_ms)
             case actions.RefreshAccount():
@@ -293,6 +295,9 @@ class Enforcement:
 
     def _apply_place(self, record: actions.PlaceOrder, now_ms: int) -> None:
         self.order_counter += 1
+        if record.strategy:
+            # A strategy's order is the gateway's matter: no close waits for it.
+            return
         intent = self.intents.get(record.account)
         self.pending[record.client_order_id] = PendingOrder(
             account=record.account,

@@ -20,6 +20,7 @@ from riskbot.core import (
     desk,
     digest,
     events,
+    gateway,
     hedging,
     history,
     holds,
@@ -29,10 +30,12 @@ from riskbot.core import (
     outcomes,
     reach,
     responses,
+    rogue,
     threads,
     topping,
     trials,
     wording,
+    working,
 )
 from riskbot.core.duty import IntentKind
 from riskbot.core.model import PORTFOLIO, Level, account_scope
@@ -75,11 +78,18 @@ class Engine:
             received_ns: monotonic stamp of the frame behind it, 0 = none.
         """
         self.state.apply(event, now_ms)
-        if self._may_wait(event, now_ms):
+        may_wait = self._may_wait(event, now_ms)
+        if may_wait and not self.state.reservations.changed:
             return []
         turn = Turn(self.state, self.settings, now_ms)
         turn.received_ns = received_ns
-        self._decide(turn, event)
+        if isinstance(event, gateway.Request):
+            # Every level that was crossed is decided on already: an order waits for no more.
+            gateway.receive(turn, event)
+        elif may_wait:
+            working.follow(turn)
+        else:
+            self._decide(turn, event)
         return turn.out
 
     def _may_wait(self, event: events.Event, now_ms: int) -> bool:
@@ -105,6 +115,8 @@ class Engine:
         if isinstance(event, events.CommandReceived):
             desk.receive(turn, event)
         self._enforce(turn)
+        rogue.watch(turn, event)
+        working.follow(turn)
         depths.ask(turn)
         wording.speak(turn)
         threads.dispatch(turn, event)

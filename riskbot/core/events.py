@@ -23,6 +23,7 @@ from riskbot.core.model import (
     Side,
     WorkingOrder,
 )
+from riskbot.core.ordering import OrderRequest
 
 # ---------------------------------------------------------------- the process itself
 
@@ -475,6 +476,51 @@ class FrontendChanged:
     kind: Literal["FrontendChanged"] = "FrontendChanged"
 
 
+# ---------------------------------------------------------------- the gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequested:
+    """A strategy asks whether an order may go, or has riskbot place it.
+
+    Attributes:
+        request_id: unique per process and door; the reply carries it back.
+        fingerprint: of the body; the same client id with another one is refused.
+    """
+
+    request_id: str
+    order: OrderRequest
+    fingerprint: str = ""
+    kind: Literal["OrderRequested"] = "OrderRequested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendRequested:
+    """A strategy wants an order of its own changed; what is None stays.
+
+    Attributes:
+        quantity: of the whole order, what has filled included, > 0.
+        price: limit price in quote units.
+    """
+
+    request_id: str
+    strategy: str
+    client_order_id: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    kind: Literal["AmendRequested"] = "AmendRequested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """A strategy wants an order of its own gone."""
+
+    request_id: str
+    strategy: str
+    client_order_id: str
+    kind: Literal["CancelRequested"] = "CancelRequested"
+
+
 # ---------------------------------------------------------------- people
 
 
@@ -565,6 +611,9 @@ Event = (
     | AlertDelivered
     | AlertDeliveryFailed
     | FrontendChanged
+    | OrderRequested
+    | AmendRequested
+    | CancelRequested
     | CommandReceived
     | CommandRefused
     | ConfigRead

@@ -26,9 +26,40 @@ def exits(account: AccountState) -> list[WorkingOrder]:
     return _split(account, account.orders.values())[0]
 
 
-def entries(account: AccountState) -> list[WorkingOrder]:
-    """Return the working orders that may add risk, oldest first."""
-    return _split(account, account.orders.values())[1]
+def entries(account: AccountState, beside: Iterable[WorkingOrder] = ()) -> list[WorkingOrder]:
+    """Return the working orders that may add risk, oldest first.
+
+    Args:
+        account: whose.
+        beside: more orders that count as working.
+    """
+    return _split(account, [*account.orders.values(), *beside])[1]
+
+
+def closable(
+    account: AccountState,
+    order: WorkingOrder,
+    beside: Iterable[WorkingOrder] = (),
+    without: str | None = None,
+) -> Decimal:
+    """Return how much an order like this may take and only close, >= 0.
+
+    Args:
+        account: whose.
+        order: whose side and position count, whatever its quantity.
+        beside: more orders that count as working.
+        without: venue id of a working order that does not count.
+    """
+    held = holding(account, order.symbol, order.position_side)
+    if held * order.side.sign >= 0:
+        return Decimal(0)
+    orders = (o for o in account.orders.values() if o.order_id != without)
+    working = _split(account, [*orders, *beside])[0]
+    taken = sum(
+        (o.remaining for o in working if o.stop_price is None and _competes(account, o, order)),
+        Decimal(0),
+    )
+    return max(abs(held) - taken, Decimal(0))
 
 
 def is_exit(account: AccountState, order: WorkingOrder) -> bool:

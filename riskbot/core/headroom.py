@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import lines
+from riskbot.core import exits, lines
 from riskbot.core.exits import base_of
 from riskbot.core.exposure import Aggregate, Leg, ScopeBook
 from riskbot.core.limits._base import Limit, Verdict, position_subject
@@ -23,6 +23,7 @@ from riskbot.core.model import (
     PositionSide,
     Response,
     Side,
+    WorkingOrder,
     scope_account,
 )
 
@@ -41,6 +42,7 @@ class Bound:
     Attributes:
         quantity: largest that it lets pass, >= 0, unit of `Position.quantity`.
         measured, allowed: of the limit now, None = no figure of it.
+        is_unknown: the limit cannot be judged, and lets nothing pass.
     """
 
     limit: str
@@ -49,6 +51,7 @@ class Bound:
     measured: float | None
     allowed: float | None
     message: str
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,20 @@ class Working:
     sells: float = 0.0
 
 
-def working(state: State, accounts: Iterable[str]) -> dict[PositionKey, Working] | None:
-    """Return the working entries by position; None = one of them has no price."""
+def working(
+    state: State, accounts: Iterable[str], without: str = "", strategy: str | None = None
+) -> dict[PositionKey, Working] | None:
+    """Return the working entries by position; None = one of them has no price.
+
+    Args:
+        state: the state.
+        accounts: whose.
+        without: id of a reservation that does not count, nor does its order at the venue.
+        strategy: only what is this one's; None = everybody's.
+    """
     found: dict[PositionKey, Working] = {}
     for name in accounts:
-        for order in state.entries(name):
+        for order in _entries(state, name, without, strategy):
             instrument = state.instrument(name, order.symbol)
             unit = unit_usd(state, instrument) if instrument is not None else None
             if unit is None:
@@ -92,6 +104,21 @@ def working(state: State, accounts: Iterable[str]) -> dict[PositionKey, Working]
             else:
                 found[key] = replace(known, sells=known.sells + usd)
     return found
+
+
+def _entries(
+    state: State, account: str, without: str, strategy: str | None
+) -> Iterable[WorkingOrder]:
+    known, kept = state.accounts.get(account), state.reservations
+    beside = kept.outstanding(known, without, strategy)
+    orders = exits.entries(known, beside)
+    left_out = kept.live.get(without)
+    for order in orders:
+        if left_out is not None and order.order_id == left_out.order_id:
+            continue
+        mine = strategy is None or order in beside or kept.owner(account, order) == strategy
+        if mine:
+            yield order
 
 
 def unit_usd(state: State, instrument: Instrument) -> float | None:
@@ -295,7 +322,7 @@ def _bounds(
 def _of_unknown(limit: Limit, scope: str, rows: Iterable[Verdict | None]) -> Bound:
     reasons = [row.reason for row in rows if row is not None and row.reason]
     words = f"unknown: {reasons[0]}" if reasons else "unknown"
-    return Bound(limit.name, scope, 0.0, None, limit.allowed, words)
+    return Bound(limit.name, scope, 0.0, None, limit.allowed, words, is_unknown=True)
 
 
 def _by_key(verdicts: list[Verdict]) -> dict[str, Verdict]:
@@ -347,21 +374,24 @@ DENYING = frozenset(Response) - {Response.ALERT}
 
 
 def order_of(
-    state: State, instrument: Instrument, side: Side, stop: float | None, price: float
+    state: State,
+    instrument: Instrument,
+    side: Side,
+    stop: float | None,
+    price: float,
+    position_side: PositionSide,
 ) -> Order:
     """Return the order that is asked about.
 
     Args:
         state: the state.
         instrument: what.
-        side: of it; in hedge mode each side has its own position.
+        side: of it.
         stop: trigger price of its stop in quote units, None = none.
         price: in quote units, > 0.
+        position_side: the position it is on.
     """
     account = instrument.account
-    position_side = PositionSide.NET
-    if state.is_hedge_mode(account) and instrument.kind is not InstrumentKind.SPOT:
-        position_side = PositionSide.LONG if side is Side.BUY else PositionSide.SHORT
     unit = unit_usd(state, instrument) or 0.0
     away = abs(price - stop) / price if stop is not None else state.settings.assume_stop
     key = PositionKey(account, instrument.symbol, position_side)

@@ -34,6 +34,7 @@ from riskbot.core.model import (
 from riskbot.core.moves import Moves
 from riskbot.core.overrides import Changing, Overrides, Scoped
 from riskbot.core.past import Past
+from riskbot.core.reservations import TELLING, Reservations
 from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ _PARTS: dict[str, type[Any]] = {
     "factors": Factors,
     "overrides": Overrides,
     "past": Past,
+    "reservations": Reservations,
 }
 
 
@@ -82,6 +84,7 @@ class State:
         self.factors = Factors()
         self.overrides = Overrides()
         self.past = Past()
+        self.reservations = Reservations()
         self._set_limits()
         self._scopes: dict[str, ScopeBook] = {}
         self._scopes_ms = -1
@@ -101,6 +104,8 @@ class State:
         if isinstance(record, events.PricesUpdated):
             self._take_price(record, now_ms)
             return
+        if isinstance(record, TELLING):
+            self.reservations.before(record, self.accounts.get(record.account), now_ms)
         change = self.accounts.fold(record, now_ms)
         self.enforcement.apply(record, now_ms)
         self.alerts.apply(record, now_ms)
@@ -110,6 +115,7 @@ class State:
         self.trades.apply(record, now_ms)
         self.factors.apply(record, now_ms)
         self.past.apply(record, now_ms)
+        self.reservations.apply(record, now_ms)
         if isinstance(record, Changing):
             self.overrides.apply(record, now_ms)
             self._set_limits()

@@ -269,7 +269,7 @@ def test_near_stop_allows_what_a_far_one_does_not() -> None:
     assert quantity(made, "buy") == pytest.approx(0.02 * 100_000 / 5_000)
     assert quantity(made, "buy", stop=49_000) == pytest.approx(0.02 * 100_000 / 1_000)
     wrong = size(made, stop=49_000)["sell"]
-    assert (wrong["quantity"], wrong["bound_by"]["limit"]) == ("0", "stop")
+    assert (wrong["quantity"], wrong["bound_by"]["limit"]) == ("0", "stop_wrong_side")
 
 
 def test_rules_of_an_account_are_over_its_own_equity() -> None:
@@ -287,7 +287,7 @@ def test_rules_of_an_account_are_over_its_own_equity() -> None:
 def test_stop_that_is_required_and_rate_that_is_used_up_bar_entries() -> None:
     rules = OrderRules(require_stop=True, order_rate=1.0)
     made = book(orders=rules)
-    assert size(made)["buy"]["bound_by"]["limit"] == "require_stop"
+    assert size(made)["buy"]["bound_by"]["limit"] == "stop_required"
     made.give(events.OrderUpdated(account="main", order=builders.order(quantity=1)))
     assert size(made, stop=49_000)["buy"]["bound_by"]["limit"] == "order_rate"
 
@@ -358,7 +358,7 @@ def test_what_nobody_sees_bars_entries() -> None:
 def test_what_stops_or_was_not_explained_bars_entries() -> None:
     made = book(held={"BTC": (1, 50_000)})
     made.give(events.Stopping())
-    assert "halted" in bars(made)
+    assert "stopping" in bars(made)
     made = book()
     made.wallet["main"] += 5_000
     made.now_ms += 1_000
@@ -380,7 +380,7 @@ def test_what_stops_or_was_not_explained_bars_entries() -> None:
 
 def test_instrument_that_is_not_traded_or_not_allowed_is_barred() -> None:
     accounts = {"main": AccountSettings(exchange="x", instruments=("ETH/USDT:USDT",), orders=FREE)}
-    assert "instrument" in bars(book(accounts=accounts))
+    assert "instrument_not_allowed" in bars(book(accounts=accounts))
     made = book()
     made.give(builders.loaded(builders.instrument("BTC/USDT:USDT", is_active=False)))
     assert bars(made) == {"instrument"}

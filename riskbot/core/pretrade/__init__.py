@@ -1,0 +1,147 @@
+"""Whether an order may go: every check of spec.md section 5, each with its reason code.
+
+All checks that fail are listed. What the limits let pass is asked of the limits themselves,
+against positions, working orders, approvals that wait, and fills not seen yet. What follows from
+the answer is `gateway`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from riskbot.core.model import PORTFOLIO, Mode, PositionSide, TradingState
+from riskbot.core.ordering import Code, Decision, OrderRequest, Reason
+from riskbot.core.pretrade.bounds import bounds, exceeded, largest_of
+from riskbot.core.pretrade.checks import ENTRIES, EVERY, RESIZABLE, permitted
+from riskbot.core.pretrade.trial import Trial, make_trial
+from riskbot.core.rounding import floor_to_step
+
+if TYPE_CHECKING:
+    from riskbot.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the checks say.
+
+    Attributes:
+        quantity: that is approved, 0 when denied.
+        max_quantity: the largest that passes, on the venue's step; None = nothing bounds it.
+        enforced: it binds; False = shadow, which only says what it would do.
+    """
+
+    decision: Decision
+    reasons: tuple[Reason, ...]
+    quantity: Decimal
+    max_quantity: Decimal | None
+    is_exit: bool
+    enforced: bool
+    position_side: PositionSide
+
+
+def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") -> Judgement:
+    """Return whether an order may go.
+
+    Args:
+        state: the state.
+        request: the order.
+        now_ms: UTC ms.
+        amends: id of the reservation that it replaces, empty = it is a new one.
+    """
+    nowhere = list(permitted(state, request))
+    instrument = state.instrument(request.account, request.symbol)
+    if nowhere or instrument is None:
+        return _denied(state, nowhere, Decimal(0), PositionSide.NET)
+    trial = make_trial(state, request, instrument, now_ms, amends)
+    fixed = [reason for check in EVERY for reason in check(trial)]
+    largest: Decimal | None = trial.closing
+    if not trial.is_exit:
+        bars = [reason for check in ENTRIES for reason in check(trial)]
+        fixed += bars
+        if not bars and not request.reduce_only:
+            found = bounds(trial, float(trial.closing))
+            largest = largest_of(trial, found)
+            fixed += exceeded(trial, found, largest)
+    return _conclude(trial, fixed, largest)
+
+
+def _conclude(trial: Trial, reasons: list[Reason], largest: Decimal | None) -> Judgement:
+    request, state = trial.request, trial.state
+    if not reasons:
+        return Judgement(
+            Decision.APPROVE,
+            (),
+            request.quantity,
+            largest,
+            trial.is_exit,
+            _is_enforced(state, trial.scopes),
+            trial.position_side,
+        )
+    fits = floor_to_step(request.quantity, trial.instrument.step)
+    resized = fits if largest is None else min(fits, largest)
+    is_bar = any(reason.code not in RESIZABLE for reason in reasons)
+    only_closes = resized <= trial.closing
+    can_resize = resized > 0 and (not is_bar or (only_closes and _bars_entries_only(reasons)))
+    if request.allow_resize and can_resize and resized >= trial.instrument.min_quantity:
+        return Judgement(
+            Decision.RESIZE,
+            tuple(reasons),
+            resized,
+            largest,
+            only_closes,
+            _is_enforced(state, trial.scopes),
+            trial.position_side,
+        )
+    return _denied(state, reasons, largest, trial.position_side, trial.scopes)
+
+
+def _denied(
+    state: State,
+    reasons: list[Reason],
+    largest: Decimal | None,
+    side: PositionSide,
+    scopes: tuple[str, ...] = (PORTFOLIO,),
+) -> Judgement:
+    binds = any(reason.binds for reason in reasons) or _is_enforced(state, scopes)
+    return Judgement(
+        Decision.DENY,
+        tuple(reasons),
+        Decimal(0),
+        largest,
+        is_exit=False,
+        enforced=binds,
+        position_side=side,
+    )
+
+
+def _is_enforced(state: State, scopes: tuple[str, ...]) -> bool:
+    """Whether the answer binds: in shadow only under an operator's hold, or the HALT file."""
+    if state.settings.mode is Mode.ENFORCE or state.enforcement.halt_file:
+        return True
+    holds = [hold for scope in scopes for hold in state.enforcement.holds_of(scope)]
+    return any(hold.is_enforced and hold.state is not TradingState.ACTIVE for hold in holds)
+
+
+def _bars_entries_only(reasons: list[Reason]) -> bool:
+    """Whether what is barred is only new risk: the part that closes may go."""
+    return all(reason.code in RESIZABLE or reason.code in _ENTRY_CODES for reason in reasons)
+
+
+_ENTRY_CODES = frozenset(
+    {
+        Code.TRADING_STATE,
+        Code.MEASURE_HOLD,
+        Code.HALT_FILE,
+        Code.STOPPING,
+        Code.BLIND_PRICE,
+        Code.BLIND_CLOCK,
+        Code.BLIND_STORAGE,
+        Code.BLIND_ALERTS,
+        Code.PENDING_FLOW,
+        Code.STOP_REQUIRED,
+        Code.LIMIT_UNKNOWN,
+        Code.ORDER_RATE,
+    }
+)

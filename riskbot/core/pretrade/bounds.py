@@ -1,0 +1,131 @@
+"""How much of an entry passes: rules of a single order, and every limit, over a what-if Book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from riskbot.core import headroom
+from riskbot.core.headroom import Bound
+from riskbot.core.model import PORTFOLIO, Response, strategy_scope
+from riskbot.core.ordering import Code, Reason
+from riskbot.core.pretrade.trial import Trial, approach_factor, rules_of
+from riskbot.core.rounding import floor_to_step
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.settings import OrderRules
+
+FAR = 100.0
+"""Where no rule of a single order bounds it: this many times the capital is looked at."""
+
+
+def bounds(trial: Trial, closing: float) -> list[Bound]:
+    """Return everything that bounds an entry, the tightest first."""
+    state, request = trial.state, trial.request
+    assert trial.price is not None  # noqa: S101 - without a price it is barred
+    assert trial.mark is not None  # noqa: S101 - likewise
+    stop = float(request.stop_loss) if request.stop_loss is not None else None
+    order = headroom.order_of(
+        state, trial.instrument, request.side, stop, trial.price, trial.position_side
+    )
+    books = state.scopes(trial.now_ms)
+    found: list[Bound] = []
+    for rules, scope in rules_of(trial):
+        at_price = order.unit_usd * trial.price / trial.mark
+        found += _rule_bounds(rules, books[scope], order, at_price, closing)
+    far = FAR * abs(books[PORTFOLIO].capital_usd or 0.0) + books[PORTFOLIO].gross_usd
+    cap = closing + max(far / order.unit_usd, headroom.least(order))
+    # Beyond what a rule lets pass only the quantity that is asked for is of interest.
+    cap = max(min((bound.quantity for bound in found), default=cap), float(request.quantity))
+    entries = headroom.working(state, state.settings.accounts, trial.amends)
+    if entries is None:
+        words = "a working entry has no price"
+        return [Bound("blind_price", PORTFOLIO, 0.0, None, None, words)]
+    if cap > 0:
+        for scope in trial.scopes:
+            denying = [
+                (limit, books[scope])
+                for name, limit in state.limits
+                if name == scope and limit.on_breach is not Response.ALERT
+            ]
+            mine = entries
+            if denying and scope == strategy_scope(request.strategy):
+                accounts = state.settings.accounts
+                owned = headroom.working(state, accounts, trial.amends, request.strategy)
+                mine = owned if owned is not None else entries
+            found += headroom.limit_bounds(state, denying, mine, order, cap)
+    return sorted(found, key=lambda bound: bound.quantity)
+
+
+def _rule_bounds(
+    rules: OrderRules,
+    book: ScopeBook,
+    order: headroom.Order,
+    at_price_usd: float,
+    closing: float,
+) -> Iterator[Bound]:
+    """Yield what the rules of a single order let pass; what only closes is not their matter."""
+    capital = max(book.capital_usd or 0.0, 0.0)
+    shares = (
+        ("max_trade", rules.max_trade, at_price_usd, capital),
+        ("max_trade_risk", rules.max_trade_risk, order.risk_usd, capital),
+        ("max_order_value", rules.max_order_value, at_price_usd, 1.0),
+        (
+            "max_order_quantity",
+            rules.max_order_quantity.get(order.instrument.symbol),
+            1.0,
+            1.0,
+        ),
+    )
+    for name, allowed, unit, base in shares:
+        if allowed is not None and unit > 0:
+            quantity = max(allowed * base / unit, closing)
+            yield Bound(name, book.scope, quantity, None, allowed, f"{name} of one order")
+
+
+def largest_of(trial: Trial, found: list[Bound]) -> Decimal | None:
+    """Return the largest quantity that passes, on the venue's step; None = nothing bounds it."""
+    if not found:
+        return None
+    closing = trial.closing
+    # Floats make up last digits, which must not cost a step.
+    free = max(Decimal(repr(round(found[0].quantity, 9))) - closing, Decimal(0))
+    scaled = free * Decimal(repr(approach_factor(trial, "scale")))
+    quantity = floor_to_step(closing + scaled, trial.instrument.step)
+    if quantity <= closing:
+        return closing
+    return quantity if quantity >= trial.instrument.min_quantity else Decimal(0)
+
+
+def exceeded(trial: Trial, found: list[Bound], largest: Decimal | None) -> Iterator[Reason]:
+    """Yield the bounds that an order goes beyond."""
+    asked = trial.request.quantity
+    if largest is None or asked <= largest:
+        return
+    beyond = [b for b in found if asked > Decimal(repr(round(b.quantity, 9)))]
+    for bound in beyond:
+        yield Reason(
+            _code_of(bound), bound.scope, bound.message, bound.limit, bound.measured, bound.allowed
+        )
+    if not beyond:
+        factor = approach_factor(trial, "scale")
+        words = f"new risk is scaled to {factor:.0%} on approach to a limit"
+        yield Reason(Code.SCALED, PORTFOLIO, words, "", float(asked), float(largest))
+
+
+_OWN_CODES = {
+    "max_trade": Code.MAX_TRADE,
+    "max_trade_risk": Code.MAX_TRADE_RISK,
+    "max_order_value": Code.MAX_ORDER_VALUE,
+    "max_order_quantity": Code.MAX_ORDER_QUANTITY,
+    "blind_price": Code.BLIND_PRICE,
+}
+
+
+def _code_of(bound: Bound) -> Code:
+    known = _OWN_CODES.get(bound.limit)
+    if known is not None:
+        return known
+    return Code.LIMIT_UNKNOWN if bound.is_unknown else Code.LIMIT_EXCEEDED

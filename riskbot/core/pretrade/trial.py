@@ -1,0 +1,174 @@
+"""One order before the checks, with what they need of the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from riskbot.core import exits, headroom
+from riskbot.core.model import (
+    PORTFOLIO,
+    Instrument,
+    OrderType,
+    PositionSide,
+    Side,
+    WorkingOrder,
+    account_scope,
+    strategy_scope,
+)
+from riskbot.core.ordering import OrderRequest, Reservation
+from riskbot.core.rounding import floor_to_step
+
+if TYPE_CHECKING:
+    from riskbot.core.settings import OrderRules
+    from riskbot.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One order before the checks.
+
+    Attributes:
+        price: what it would be done at, quote units: its limit price, or the mark; None = unknown.
+        mark: of the instrument now, quote units, None = unknown.
+        unit_usd: USD of exposure per unit of quantity at the mark, None = unknown.
+        closing: how much of its direction only closes, beside all exits that work, >= 0.
+        is_exit: all of it only closes.
+        amends: id of the reservation that it replaces, empty = none.
+    """
+
+    state: State
+    request: OrderRequest
+    instrument: Instrument
+    position_side: PositionSide
+    price: float | None
+    mark: float | None
+    unit_usd: float | None
+    closing: Decimal
+    is_exit: bool
+    now_ms: int
+    amends: str = ""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes whose limits and holds it is under."""
+        own = (strategy_scope(self.request.strategy),) if self.request.strategy else ()
+        return (PORTFOLIO, account_scope(self.request.account), *own)
+
+    def stub(self, quantity: Decimal = Decimal(0)) -> WorkingOrder:
+        """Return it as a working order, to ask what it would raise."""
+        return _stub(self.request, self.position_side, quantity)
+
+    def beside(self) -> list[WorkingOrder]:
+        """Return what counts as working beside the orders that the venue shows."""
+        account = self.state.accounts.get(self.request.account)
+        return self.state.reservations.outstanding(account, self.amends)
+
+
+def _stub(request: OrderRequest, side: PositionSide, quantity: Decimal) -> WorkingOrder:
+    return WorkingOrder(
+        request.account,
+        request.symbol,
+        "",
+        None,
+        request.side,
+        request.type,
+        quantity,
+        position_side=side,
+    )
+
+
+def make_trial(
+    state: State, request: OrderRequest, instrument: Instrument, now_ms: int, amends: str = ""
+) -> Trial:
+    """Return an order with what the checks need of the state."""
+    account = request.account
+    mark = state.price(account, request.symbol)
+    side = _position_side(state, request, instrument)
+    known = state.accounts.get(account)
+    stub = _stub(request, side, Decimal(0))
+    closing = Decimal(0)
+    if known.was_read:
+        beside = state.reservations.outstanding(known, amends)
+        amended = state.reservations.live.get(amends)
+        gone = amended.order_id if amended is not None else None
+        closing = exits.closable(known, stub, beside, without=gone)
+    closing = floor_to_step(closing, instrument.step)
+    limit = float(request.price) if request.price is not None else None
+    return Trial(
+        state,
+        request,
+        instrument,
+        side,
+        price=limit if limit is not None else mark,
+        mark=mark,
+        unit_usd=headroom.unit_usd(state, instrument),
+        closing=closing,
+        is_exit=Decimal(0) < request.quantity <= closing,
+        now_ms=now_ms,
+        amends=amends,
+    )
+
+
+def _position_side(state: State, request: OrderRequest, instrument: Instrument) -> PositionSide:
+    """Return the position an order is on; in hedge mode a side opens its own, unless it closes."""
+    hedged = state.is_hedge_mode(request.account) and ":" in instrument.symbol
+    if not hedged:
+        return PositionSide.NET
+    if request.position_side in {PositionSide.LONG, PositionSide.SHORT}:
+        return request.position_side
+    buys = (request.side is Side.BUY) is not request.reduce_only
+    return PositionSide.LONG if buys else PositionSide.SHORT
+
+
+def rules_of(trial: Trial) -> list[tuple[OrderRules, str]]:
+    """Return the rules of a single order that count, each with the scope whose E they are over."""
+    settings, request = trial.state.settings, trial.request
+    own = settings.accounts[request.account].orders
+    found = [(own, PORTFOLIO if own == settings.orders else trial.scopes[1])]
+    mine = settings.strategies.get(request.strategy)
+    if mine is not None and mine.orders not in (own, settings.orders):
+        has_capital = mine.capital_usd is not None
+        found.append((mine.orders, trial.scopes[-1] if has_capital else PORTFOLIO))
+    return found
+
+
+def approach_factor(trial: Trial, what: str) -> float:
+    """Return what new risk (`scale`) or the order rate (`throttle`) is multiplied by: 0 to 1.
+
+    1 up to orange, 0 at the limit; the smallest over the limits that name it.
+    """
+    books = trial.state.scopes(trial.now_ms)
+    factor = 1.0
+    for scope, limit in trial.state.limits:
+        if scope not in trial.scopes or what not in limit.on_approach:
+            continue
+        for verdict in trial.state.check(limit, books[scope]):
+            used = 1.0 if verdict.utilization is None else verdict.utilization
+            orange = limit.levels[1]
+            factor = min(factor, max(0.0, min(1.0, (1 - used) / (1 - orange))))
+    return factor
+
+
+def market_stub(
+    account: str, symbol: str, side: Side, stop: float | None, strategy: str = ""
+) -> OrderRequest:
+    """Return a market order of no quantity, to ask how much may be traded."""
+    return OrderRequest(
+        strategy=strategy,
+        account=account,
+        symbol=symbol,
+        side=side,
+        quantity=Decimal(0),
+        type=OrderType.MARKET,
+        stop_loss=None if stop is None else Decimal(repr(stop)),
+    )
+
+
+def collar_of(state: State, approved: Reservation) -> float | None:
+    """Return how far from the mark an approved order may be done, as a share; None = no collar."""
+    own = state.settings.accounts[approved.account].orders.price_collar
+    mine = state.settings.strategies.get(approved.strategy)
+    collars = [own, mine.orders.price_collar if mine is not None else None]
+    return min((collar for collar in collars if collar is not None), default=None)

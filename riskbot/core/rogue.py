@@ -1,0 +1,158 @@
+"""Orders that bypass the gateway, on accounts where every order must come through it.
+
+An order, or a fill, that matches no approval after five seconds is told, and an entry is cancelled
+where the account says so (`cancel_rogue`). Exits stay: whoever closes lowers risk.
+"""
+
+from __future__ import annotations
+
+from riskbot.core import actions, alerts, events, exits, outcomes
+from riskbot.core.model import Level, WorkingOrder, account_scope
+from riskbot.core.reservations import Stray
+from riskbot.core.turn import Turn
+
+GRACE_MS = 5_000
+"""An order may be seen before its approval's frame: so long it is nobody's yet."""
+
+NAME = "rogue_order"
+
+
+def watch(turn: Turn, event: events.Event) -> None:
+    """Note what no approval explains, and act on what stays unexplained."""
+    if isinstance(event, events.OrderFilled):
+        _note_fill(turn, event)
+    if not isinstance(event, events.TimerFired):
+        return
+    for name, account in turn.settings.accounts.items():
+        if account.exclusive and turn.state.is_synced(name):
+            _note_orders(turn, name)
+            _act(turn, name)
+    for stray in list(turn.state.reservations.strays.values()):
+        known = turn.settings.accounts.get(stray.account)
+        if known is None or not known.exclusive:
+            _drop(turn, stray)
+
+
+def _is_explained(turn: Turn, account: str, order_id: str, client_id: str | None) -> bool:
+    own = client_id is not None and client_id.startswith(turn.state.order_prefix)
+    return own or turn.state.reservations.is_known(account, order_id, client_id)
+
+
+def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
+    account = turn.settings.accounts.get(fill.account)
+    kept = turn.state.reservations
+    if account is None or not account.exclusive:
+        return
+    name = f"{fill.account}|{fill.order_id}"
+    if name in kept.strays or _is_explained(
+        turn, fill.account, fill.order_id, fill.client_order_id
+    ):
+        return
+    stray = Stray(
+        fill.account,
+        fill.symbol,
+        fill.order_id,
+        fill.client_order_id,
+        turn.now_ms,
+        is_fill=True,
+    )
+    _set(turn, stray)
+
+
+def _note_orders(turn: Turn, account: str) -> None:
+    strays = turn.state.reservations.strays
+    for order in turn.state.orders(account):
+        if f"{account}|{order.order_id}" in strays:
+            continue
+        if not _is_explained(turn, account, order.order_id, order.client_order_id):
+            _set(
+                turn,
+                Stray(account, order.symbol, order.order_id, order.client_order_id, turn.now_ms),
+            )
+
+
+def _act(turn: Turn, account: str) -> None:
+    orders = turn.state.accounts.get(account).orders
+    standing: list[Stray] = []
+    for stray in [s for s in turn.state.reservations.strays.values() if s.account == account]:
+        order = orders.get(stray.order_id)
+        is_explained = _is_explained(turn, account, stray.order_id, stray.client_order_id)
+        is_old = turn.now_ms - stray.seen_ms >= GRACE_MS
+        if is_explained or (order is None and not stray.is_fill):
+            _drop(turn, stray)
+        elif is_old and not stray.is_told:
+            _tell(turn, stray, order)
+            _set(turn, stray, is_told=True)
+            standing.append(stray)
+        elif stray.is_fill and is_old:
+            _drop(turn, stray)
+        elif is_old:
+            standing.append(stray)
+        if is_old and order is not None and not is_explained:
+            _cancel(turn, order)
+    if not standing:
+        alerts.resolve(turn, NAME, account_scope(account), "every order is explained")
+
+
+def _tell(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
+    scope = account_scope(stray.account)
+    what = f"{order.side.value} {order.quantity}" if order is not None else "a fill of"
+    words = f"{what} {stray.symbol} on {stray.account} came past the gateway"
+    does = _may_cancel(turn, stray.account, order)
+    turn.audit(
+        "rogue",
+        NAME,
+        scope,
+        words,
+        order_id=stray.order_id,
+        client_order_id=stray.client_order_id,
+        is_fill=stray.is_fill,
+    )
+    alerts.tell(
+        turn,
+        NAME,
+        scope,
+        Level.RED,
+        words,
+        did="the order is cancelled" if does else "told, nothing else",
+        todo="find what trades there without asking",
+    )
+
+
+def _may_cancel(turn: Turn, account: str, order: WorkingOrder | None) -> bool:
+    known = turn.settings.accounts[account]
+    if order is None or not known.cancel_rogue or not turn.is_enforcing:
+        return False
+    return not exits.is_exit(turn.state.accounts.get(account), order)
+
+
+def _cancel(turn: Turn, order: WorkingOrder) -> None:
+    if _may_cancel(turn, order.account, order):
+        outcomes.cancel_order(turn, order, 0)
+
+
+def _set(turn: Turn, stray: Stray, *, is_told: bool = False) -> None:
+    turn.emit(
+        actions.SetStray(
+            account=stray.account,
+            symbol=stray.symbol,
+            order_id=stray.order_id,
+            client_order_id=stray.client_order_id,
+            seen_ms=stray.seen_ms,
+            is_fill=stray.is_fill,
+            is_told=is_told,
+        )
+    )
+
+
+def _drop(turn: Turn, stray: Stray) -> None:
+    turn.emit(
+        actions.SetStray(
+            account=stray.account,
+            symbol=stray.symbol,
+            order_id=stray.order_id,
+            client_order_id=stray.client_order_id,
+            seen_ms=stray.seen_ms,
+            is_over=True,
+        )
+    )
