@@ -14,7 +14,16 @@ from tests.journals.make import SETTINGS, folded, summary
 
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.jsonl.gz"))
 
-NEWER = {"ConfigRead", "ApplyConfig"}
+NEWER = {"ConfigRead", "ApplyConfig"} | {
+    "OrderRequested",
+    "AmendRequested",
+    "CancelRequested",
+    "NotifyOrder",
+    "SetReservation",
+    "EndReservation",
+    "KeepAnswer",
+    "SetStray",
+}
 """Kinds that came after the newest golden journal; the next one has them."""
 
 

@@ -26,14 +26,16 @@ def exits(account: AccountState) -> list[WorkingOrder]:
     return _split(account, account.orders.values())[0]
 
 
-def entries(account: AccountState, beside: Iterable[WorkingOrder] = ()) -> list[WorkingOrder]:
-    """Return the working orders that may add risk, oldest first.
+def entries(account: AccountState) -> list[WorkingOrder]:
+    """Return the working orders that may add risk, oldest first."""
+    return _split(account, account.orders.values())[1]
 
-    Args:
-        account: whose.
-        beside: more orders that count as working.
-    """
-    return _split(account, [*account.orders.values(), *beside])[1]
+
+def split(
+    account: AccountState, beside: Iterable[WorkingOrder]
+) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
+    """Return exits and entries, with more orders that count as working beside the known."""
+    return _split(account, [*account.orders.values(), *beside])
 
 
 def closable(
@@ -53,8 +55,8 @@ def closable(
     held = holding(account, order.symbol, order.position_side)
     if held * order.side.sign >= 0:
         return Decimal(0)
-    orders = (o for o in account.orders.values() if o.order_id != without)
-    working = _split(account, [*orders, *beside])[0]
+    orders = (o for o in (*account.orders.values(), *beside) if o.order_id != without)
+    working = _split(account, orders)[0]
     taken = sum(
         (o.remaining for o in working if o.stop_price is None and _competes(account, o, order)),
         Decimal(0),

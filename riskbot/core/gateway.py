@@ -34,13 +34,12 @@ Request = events.OrderRequested | events.AmendRequested | events.CancelRequested
 
 def receive(turn: Turn, event: Request) -> None:
     """Answer what a strategy asks for, and do it where that is wanted."""
-    match event:
-        case events.OrderRequested():
-            _order(turn, event)
-        case events.AmendRequested():
-            _amend(turn, event)
-        case events.CancelRequested():
-            _cancel(turn, event)
+    if isinstance(event, events.OrderRequested):
+        _order(turn, event)
+    elif isinstance(event, events.AmendRequested):
+        _amend(turn, event)
+    else:
+        _cancel(turn, event)
     notify(turn)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from riskbot.core import exits, lines
+from riskbot.core import lines
 from riskbot.core.exits import base_of
 from riskbot.core.exposure import Aggregate, Leg, ScopeBook
 from riskbot.core.limits._base import Limit, Verdict, position_subject
@@ -23,9 +23,9 @@ from riskbot.core.model import (
     PositionSide,
     Response,
     Side,
-    WorkingOrder,
     scope_account,
 )
+from riskbot.core.workload import Order, Working, unit_usd
 
 if TYPE_CHECKING:
     from riskbot.core.state import State
@@ -52,80 +52,6 @@ class Bound:
     allowed: float | None
     message: str
     is_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What would be traded.
-
-    Attributes:
-        unit_usd: USD of exposure per unit of quantity.
-        risk_usd: USD lost per unit when the stop is hit.
-    """
-
-    instrument: Instrument
-    key: PositionKey
-    side: Side
-    unit_usd: float
-    risk_usd: float
-
-
-@dataclass(frozen=True, slots=True)
-class Working:
-    """What working entries may still fill on one position, USD, both >= 0."""
-
-    buys: float = 0.0
-    sells: float = 0.0
-
-
-def working(
-    state: State, accounts: Iterable[str], without: str = "", strategy: str | None = None
-) -> dict[PositionKey, Working] | None:
-    """Return the working entries by position; None = one of them has no price.
-
-    Args:
-        state: the state.
-        accounts: whose.
-        without: id of a reservation that does not count, nor does its order at the venue.
-        strategy: only what is this one's; None = everybody's.
-    """
-    found: dict[PositionKey, Working] = {}
-    for name in accounts:
-        for order in _entries(state, name, without, strategy):
-            instrument = state.instrument(name, order.symbol)
-            unit = unit_usd(state, instrument) if instrument is not None else None
-            if unit is None:
-                return None
-            key = PositionKey(name, order.symbol, order.position_side)
-            known = found.get(key, Working())
-            usd = float(order.remaining) * unit
-            if order.side is Side.BUY:
-                found[key] = replace(known, buys=known.buys + usd)
-            else:
-                found[key] = replace(known, sells=known.sells + usd)
-    return found
-
-
-def _entries(
-    state: State, account: str, without: str, strategy: str | None
-) -> Iterable[WorkingOrder]:
-    known, kept = state.accounts.get(account), state.reservations
-    beside = kept.outstanding(known, without, strategy)
-    orders = exits.entries(known, beside)
-    left_out = kept.live.get(without)
-    for order in orders:
-        if left_out is not None and order.order_id == left_out.order_id:
-            continue
-        mine = strategy is None or order in beside or kept.owner(account, order) == strategy
-        if mine:
-            yield order
-
-
-def unit_usd(state: State, instrument: Instrument) -> float | None:
-    """Return USD of exposure per unit of `Position.quantity`, None = unknown."""
-    if instrument.kind is InstrumentKind.INVERSE:
-        return state.meter.book.price_of(instrument.account, instrument.quote)
-    return state.mark_usd(instrument.account, instrument.symbol)
 
 
 # ---------------------------------------------------------------- the what-if Book
@@ -197,12 +123,7 @@ class WhatIf:
         order, sign = self._order, self._order.side.sign
         usd = quantity * order.unit_usd
         entries = dict(self._entries)
-        work = self._work()
-        entries[order.key] = (
-            replace(work, buys=work.buys + usd)
-            if sign > 0
-            else replace(work, sells=work.sells + usd)
-        )
+        entries[order.key] = self._work().plus(order.side, usd)
         book = replace(
             self._book,
             underlyings=_copied(self._book.underlyings),

@@ -270,3 +270,21 @@ class Answer:
     document: dict[str, Any]
     at_ms: int
     reservation: str = ""
+
+
+@dataclass(slots=True)
+class Stray:
+    """An order, or a fill, that no approval explains.
+
+    Attributes:
+        seen_ms: when it was first seen.
+        is_told: people were told; it is cancelled once at most.
+    """
+
+    account: str
+    symbol: str
+    order_id: str
+    client_order_id: str | None
+    seen_ms: int
+    is_fill: bool = False
+    is_told: bool = False

@@ -16,7 +16,7 @@ from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import Arrivals
 from riskbot.core.model import OrderStatus, RejectReason, WorkingOrder
-from riskbot.core.ordering import Answer, Reservation, Stage
+from riskbot.core.ordering import Answer, Reservation, Stage, Stray
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
 
 DONE_MAX = 5_000
@@ -44,24 +44,6 @@ def _names(reservation: Reservation) -> tuple[str, ...]:
     mine = (reservation.client_order_id, reservation.venue_id, reservation.reservation_id)
     named = tuple(f"{reservation.strategy}|{name}" for name in mine if name)
     return (*named, f"|{reservation.venue_id}") if reservation.venue_id else named
-
-
-@dataclass(slots=True)
-class Stray:
-    """An order, or a fill, that no approval explains.
-
-    Attributes:
-        seen_ms: when it was first seen.
-        is_told: people were told; it is cancelled once at most.
-    """
-
-    account: str
-    symbol: str
-    order_id: str
-    client_order_id: str | None
-    seen_ms: int
-    is_fill: bool = False
-    is_told: bool = False
 
 
 @dataclass(slots=True)
@@ -211,16 +193,14 @@ class Reservations:
             stamps.append(now_ms)
 
     def _end(self, name: str, stage: Stage, note: str = "") -> None:
-        known = self.live.pop(name, None)
-        if known is None:
-            return
+        known = self.live.pop(name)
         self.changed[name] = None
         self.done[name] = replace(known, stage=stage, note=note or known.note)
         if len(self.done) > DONE_MAX:
             oldest = self.done.pop(next(iter(self.done)))
+            self.changed.pop(oldest.reservation_id, None)
             for key in _names(oldest):
-                if self.names.get(key) == oldest.reservation_id:
-                    del self.names[key]
+                self.names.pop(key, None)
 
     def _keep(self, record: actions.KeepAnswer, now_ms: int) -> None:
         name = f"{record.strategy}|{record.client_order_id}"
@@ -309,13 +289,10 @@ class Reservations:
 
     def _read(self, snapshot: events.AccountSnapshotReceived, now_ms: int) -> None:
         """Compare with the working orders of a complete read."""
-        if snapshot.orders is None:
-            self.arrivals.read(snapshot)
-            return
-        for order in snapshot.orders:
+        for order in snapshot.orders or ():
             self._see(order, now_ms)
-        shown = {order.order_id for order in snapshot.orders}
-        for known in list(self.on(snapshot.account)):
+        shown = {order.order_id for order in snapshot.orders or ()}
+        for known in list(self.on(snapshot.account)) if snapshot.orders is not None else ():
             since_ms = max(known.sent_ms, known.created_ms)
             is_late = snapshot.as_of_ms - since_ms >= SEEN_AFTER_MS
             if known.stage is Stage.OPEN and is_late and known.order_id not in shown:

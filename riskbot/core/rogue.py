@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from riskbot.core import actions, alerts, events, exits, outcomes
 from riskbot.core.model import Level, WorkingOrder, account_scope
-from riskbot.core.reservations import Stray
+from riskbot.core.ordering import Stray
 from riskbot.core.turn import Turn
 
 GRACE_MS = 5_000
 """An order may be seen before its approval's frame: so long it is nobody's yet."""
-
-NAME = "rogue_order"
 
 
 def watch(turn: Turn, event: events.Event) -> None:
@@ -91,7 +89,7 @@ def _act(turn: Turn, account: str) -> None:
         if is_old and order is not None and not is_explained:
             _cancel(turn, order)
     if not standing:
-        alerts.resolve(turn, NAME, account_scope(account), "every order is explained")
+        alerts.resolve(turn, "rogue_order", account_scope(account), "every order is explained")
 
 
 def _tell(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
@@ -101,7 +99,7 @@ def _tell(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
     does = _may_cancel(turn, stray.account, order)
     turn.audit(
         "rogue",
-        NAME,
+        "rogue_order",
         scope,
         words,
         order_id=stray.order_id,
@@ -110,7 +108,7 @@ def _tell(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
     )
     alerts.tell(
         turn,
-        NAME,
+        "rogue_order",
         scope,
         Level.RED,
         words,

@@ -6,7 +6,7 @@ Which orders pass is decided in `pretrade`; what strategies ask for arrives in `
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from riskbot.core import actions, outcomes
 from riskbot.core.model import (
@@ -20,6 +20,7 @@ from riskbot.core.model import (
 from riskbot.core.ordering import Decision, OrderRequest, Reservation, Stage
 from riskbot.core.pretrade import Judgement, judge
 from riskbot.core.pretrade.trial import collar_of
+from riskbot.core.rounding import ceil_to_step, floor_to_step
 from riskbot.core.turn import Turn
 
 ABSENT_QUERIES = 3
@@ -66,8 +67,8 @@ def _look_up(turn: Turn, known: Reservation) -> None:
 
 def _replace(turn: Turn, known: Reservation) -> None:
     """Place what replaces an order that is gone: never more than the parent has left."""
-    quantity = known.amend_quantity or known.quantity
-    left = quantity - known.filled
+    assert known.amend_quantity is not None  # noqa: S101 - that is why it was pulled
+    left = known.amend_quantity - known.filled
     if left <= 0:
         end(turn, known, Stage.FILLED)
         return
@@ -81,7 +82,7 @@ def _replace(turn: Turn, known: Reservation) -> None:
     changed = replace(
         known,
         venue_id=turn.state.next_order_id(),
-        quantity=quantity,
+        quantity=known.amend_quantity,
         price=known.amend_price,
         amend_quantity=None,
         amend_price=None,
@@ -136,10 +137,7 @@ def place(turn: Turn, reservation: Reservation) -> None:
 def _on_tick(price: float, tick: Decimal, side: Side) -> Decimal:
     """Round a price onto the tick, never beyond the collar."""
     exact = Decimal(repr(price))
-    if tick <= 0:
-        return exact
-    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
-    return (exact / tick).to_integral_value(rounding) * tick
+    return floor_to_step(exact, tick) if side is Side.BUY else ceil_to_step(exact, tick)
 
 
 def pull(turn: Turn, reservation: Reservation) -> None:
@@ -161,10 +159,7 @@ def notify(turn: Turn) -> None:
     """Tell strategies of every order whose state has changed."""
     kept = turn.state.reservations
     for name in list(kept.changed):
-        known = kept.live.get(name) or kept.done.get(name)
-        if known is None:
-            kept.changed.pop(name)
-            continue
+        known = kept.live.get(name) or kept.done[name]
         turn.emit(
             actions.NotifyOrder(
                 reservation_id=name, strategy=known.strategy, document=known.document()

@@ -553,6 +553,8 @@ def test_fill_that_nobody_approved_is_found_out() -> None:
     made.somebody_trades("BTC", "0.1")
     made.wait(7)
     assert made.told("rogue_order")
+    made.wait(2)
+    assert not made.engine.state.reservations.strays
 
 
 def test_approved_and_own_orders_are_no_rogues() -> None:

@@ -23,8 +23,9 @@ from riskbot.core.limits.sector_exposure import SectorExposure
 from riskbot.core.limits.stop_risk import StopRisk
 from riskbot.core.limits.underlying_concentration import UnderlyingConcentration
 from riskbot.core.limits.value_at_risk import ValueAtRisk
-from riskbot.core.model import LedgerKind, Mode, Response
-from riskbot.core.settings import AccountSettings, OrderRules
+from riskbot.core.model import LedgerKind, Mode, Response, Side
+from riskbot.core.ordering import OrderRequest
+from riskbot.core.settings import AccountSettings, OrderRules, StrategySettings
 from tests import builders, oracle
 from tests.core.world import World, world
 
@@ -286,9 +287,19 @@ def test_rules_of_an_account_are_over_its_own_equity() -> None:
 
 def test_stop_that_is_required_and_rate_that_is_used_up_bar_entries() -> None:
     rules = OrderRules(require_stop=True, order_rate=1.0)
-    made = book(orders=rules)
+    grid = {"grid": StrategySettings(accounts=("main",), orders=rules)}
+    made = book(orders=rules, strategies=grid)
     assert size(made)["buy"]["bound_by"]["limit"] == "stop_required"
-    made.give(events.OrderUpdated(account="main", order=builders.order(quantity=1)))
+    assert size(made, stop=49_000)["buy"]["bound_by"]["limit"] == "max_trade"
+    wish = OrderRequest(
+        strategy="grid",
+        account="main",
+        symbol="BTC/USDT:USDT",
+        side=Side.BUY,
+        quantity=Decimal("0.001"),
+        stop_loss=Decimal(49_000),
+    )
+    made.give(events.OrderRequested(request_id="q", order=wish))
     assert size(made, stop=49_000)["buy"]["bound_by"]["limit"] == "order_rate"
 
 
@@ -383,7 +394,7 @@ def test_instrument_that_is_not_traded_or_not_allowed_is_barred() -> None:
     assert "instrument_not_allowed" in bars(book(accounts=accounts))
     made = book()
     made.give(builders.loaded(builders.instrument("BTC/USDT:USDT", is_active=False)))
-    assert bars(made) == {"instrument"}
+    assert bars(made) == {"instrument_inactive"}
 
 
 def test_shadow_says_that_its_word_does_not_bind() -> None:

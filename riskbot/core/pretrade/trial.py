@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from riskbot.core import exits, headroom
+from riskbot.core import exits, workload
 from riskbot.core.model import (
     PORTFOLIO,
     Instrument,
@@ -103,7 +103,7 @@ def make_trial(
         side,
         price=limit if limit is not None else mark,
         mark=mark,
-        unit_usd=headroom.unit_usd(state, instrument),
+        unit_usd=workload.unit_usd(state, instrument),
         closing=closing,
         is_exit=Decimal(0) < request.quantity <= closing,
         now_ms=now_ms,
