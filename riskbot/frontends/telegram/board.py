@@ -194,12 +194,14 @@ class Board:
             life_s=notice.life_s,
         )
 
-    async def tell(self, chat: int, text: str) -> None:
-        """Send a notice that is no alert, without a sound; within the chat's budget."""
-        if self._budget.take(chat):
-            await self._sender.send(chat, escape(text), urgency=Urgency.ORANGE, is_silent=True)
-        else:
+    async def tell(self, chat: int, text: str, *, is_grave: bool = False) -> None:
+        """Send a notice that is no alert, without a sound: within the budget, or grave."""
+        if is_grave:
+            self._budget.count(chat)
+        elif not self._budget.take(chat, is_notice=True):
             await self._more(chat, text, cut(text, 120), Urgency.ORANGE)
+            return
+        await self._sender.send(chat, escape(text), urgency=Urgency.ORANGE, is_silent=True)
 
     async def _fold(self, chat: int, notice: Notice) -> None:
         await self._more(chat, notice.alert_id, _short(notice), _urgency(notice))
@@ -296,13 +298,15 @@ class Board:
                 return  # it is tried again
         self._memory.release(chat, lines)
 
+    def note_waiting(self) -> None:
+        """Count as missed what waits now: it is about to come late."""
+        for alert_id in dict.fromkeys(alert_id for alert_id, _, _ in self._tasks):
+            if alert_id in self._newest:
+                self._memory.miss(alert_id, _short(self._newest[alert_id]))
+
     def missed(self) -> list[str]:
-        """Return a line for each alert that waits, came late or not at all since last asked."""
-        late = self._memory.missed()
-        waiting = dict.fromkeys(alert_id for alert_id, _, _ in self._tasks)
-        notices = [self._newest[alert_id] for alert_id in waiting if alert_id in self._newest]
-        lines = [_short(notice) for notice in notices]
-        lines += [line for alert_id, line in late.items() if alert_id not in waiting]
+        """Return a line for each alert that came late or not at all since last asked."""
+        lines = list(self._memory.missed().values())
         more = [f"{len(lines) - MISSED_MAX} more"] if len(lines) > MISSED_MAX else []
         return lines[:MISSED_MAX] + more
 

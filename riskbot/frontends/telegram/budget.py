@@ -29,27 +29,42 @@ class Budget:
         self._clock = clock
         self._memory = memory
 
-    def take(self, chat: int) -> bool:
-        """Return whether one more may go, and count it."""
+    def take(self, chat: int, *, is_notice: bool = False) -> bool:
+        """Return whether one more may go, and count it.
+
+        Notices may use half of it: what strangers can bring about must not silence an alert.
+        """
         now_ms = self._clock.now_ms()
         # What is ahead was sent before a clock was set back: it must not lock the chat.
         times = [ms for ms in self._memory.sent(chat) if 0 <= now_ms - ms < LONG_MS]
         lately = sum(now_ms - ms < SHORT_MS for ms in times)
-        if lately >= SHORT_MAX or len(times) >= LONG_MAX:
+        share = 2 if is_notice else 1
+        if lately >= SHORT_MAX // share or len(times) >= LONG_MAX // share:
             return False
-        # What comes beyond it from now on is another flood: with a message of its own.
         self._memory.note_sent(chat, [*times, now_ms])
         return True
 
+    def count(self, chat: int) -> None:
+        """Count a message that goes in any case."""
+        if not self.take(chat):
+            times = self._memory.sent(chat)[1:]
+            self._memory.note_sent(chat, [*times, self._clock.now_ms()])
+
     def fold(self, chat: int, key: str, line: str) -> tuple[int, str]:
-        """Return the message that stands for all that is more, 0 = none yet, and its words."""
+        """Return the message that stands for all that is more, 0 = none yet, and its words.
+
+        After ten minutes it has scrolled away: what comes then gets a message of its own.
+        """
+        now_ms = self._clock.now_ms()
         fold = self._memory.fold(chat)
+        if not 0 <= now_ms - fold.at_ms < SHORT_MS:
+            fold = Fold(at_ms=now_ms)
         lines = {name: text for name, text in fold.lines.items() if name != key} | {key: line}
         dropped = fold.dropped
         while len(lines) > FOLDED_MAX:
             del lines[next(iter(lines))]
             dropped += 1
-        self._memory.note_fold(chat, Fold(fold.message, lines, dropped))
+        self._memory.note_fold(chat, replace(fold, lines=lines, dropped=dropped))
         last = list(lines.values())[-LINES_MAX:]
         return fold.message, "\n".join([f"{len(lines) + dropped} more, /alerts", *last])
 

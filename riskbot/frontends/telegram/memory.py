@@ -177,9 +177,8 @@ class Memory:
         return list(self._content.sent.get(str(chat), ()))
 
     def note_sent(self, chat: int, times: list[int]) -> None:
-        """Note when a chat was sent what counts; what was folded before is another story."""
+        """Note when a chat was sent what counts."""
         self._content.sent[str(chat)] = times
-        self._content.folds.pop(str(chat), None)
         self._write()
 
     def fold(self, chat: int) -> Fold:

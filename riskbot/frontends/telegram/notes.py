@@ -14,11 +14,13 @@ class Fold:
         message: its id, 0 = not sent yet.
         lines: one for each alert or notice, the newest last.
         dropped: how many more there were before them.
+        at_ms: when the first of them came.
     """
 
     message: int = 0
     lines: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
+    at_ms: int = 0
 
 
 @dataclass(slots=True)

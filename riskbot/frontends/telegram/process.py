@@ -40,7 +40,7 @@ from riskbot.frontends.telegram.photos import DRAW_S, Drawer, Photos
 from riskbot.frontends.telegram.polling import Pace, Poller
 from riskbot.frontends.telegram.prompts import Button, Prompts
 from riskbot.frontends.telegram.requests import ALIASES, ASKING
-from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
+from riskbot.frontends.telegram.sender import NotSentError, Sender
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Process:
         self._bot = bot
         self._tasks: set[asyncio.Task[Any]] = set()
         self._settings = settings
-        self._health = ""
+        self._health, self._detail = "", ""
         clock, rng, pace = SystemClock(), random.Random(), pace or Pace()
         self._memory = Memory(Path(settings.memory), settings.token.partition(":")[0])
         self._clock = clock
@@ -94,18 +94,10 @@ class Process:
         )
         self._custody = Custody(settings, self._memory, guard, clock, self._locked, pace.custody)
         prompts = Prompts(clock)
-        dangers = Dangers(settings, self._guard, prompts, self._sender, clock, self._spawn)
-        self._poller = Poller(
-            bot,
-            self._memory,
-            self._take,
-            self._tell_health,
-            clock,
-            rng,
-            pace,
-            self._skipped,
-            self._custody.webhook,
+        self._dangers = dangers = Dangers(
+            settings, self._guard, prompts, self._sender, clock, self._spawn
         )
+        self._poller = self._polling(rng, pace)
         talk = Conversation(
             bot,
             settings,
@@ -125,6 +117,19 @@ class Process:
         self._dispatcher.update.outer_middleware(gate)
         self._dispatcher.include_router(talk.router())
         self._slots = asyncio.Semaphore(UPDATES_MAX)
+
+    def _polling(self, rng: random.Random, pace: Pace) -> Poller:
+        return Poller(
+            self._bot,
+            self._memory,
+            self._take,
+            self._tell_health,
+            self._clock,
+            rng,
+            pace,
+            self._skipped,
+            self._custody.webhook,
+        )
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -191,7 +196,7 @@ class Process:
                     f"I was interrupted at {begun.name} ({at}): it may be done or not. Look at "
                     "the status, and send it again if it is not."
                 )
-                self._spawn(self._send(begun.chat, text, Urgency.RED))
+                self._spawn(self._dangers.say(begun.chat, escape(text)))
 
     def _spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         coroutine = cast("Coroutine[Any, Any, Any]", work)
@@ -210,9 +215,9 @@ class Process:
     def _tell_health(self, state: str, detail: str) -> None:
         if state == self._health:
             return
-        before, self._health = self._health, state
+        before, self._health, self._detail = self._health, state, detail
         self._note_outage(state)
-        self._tell_guard(detail)
+        self._tell_guard()
         if self._custody.is_locked:
             return  # what else is said of the token comes once it is ours again
         if state == "conflict":
@@ -220,25 +225,27 @@ class Process:
         elif before == "conflict" and state == "ok":
             self._tell_admins("Nobody else polls with the bot's token any more.")
 
-    def _tell_guard(self, detail: str) -> None:
+    def _tell_guard(self) -> None:
         """Say how Telegram is; one that works, but is locked, is contested."""
-        if self._custody.is_locked and self._health in {"ok", "conflict"}:
+        if self._custody.is_locked and self._health in {"", "ok", "conflict"}:
             self._guard.tell_health("conflict", self._custody.words)
         else:
-            self._guard.tell_health(self._health, detail)
+            self._guard.tell_health(self._health, self._detail)
 
     def _locked(self) -> None:
         """Say that a webhook of somebody else locks control, or does so no more."""
-        if self._health in {"ok", "conflict"} or self._custody.is_locked:
-            self._tell_guard("")
+        if self._health or self._custody.is_locked:
+            self._tell_guard()
         if self._custody.is_locked:
             self._tell_admins(
                 f"⚠ {self._custody.words}. What raises risk is refused here. If it was not you, "
                 "revoke the token at BotFather. Then, on the host: riskbot ctl alerts names the "
-                "alert token_conflict, riskbot ctl ack of it ends the lock."
+                "alert token_conflict, riskbot ctl ack of it ends the lock.",
+                is_grave=True,
             )
         else:
-            self._tell_admins("Acknowledged on the host: what raises risk is taken here again.")
+            words = "Acknowledged on the host: what raises risk is taken here again."
+            self._tell_admins(words, is_grave=True)
 
     def _note_outage(self, state: str) -> None:
         """Once Telegram is back, say in one message what came late or not at all."""
@@ -248,6 +255,7 @@ class Process:
             self._board.missed()  # what was late before is another story
         elif state in {"ok", "conflict"} and since_ms:
             self._memory.note_away(0)
+            self._board.note_waiting()
             self._spawn(self._sum_up(duration((now_ms - since_ms) / 1000)))
 
     async def _sum_up(self, away: str) -> None:
@@ -257,7 +265,7 @@ class Process:
         if missed:
             words = "\n".join([f"Telegram was away {away}; missed:", *missed])
             for user in self._settings.users:
-                self._say(user, words)
+                self._say(user, words, is_grave=True)
 
     def _unreachable(self, chat: int) -> None:
         words = f"⚠ {chat} has blocked the bot or thrown it out: it hears of no alert."
@@ -272,20 +280,18 @@ class Process:
     def _unauthorized(self) -> None:
         self._tell_health("unauthorized", "Telegram refuses the bot's token")
 
-    def _say(self, chat: int, text: str) -> None:
-        self._spawn(self._send(chat, text))
+    def _say(self, chat: int, text: str, *, is_grave: bool = False) -> None:
+        self._spawn(self._send(chat, text, is_grave=is_grave))
 
-    def _tell_admins(self, text: str, but: int | None = None) -> None:
+    def _tell_admins(self, text: str, but: int | None = None, *, is_grave: bool = False) -> None:
         for user, role in self._settings.users.items():
             if role is Role.ADMIN and user != but:
-                self._say(user, text)
+                self._say(user, text, is_grave=is_grave)
 
-    async def _send(self, chat: int, text: str, urgency: Urgency = Urgency.ORANGE) -> None:
+    async def _send(self, chat: int, text: str, *, is_grave: bool) -> None:
         try:
-            if urgency is Urgency.RED:
-                await self._sender.send(chat, escape(text), urgency=urgency)
-            elif chat in self._settings.users:
-                await self._board.tell(chat, text)
+            if chat in self._settings.users:
+                await self._board.tell(chat, text, is_grave=is_grave)
             else:
                 await self._sender.send(chat, escape(text), is_silent=True)
         except NotSentError as error:

@@ -10,10 +10,11 @@ import pytest
 from aiogram.types import Chat as TelegramChat
 from aiogram.types import Message, Update, User
 
-from riskbot.core.model import Role
+from riskbot.core.model import Level, Role
 from riskbot.frontends.telegram import conversation, gate
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.settings import Settings
+from tests.alerts import alert
 from tests.fakes import FakeClock, until
 from tests.frontends.telegram.scene import ADMIN, GROUP, OPERATOR, STRANGER, VIEWER, Scene, buttons
 
@@ -135,9 +136,13 @@ async def test_crowd_of_strangers_is_one_line_for_the_admins(scene: Scene) -> No
         summary = f"More than {gate.STRANGERS_MAX} strangers"
         await until(lambda: any(summary in edit["text"] for edit in scene.chat(ADMIN).edits), 30)
         await until(lambda: sum(bool(scene.chat(user).texts) for user in crowd) == 20)
-    # Six of them, and one message that stands for the others: the chat's budget.
-    assert len(scene.chat(ADMIN).sent) == 7
-    assert str(crowd[-1]) not in str(scene.chat(ADMIN).messages)
+        # Three of them, and one message that stands for the others.
+        assert len(scene.chat(ADMIN).sent) == 4
+        assert str(crowd[-1]) not in str(scene.chat(ADMIN).messages)
+        # Strangers cannot use up what alerts may be told with.
+        for number in range(1, 4):
+            await scene.door.send(alert(f"A{number}", Level.ORANGE), is_loud=True)
+    assert [message["is_silent"] for message in scene.chat(ADMIN).sent[4:]] == [False] * 3
 
 
 class Room:

@@ -146,6 +146,35 @@ def test_budget_of_a_clock_that_was_set_back_locks_nobody_out(tmp_path: Path) ->
     assert [budget.take(ADMIN) for _ in range(SHORT_MAX + 1)] == [True] * SHORT_MAX + [False]
 
 
+def test_notices_use_half_of_the_budget_and_grave_ones_go_in_any_case(tmp_path: Path) -> None:
+    clock = FakeClock()
+    budget = Budget(clock, Memory(tmp_path / "memory.json", "1"))
+    half = SHORT_MAX // 2
+    taken = [budget.take(ADMIN, is_notice=True) for _ in range(SHORT_MAX)]
+    assert taken == [True] * half + [False] * half
+    budget.count(ADMIN)
+    assert [budget.take(ADMIN) for _ in range(half)] == [True] * (half - 1) + [False]
+    clock.jump(SHORT_MS - 1)
+    budget.count(ADMIN)
+    clock.jump(1)
+    # The one that went in any case is the one that counts on.
+    assert [budget.take(ADMIN) for _ in range(SHORT_MAX)] == [True] * (SHORT_MAX - 1) + [False]
+
+
+def test_folded_message_stands_for_ten_minutes(tmp_path: Path) -> None:
+    clock = FakeClock()
+    budget = Budget(clock, Memory(tmp_path / "memory.json", "1"))
+    for number in range(60):
+        budget.fold(ADMIN, f"A{number}", f"line {number}")
+    budget.note(ADMIN, 7)
+    assert budget.take(ADMIN)
+    message, words = budget.fold(ADMIN, "A59", "line 59 again")
+    assert (message, words.splitlines()[0]) == (7, "60 more, /alerts")
+    assert words.splitlines()[-1] == "line 59 again"
+    clock.jump(SHORT_MS)
+    assert budget.fold(ADMIN, "A1", "new") == (0, "1 more, /alerts\nnew")
+
+
 async def test_flood_over_a_restart_stays_one_folded_message(scene: Scene) -> None:
     alone: dict[str, Any] = {"groups": (), "users": {ADMIN: Role.ADMIN}}
     async with scene.process(**alone):

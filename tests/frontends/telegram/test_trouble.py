@@ -227,8 +227,9 @@ async def test_webhook_of_somebody_else_is_removed_and_locks(scene: Scene) -> No
 async def test_webhook_that_was_set_before_the_first_start_is_somebody_elses(scene: Scene) -> None:
     scene.server.api.webhook = "https://thief.example/"
     async with scene.process():
-        await until(lambda: any(e.is_contested for e in frontends(scene)))
-        assert scene.server.api.webhook == ""
+        await until(lambda: frontends(scene))
+        assert frontends(scene)[0].is_contested
+        await until(lambda: scene.server.api.webhook == "")
         assert "is locked" in (await scene.answer(ADMIN, "/resume"))["text"]
     assert sum("thief.example" in text for text in scene.chat(ADMIN).texts) == 1
     # It outlives a restart, and is not told anew.
