@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -127,3 +128,37 @@ async def test_daemon_runs_when_telegram_is_away(daemon: Daemon) -> None:
         await daemon.server.start()
         await until(lambda: daemon.server.called("getUpdates"), 60)
         assert "100 000.00" in str((await daemon.answer(ADMIN, "/status"))["text"])
+
+
+async def ctl(daemon: Daemon, *words: str) -> str:
+    """Run `riskbot ctl` as the operator does on the host; return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "riskbot", "ctl"),
+        *("--config", str(daemon.directory / "riskbot.yaml"), *words),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    return output.decode()
+
+
+async def test_webhook_of_before_the_first_start_locks_until_the_operator_says_so(
+    daemon: Daemon,
+) -> None:
+    server = daemon.server
+    server.api.webhook = "https://other.example/hook"
+    async with daemon.running({ADMIN: "admin"}):
+        chat = server.api.chats[ADMIN]
+        await until(lambda: any("other.example" in text for text in chat.texts), 60)
+        assert server.api.webhook == ""
+        await until(lambda: "somebody else uses the token" in daemon.log(), 30)
+        assert "is locked" in str((await daemon.answer(ADMIN, "/resume"))["text"])
+        alerts = json.loads(await ctl(daemon, "alerts", "--json"))
+        rows = alerts["document"] if isinstance(alerts, dict) else alerts
+        (found,) = [row for row in rows if row["limit"] == "token_conflict"]
+        assert found["level"] == "red"
+        assert "other.example" in found["text"]
+        await ctl(daemon, "ack", found["id"])
+        await until(lambda: any("Acknowledged on the host" in text for text in chat.texts), 30)
+        assert "is locked" not in str((await daemon.answer(ADMIN, "/resume"))["text"])
+        await until(lambda: any("RESOLVED" in edit["text"] for edit in chat.edits), 30)
