@@ -145,10 +145,10 @@ class Board:
         del self._tasks[key]
         # An error is told to the guard by `take`, if it still waits.
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, NotSentError) and not error.is_refused and not self._is_closing:
-            self._memory.miss(key[0], f"#{key[0]}, no longer told")
         if not task.cancelled() and not self._is_closing:
-            self._memory.settle(key[0], key[1], key[2])
+            if isinstance(error, NotSentError) and not error.is_refused:
+                self._memory.miss(key[0], f"#{key[0]}, no longer told")
+            self._memory.settle(*key)
         if not any(other[:2] == key[:2] for other in self._tasks):
             self._locks.pop(key[:2], None)
 
@@ -300,13 +300,12 @@ class Board:
 
     def note_waiting(self) -> None:
         """Count as missed what waits now: it is about to come late."""
-        for alert_id in dict.fromkeys(alert_id for alert_id, _, _ in self._tasks):
-            if alert_id in self._newest:
-                self._memory.miss(alert_id, _short(self._newest[alert_id]))
+        for alert_id in {key[0]: None for key in self._tasks if key[0] in self._newest}:
+            self._memory.miss(alert_id, _short(self._newest[alert_id]))
 
     def missed(self) -> list[str]:
-        """Return a line for each alert that came late or not at all since last asked."""
-        lines = list(self._memory.missed().values())
+        """Return a line for each alert that came late or not at all lately, red first."""
+        lines = sorted(self._memory.missed().values(), key=lambda line: "🔴" not in line)
         more = [f"{len(lines) - MISSED_MAX} more"] if len(lines) > MISSED_MAX else []
         return lines[:MISSED_MAX] + more
 
