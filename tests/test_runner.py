@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.core import actions, events, model
+from riskbot.core import actions, events, model, ordering
 from riskbot.core.duty import Alert, AlertStatus
 from riskbot.errors import ConfigError, FatalError
 from riskbot.journal import Journal
@@ -395,6 +395,48 @@ async def test_command_when_overloaded_is_refused(tmp_path: Path) -> None:
     assert not answer.ok
     assert "overloaded" in answer.message
     await world.end()
+
+
+ORDER = ordering.OrderRequest(
+    strategy="grid",
+    account="main",
+    symbol="BTC/USDT:USDT",
+    side=model.Side.BUY,
+    quantity=Decimal(1),
+)
+ASKED = [
+    events.OrderRequested(request_id="o1", order=ORDER),
+    events.AmendRequested(request_id="o1", strategy="grid", client_order_id="a"),
+    events.CancelRequested(request_id="o1", strategy="grid", client_order_id="a"),
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda event: event.kind)
+async def test_strategy_is_answered_by_the_engine_a_bug_and_overload_alike(
+    tmp_path: Path, asked: Any
+) -> None:
+    journal = await Journal.open(tmp_path / "journal.db", START_MS)
+    world = World(journal, FakeClock(), inbox=Inbox(urgent_max=1))
+    await world.runner.recover()
+    world.runner.submit(events.Stopping())
+    (overloaded,) = await replies(world, asked)
+    world.script[type(asked)] = lambda e: [reply(e.request_id)]
+    await world.start()
+    await settle()
+    (answered,) = await replies(world, asked)
+    assert answered.ok
+    world.script[type(asked)] = broken
+    (bug,) = await replies(world, asked)
+    for refused, word in ((overloaded, "overloaded"), (bug, "bug")):
+        assert not refused.ok
+        assert refused.document == {"status": 503}
+        assert word in refused.message
+    await world.end()
+
+
+def broken(event: Any) -> list[actions.Action]:
+    message = f"planted for {event.kind}"
+    raise ValueError(message)
 
 
 async def test_view_is_built_anew_after_a_decision_or_when_it_is_old(world: World) -> None:

@@ -10,6 +10,11 @@ from riskbot.core import actions, events
 
 Record = events.Event | actions.Action
 
+Asked = (
+    events.CommandReceived | events.OrderRequested | events.AmendRequested | events.CancelRequested
+)
+"""What somebody waits for an answer to: a `SendReply` with the same `request_id`."""
+
 
 class Engine(Protocol):
     """Decides; pure."""

@@ -6,10 +6,13 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
+from http import HTTPStatus
 from typing import Any, get_args
 
 from riskbot.core import actions, events
 from riskbot.core.model import RejectReason, TradingState
+from riskbot.core.ordering import Decision
+from riskbot.runner.contract import Asked
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +61,11 @@ class Dispatcher:
                 )
 
     async def replies(
-        self, event: events.CommandReceived, submit: Callable[[events.Event], None]
+        self, event: Asked, submit: Callable[[events.Event], None]
     ) -> AsyncIterator[actions.SendReply]:
-        """Submit a command and yield its replies up to the final one."""
+        """Submit what somebody asks and yield the replies up to the final one."""
         if event.request_id in self._waiting:
-            yield _no(event.request_id, "a command with this request id is under way")
+            yield _no(event, "a command with this request id is under way")
             return
         waiting: asyncio.Queue[actions.SendReply] = asyncio.Queue()
         self._waiting[event.request_id] = waiting
@@ -77,9 +80,9 @@ class Dispatcher:
             del self._waiting[event.request_id]
 
     def refuse(self, event: events.Event, reason: str) -> None:
-        """Answer a command that will not be handled."""
-        if isinstance(event, events.CommandReceived):
-            self.deliver(_no(event.request_id, reason))
+        """Answer what somebody asked and what will not be handled."""
+        if isinstance(event, Asked):
+            self.deliver(_no(event, reason))
 
     def without_storage(self, effects: Iterable[actions.Effect]) -> list[actions.Effect]:
         """Pick what goes on although it could not be journaled: what lowers risk, and words."""
@@ -91,6 +94,10 @@ class Dispatcher:
                 case actions.AddMargin():
                     # Unrecorded, it could be moved a second time after a restart.
                     self._submit(_unmoved(effect, "not sent: the journal takes no writes"))
+                case actions.SendReply(document={"decision": _}) if _holds(effect.document):
+                    # What is held for it would be forgotten by a restart: nobody may count on it.
+                    words = "the journal takes no writes: the approval was not recorded"
+                    kept.append(_unready(effect.request_id, words))
                 case actions.SendReply():
                     note = f"{effect.message} (not recorded: the journal takes no writes)"
                     kept.append(dataclasses.replace(effect, message=note))
@@ -106,8 +113,23 @@ class Dispatcher:
         return kept
 
 
-def _no(request_id: str, message: str) -> actions.SendReply:
-    return actions.SendReply(request_id=request_id, ok=False, message=message)
+def _no(event: Asked, message: str) -> actions.SendReply:
+    if isinstance(event, events.CommandReceived):
+        return actions.SendReply(request_id=event.request_id, ok=False, message=message)
+    return _unready(event.request_id, message)
+
+
+def _unready(request_id: str, message: str) -> actions.SendReply:
+    """Answer a strategy that there is no decision: to it that is a denial."""
+    document = {"status": HTTPStatus.SERVICE_UNAVAILABLE.value}
+    return actions.SendReply(request_id=request_id, ok=False, message=message, document=document)
+
+
+def _holds(document: Any) -> bool:
+    """Whether an answer approves new risk; exits go on unrecorded, as all that closes does."""
+    order = document.get("order")
+    is_approved = document["decision"] != Decision.DENY.value or not document["enforced"]
+    return is_approved and order is not None and not order["is_exit"]
 
 
 def _unmoved(move: actions.AddMargin, message: str) -> events.MarginMoved:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import NamedTuple
 
 from riskbot.core import events
+from riskbot.runner.contract import Asked
 
 URGENT_MAX = 10_000
 ROUTINE_MAX = 4_000
@@ -84,7 +85,7 @@ class Inbox:
         closed by a read.
 
         Returns:
-            False for a command that finds no room: whoever asked must be told.
+            False for a command or an order that finds no room: whoever asked must be told.
         """
         if type(event) in _ROUTINE:
             self._put_routine(event, received_ns)
@@ -92,7 +93,7 @@ class Inbox:
         if len(self._urgent) < self._urgent_max:
             self._urgent.append(Taken(event, received_ns))
             return True
-        if isinstance(event, events.CommandReceived):
+        if isinstance(event, Asked):
             return False
         if type(event) in _ACCOUNT_STREAM:
             self._drop(str(getattr(event, "account", "")), received_ns)

@@ -15,7 +15,7 @@ from riskbot import crashpoint, redaction
 from riskbot.clock import Clock
 from riskbot.core import actions, events
 from riskbot.errors import ConfigError, FatalError, StorageError
-from riskbot.runner.contract import Engine, Journal
+from riskbot.runner.contract import Asked, Engine, Journal
 from riskbot.runner.dispatch import Deliver, Dispatcher
 from riskbot.runner.lanes import Inbox, Taken
 from riskbot.runner.recovery import recover
@@ -129,9 +129,9 @@ class Runner(Generic[E, V]):
         """Say who takes an effect. SendReply needs none: whoever asked gets it."""
         self._dispatcher.routes[kind] = deliver
 
-    def observe(self, observer: Callable[[list[actions.Action]], None]) -> None:
-        """Show what was decided once its effects are on their way; it never waits or raises."""
-        self._observers.append(observer)
+    def observe(self, *observers: Callable[[list[actions.Action]], None]) -> None:
+        """Show what was decided once its effects are on their way; they never wait or raise."""
+        self._observers += observers
 
     def missing_routes(self) -> list[str]:
         """Return the effects that nobody takes."""
@@ -158,8 +158,8 @@ class Runner(Generic[E, V]):
             self._dispatcher.refuse(event, "riskbot is overloaded: not done")
         self._wake.set()
 
-    async def command(self, event: events.CommandReceived) -> AsyncIterator[actions.SendReply]:
-        """Submit a command and yield its replies up to the final one."""
+    async def command(self, event: Asked) -> AsyncIterator[actions.SendReply]:
+        """Submit what somebody asks and yield the replies up to the final one."""
         async for reply in self._dispatcher.replies(event, self.submit):
             yield reply
 
