@@ -17,6 +17,7 @@ from riskbot.core.settings import MonitorSettings
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Load
 from riskbot.feed import Feed, ListingExchange
+from riskbot.feed.wishes import WISHES_MAX, Wishes
 from tests.fakes import START_MS, FakeClock, FakeExchange, settle, unreachable
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -266,6 +267,45 @@ async def test_new_position_in_the_stream_is_watched_at_once(scene: Scene) -> No
     position = scene.hold("2", "SOL/USDT:USDT")
     scene.exchange.push(events.PositionsUpdated(account="main", positions=(position,)))
     assert "SOL/USDT:USDT" in scene.exchange.watched
+
+
+async def test_wish_is_watched_priced_and_kept_over_reads(scene: Scene) -> None:
+    assert not scene.feed.wish("SOL/USDT:USDT")  # nothing was read yet
+    scene.exchange.marks["SOL/USDT:USDT"] = 100.0
+    await scene.start()
+    await scene.clock.advance(10_000)
+    scene.told.clear()
+    assert scene.feed.wish("SOL/USDT:USDT")
+    assert [e.kind for e in scene.told] == ["InstrumentsLoaded"]
+    assert "SOL/USDT:USDT" in scene.exchange.watched
+    assert not scene.feed.wish("SOL/USDT:USDT")  # watched already: no first price to wait for
+    assert not scene.feed.wish(ETH)
+    # Its price is asked for before a stream speaks of it, and no read lets go of it.
+    await scene.clock.advance(1_500)
+    assert "SOL/USDT:USDT" in {e.symbol for e in scene.told if e.kind == "PricesUpdated"}
+    await scene.clock.advance(30_000)
+    assert "SOL/USDT:USDT" in scene.exchange.watched
+
+
+async def test_wish_for_what_is_not_listed_changes_nothing(scene: Scene) -> None:
+    scene.exchange.known = {BTC}
+    scene.hold("1")
+    await scene.start()
+    scene.told.clear()
+    assert not scene.feed.wish("NOPE/USDT:USDT")
+    assert scene.told == []
+    assert scene.exchange.watched == {BTC}
+
+
+def test_wishes_are_bounded_and_the_oldest_gives_way_after_an_hour() -> None:
+    wishes = Wishes()
+    assert all(wishes.take(f"{number}", number) for number in range(WISHES_MAX))
+    assert not wishes.take("more", 1_000)
+    assert wishes.take("0", 2_000)  # asked for again: the youngest now
+    assert wishes.take("more", 3_600_001)
+    assert "1" not in wishes.symbols
+    assert {"0", "more"} < set(wishes.symbols)
+    assert len(wishes.symbols) == WISHES_MAX
 
 
 # ---------------------------------------------------------------- request limits

@@ -20,6 +20,7 @@ from riskbot.errors import VenueError
 from riskbot.exchanges._base import Exchange
 from riskbot.feed import ledger
 from riskbot.feed.memory import SUSPICION_MS, TELL_EVERY_MS, Seen
+from riskbot.feed.wishes import Wishes
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Feed:
         self._known: set[str] = set()
         self._listed: set[str] = set()
         self._watched: frozenset[str] = frozenset()
+        self._wishes = Wishes()
         self._seen = Seen()
 
     async def run(self) -> None:
@@ -154,7 +156,8 @@ class Feed:
 
     def _rewatch(self, snapshot: events.AccountSnapshotReceived) -> None:
         # What the venue does not list has no price to wait for.
-        wanted = self._listed.intersection((*self.exchange.symbols_of(snapshot), *self._configured))
+        named = (*self.exchange.symbols_of(snapshot), *self._configured, *self._wishes.symbols)
+        wanted = self._listed.intersection(named)
         if wanted != self._watched:
             self._watched = frozenset(wanted)
             self._seen.forget_prices(wanted)
@@ -169,6 +172,27 @@ class Feed:
             if position.symbol not in self._watched:
                 self._watched |= {position.symbol}
                 self.exchange.watch(self._watched)
+
+    def wish(self, symbol: str) -> bool:
+        """Watch an instrument that somebody wants to trade; True = its first price is to come.
+
+        False: it is watched already, or cannot be: it is not listed, too many are wished for, or
+        the account was not read yet. The price comes when it comes: over the stream, or over REST
+        as soon as the silence is noticed.
+        """
+        if not self._seen.has_read:
+            return False
+        if symbol not in self._listed:
+            found = self.exchange.instruments((symbol,))
+            if not found.instruments:
+                return False
+            self.pass_on(found)
+        may_be = self._wishes.take(symbol, self._clock.now_ms())
+        if symbol in self._watched or not may_be:
+            return False
+        self._watched |= {symbol}
+        self.exchange.watch(self._watched)
+        return True
 
     # ------------------------------------------------------------ opening and reading
 
