@@ -25,7 +25,8 @@ from tests.config_files import (
 LEG = {"account": "main", "instrument": "BTC/USDT:USDT"}
 HEDGE = {"BTC": {**LEG, "max_usd": 50_000}}
 HOLDER = "portfolio: {preset: holder}\n"
-GRID = {"token": "abc", "accounts": ["main"]}
+TOKEN = "5f0e2c91b7d84a63" * 4
+GRID = {"token": TOKEN, "accounts": ["main"]}
 
 
 def test_load_when_file_is_minimal_takes_every_default(tmp_path: Path) -> None:
@@ -188,6 +189,17 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ),
     (with_(http={"listen": 8700}), "http.listen", "must be text"),
     (with_(http={"listen": "8700"}), "http.listen", "must look like host:port"),
+    (with_(http={"listen": "127.0.0.1:70000"}), "http.listen", "must have a port of 1 to 65535"),
+    (with_(http={"listen": "0.0.0.0:8700"}), "http.listen", "open to the network"),
+    (with_(http={"listen": "trader.example:8700"}), "http.listen", "must be an IP address"),
+    (with_(http={"admin_token": "a1b2c3d4" * 3}), "http.admin_token", "is too weak"),
+    (with_(http={"admin_token": "a" * 80}), "http.admin_token", "is too weak"),
+    (with_(http={"admin_token": "a b" + TOKEN}), "http.admin_token", "a header cannot carry"),
+    (
+        with_(http={"viewer_token": TOKEN}, gateway={"strategies": {"g": GRID}}),
+        "gateway.strategies.g.token",
+        "is the same as http.viewer_token",
+    ),
     (
         with_(gateway={"strategies": {"g": {"token": "a"}}}),
         "gateway.strategies.g.accounts",
@@ -213,7 +225,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
             gateway={
                 "strategies": {
                     "g": {**GRID, "limits": {"trades_per_day": {"max": 1, "on_breach": "flatten"}}},
-                    "h": GRID,
+                    "h": {**GRID, "token": TOKEN[::-1]},
                 }
             }
         ),
@@ -445,13 +457,21 @@ def test_hash_when_meaning_changes_changes_and_secrets_do_not_count(tmp_path: Pa
     assert len(base) == 16
 
 
+def test_door_that_is_open_to_the_network_is_warned_of(tmp_path: Path) -> None:
+    http = {"listen": "[::]:8700", "admin_token": TOKEN, "investor_token": TOKEN[::-1]}
+    config = load(write(tmp_path, with_(http=http), mode=0o600))
+    assert [w.partition(": ")[0] for w in config.warnings] == ["http.listen", "http.investor_token"]
+    near = {"listen": "[::1]:8700", "admin_token": TOKEN}
+    assert load(write(tmp_path, with_(http=near), mode=0o600)).warnings == ()
+
+
 def test_users_of_every_door_reach_the_core(tmp_path: Path) -> None:
     config = load(
         write(
             tmp_path,
             with_(
                 telegram={"token": "1:a", "users": {7: "viewer", 8: "admin"}},
-                http={"operator_token": "o" * 40},
+                http={"operator_token": TOKEN},
                 mqtt={"commands": {"desk": {"secret": "s" * 40}}},
             ),
             mode=0o600,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,15 +39,16 @@ def secret_files(data: Any) -> Iterator[str]:
 def installed(source: Path, directory: Path) -> Path:
     """Copy a file and make up the secrets it names."""
     for name in secret_files(yaml.safe_load(source.read_text())):
-        secret(directory, name, "JBSWY3DPEHPK3PXP" if "totp" in name else "s3cret")
+        # Each another one: no two who ask may show the same.
+        made = hashlib.sha256(name.encode()).hexdigest()
+        secret(directory, name, "JBSWY3DPEHPK3PXP" if name in {"s", "totp.secret"} else made)
     return Path(shutil.copy(source, directory / "riskbot.yaml"))
 
 
 def test_reference_when_loaded_has_no_fault(tmp_path: Path) -> None:
     config = load(installed(REFERENCE, tmp_path), {})
     assert {w.partition(":")[0] for w in config.warnings} <= {
-        "http",
-        "gateway",
+        "http.investor_token",
         "notify.0.url",
         "strategies",
         "telegram.totp_secret",

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from riskbot import factor, redaction
-from riskbot.config import broker
+from riskbot import redaction
+from riskbot.config import broker, doors
 from riskbot.config.check import check_credentials, check_limits, check_root
 from riskbot.config.document import Document, read_document
 from riskbot.config.faults import sentences, with_lines
@@ -37,10 +37,11 @@ STATE_VARIABLE = "STATE_DIRECTORY"
 
 JOURNAL_NAME = "journal.sqlite"
 SOCKET_NAME = "riskbot.sock"
+GATEWAY_NAME = "gateway.sock"
 HALT_NAME = "HALT"
 """Files of the state directory."""
 
-NOT_BUILT = ("http", "gateway", "strategies", "scenarios_dir")
+NOT_BUILT = ("strategies", "scenarios_dir")
 """Sections that are accepted and checked, but that nothing reads yet."""
 
 # Credentials that people hand to ccxt directly; they count as inline secrets.
@@ -90,6 +91,11 @@ class Config:
     def socket_path(self) -> Path:
         """Socket of the local door."""
         return self.state_dir / SOCKET_NAME
+
+    @property
+    def gateway_path(self) -> Path:
+        """Socket of the HTTP door, for strategies on this machine."""
+        return self.state_dir / GATEWAY_NAME
 
     @property
     def halt_path(self) -> Path:
@@ -341,6 +347,7 @@ def _check(root: Root, faults: list[str]) -> list[tuple[str, Limit]]:
     limits = build_limits(root, found)
     check_limits(root, limits, found)
     broker.check(root.mqtt, found)
+    doors.check(root, found)
     # What was refused above is missing here: that is one fault, not two.
     told = tuple(fault.partition(": ")[0] for fault in faults)
     faults += [f for f in found if not any(t.startswith(f.partition(": ")[0]) for t in told)]
@@ -373,7 +380,7 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
     if root.telegram is not None and not root.telegram.users:
         # The guard runs all the same: nothing it protects depends on the bot.
         told.append("telegram.users: is empty: the bot does not start, nobody could command it")
-    told += [*_factor_warnings(root), *broker.warnings(root.mqtt)]
+    told += [*doors.warnings(root), *broker.warnings(root.mqtt)]
     if root.portfolio.preset == "market_neutral":
         told += [
             f"accounts.{name}.spot: is `hold` under market_neutral: a pair's spot leg, and with it "
@@ -382,19 +389,3 @@ def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
             if account.spot == "hold"
         ]
     return told
-
-
-def _factor_warnings(root: Root) -> list[str]:
-    if root.telegram is None:
-        return []
-    secret = root.telegram.totp_secret
-    if secret is None:
-        return [
-            "telegram.totp_secret: is not set: resume after a latch and limit raises have no "
-            "second factor, a listed phone is enough"
-        ]
-    fault = factor.fault(secret.get_secret_value())
-    return [
-        f"telegram.totp_secret: {fault}: no code will fit, so resume after a latch and limit "
-        "raises are refused until it is mended"
-    ] * bool(fault)
