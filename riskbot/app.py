@@ -1,7 +1,4 @@
-"""The composition root: a configuration becomes parts, one TaskGroup, and an orderly stop.
-
-It knows every part and does nothing itself; each part exposes `async run()`.
-"""
+"""The composition root: a configuration becomes parts (`async run()`), one TaskGroup, a stop."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ from riskbot.errors import ConfigError
 from riskbot.executor import WORK, Executor
 from riskbot.factor import SecondFactor
 from riskbot.feed import Feed, stable_markets
+from riskbot.frontends.http.parts import HttpParts
 from riskbot.frontends.local import LocalDoor
 from riskbot.frontends.mqtt.parts import MqttParts
 from riskbot.frontends.telegram_parts import TelegramParts
@@ -32,9 +30,8 @@ from riskbot.runner import Runner
 from riskbot.views import Views
 from riskbot.watchdog import Notifier, Watchdog
 
+# DRAIN_S: work under way may go on so long after SIGTERM (TimeoutStopSec less ten seconds).
 DRAIN_S = 35.0
-"""How long work under way may go on after SIGTERM (TimeoutStopSec less ten seconds)."""
-
 SETTLE_S, FLUSH_S, CLOSE_S, RUNNER_STEP_S, RECONCILE_STEP_S = 1.0, 3.0, 1.0, 10.0, 120.0
 
 
@@ -45,8 +42,7 @@ class App:
         self.config, self.clock, self.journal = config, clock, journal
         self.stop = asyncio.Event()
         rng, settings, prefix = random.Random(), config.core(), f"rb{journal.birth}"
-        url = config.root.heartbeat_url
-        ping = url.get_secret_value() if url is not None else None
+        ping = url.get_secret_value() if (url := config.root.heartbeat_url) is not None else None
         self.watchdog = Watchdog(clock, Notifier(), status=self._status_line, heartbeat_url=ping)
         self.watchdog.expect("runner", RUNNER_STEP_S)
         self.runner: Runner[Engine, Views] = Runner(
@@ -71,6 +67,9 @@ class App:
         self.reloader = Reloader(config, self.telegram, told, submit, self.runner.route)
         self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
+        behind = (self.runner.command, self.runner.latest_view, journal.decisions, self.feeds)
+        before = self.reloader.before
+        self.http = HttpParts(config, *behind, before, submit, clock, riskbot_version())
         self.executors: dict[str, Executor] = {}
         for name, account in config.accounts.items():
             exchange = exchanges.build(name, account, clock, rng, self.halt_file.exists)
@@ -84,7 +83,8 @@ class App:
             self.runner.route(kind, lambda action: self.executors[action.account].do(action))
         self.runner.route(actions.SendAlert, self.delivery.send)
         self.runner.route(actions.NotifyStrategies, self.mqtt.notify)
-        self.runner.observe(self.mqtt.observe)
+        self.runner.route(actions.NotifyOrder, self.http.notify)
+        self.runner.observe(self.mqtt.observe, self.http.observe)
         self.runner.route(actions.RemoveHaltFile, lambda _: self.halt_file.remove())
 
     def _status_line(self) -> str:
@@ -119,7 +119,7 @@ class App:
                 ("halt file", self.halt_file),
                 ("watchdog", self.watchdog),
                 *((f"feed {name}", feed) for name, feed in self.feeds.items()),
-                *(self.telegram.parts + self.mqtt.parts),
+                *(self.telegram.parts + self.mqtt.parts + self.http.parts),
             ]
             running = [self._tasks.create_task(part.run(), name=name) for name, part in parts]
             await self.door.is_listening.wait()

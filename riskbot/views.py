@@ -40,3 +40,12 @@ class Views:
         if name not in self._built:
             self._built[name] = build(self._engine.state, self._now_ms)
         return self._built[name]
+
+    def order(self, strategy: str, client_order_id: str) -> dict[str, Any] | None:
+        """Return a strategy's order as it stands now, None = it has none of that id."""
+        found = self._engine.state.reservations.find(strategy, client_order_id)
+        return None if found is None else found.document()
+
+    def is_priced(self, account: str, symbol: str) -> bool:
+        """Whether an instrument of an account has a fresh price now."""
+        return self._engine.state.quote(account, symbol).mark is not None

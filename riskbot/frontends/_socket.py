@@ -60,7 +60,11 @@ def bind(path: Path) -> socket.socket:
 
 def peer_uid(writer: asyncio.StreamWriter) -> int:
     """Return who is at the other end, as the kernel knows it."""
-    peer: socket.socket = writer.get_extra_info("socket")
+    return peer_uid_of(writer.get_extra_info("socket"))
+
+
+def peer_uid_of(peer: socket.socket) -> int:
+    """Return who is at the other end of a unix socket."""
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return int(uid)

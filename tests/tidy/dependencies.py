@@ -20,7 +20,8 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "eval", "exec", "compile", "
 
 # What the rooms at the edge may know of the core: its words, never what decides.
 CORE_WORDS = frozenset(
-    f"{CORE}.{name}" for name in "model events actions duty views settings limits commands".split()
+    f"{CORE}.{name}"
+    for name in "model events actions ordering duty views settings limits commands".split()
 )
 
 # Modules within a room that its members share.

@@ -1,0 +1,224 @@
+"""Documents, commands with plan and confirmation, the stream, and the OpenAPI document."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from riskbot.core import actions, events
+from riskbot.core.commands import BY_NAME
+from riskbot.core.model import RejectReason
+from riskbot.core.ordering import Code
+from riskbot.frontends.http import models, stream
+from tests.fakes import until
+from tests.frontends.http.conftest import GROSS
+from tests.frontends.http.stage import ORDER, Stage, stage, token
+
+
+async def read(door: Stage, path: str, who: str = "viewer") -> Any:
+    answer = await door.ask("GET", path, who=who)
+    assert answer.status == 200, answer.document
+    return answer.document
+
+
+async def test_documents_are_those_of_every_other_door(door: Stage) -> None:
+    await door.place(quantity="0.5", client_order_id="a")
+    await until(lambda: door.market.quantity("BTC"))
+    door.read()
+    await until(lambda: door.runner.latest_view().get("positions"))
+    for name in ("positions", "exposure", "limits", "alerts"):
+        view = door.runner.latest_view().get(name)
+        assert await read(door, f"/v1/{name}") == json.loads(json.dumps(view, default=str))
+    assert (await read(door, "/v1/positions"))[0]["quantity"] == 0.5
+    rows = await read(door, "/v1/decisions?limit=2")
+    assert rows == json.loads(json.dumps((await door.journal.decisions(limit=2)), default=str))
+    older = await read(door, f"/v1/decisions?before={rows[0]['seq']}")
+    assert [row["seq"] for row in older] == sorted((row["seq"] for row in older), reverse=True)
+    assert all(row["seq"] < rows[0]["seq"] for row in older)
+    size = await read(door, "/v1/size?instrument=BTC&stop=45000", "grid")
+    assert size["buy"]["quantity"].startswith("1.5")
+    assert isinstance(await read(door, "/v1/history?measure=gross_exposure&since=0"), list)
+
+
+async def test_ready_says_what_is_not_and_health_only_that_it_lives(door: Stage) -> None:
+    assert (await door.ask("GET", "/readyz", who=None)).status == 200
+    for _ in range(3):
+        door.submit(events.FeedLost(account="main", feed="account", reason="gone", symbol=None))
+        door.submit(
+            events.RefreshFailed(
+                account="main", reason=RejectReason.UNREACHABLE, message="no answer"
+            )
+        )
+    door.submit(events.StorageFailed(error="full"))
+    await until(lambda: door.runner.latest_view().get("status")["blind"])
+    blind = await door.ask("GET", "/readyz", who=None)
+    assert (blind.status, blind.document["ready"]) == (503, False)
+    assert any("storage" in reason for reason in blind.document["reasons"])
+    assert (await door.ask("GET", "/healthz", who=None)).status == 200
+    denied = await door.check()
+    assert (denied.status, denied.document["decision"]) == (200, "deny")
+
+
+async def test_riskier_command_is_planned_then_confirmed_by_the_same_token(door: Stage) -> None:
+    await door.place(quantity="0.5")
+    await until(lambda: door.market.quantity("BTC"))
+    door.read()
+    plan = await door.command("flatten", "admin")
+    assert plan.status == 200
+    assert plan.document["plan_id"]
+    assert plan.document["plan"]
+    assert set(plan.document) <= set(models.Done.model_fields)
+    other = await door.command("flatten", "operator", plan_id=plan.document["plan_id"])
+    assert other.status == 403
+    assert door.market.quantity("BTC")
+    done = await door.command("flatten", "admin", plan_id=plan.document["plan_id"])
+    assert done.document["ok"]
+    await until(lambda: door.market.quantity("BTC") == 0)
+    assert [c.name for c in door.commands] == ["flatten"] * 3
+    used = await door.command("flatten", "admin", plan_id=plan.document["plan_id"])
+    assert not used.document["ok"]
+    # Without a body, too.
+    answer = await door.ask("POST", "/v1/commands/status", who="viewer")
+    assert answer.document["document"]["trading_state"]
+
+
+# ---------------------------------------------------------------- the stream
+
+
+@asynccontextmanager
+async def listening(door: Stage, who: str) -> AsyncIterator[list[tuple[str, Any]]]:
+    """Listen as a client does; what was heard grows while the block runs."""
+    heard: list[tuple[str, Any]] = []
+
+    async def listen(response: aiohttp.ClientResponse) -> None:
+        name = ""
+        async for line in response.content:
+            word, _, rest = line.decode().rstrip("\n").partition(": ")
+            if word == "event":
+                name = rest
+            elif word == "data":
+                heard.append((name, json.loads(rest)))
+
+    headers = {"Authorization": f"Bearer {token(who)}"}
+    async with (
+        aiohttp.ClientSession(read_bufsize=2**22) as session,
+        session.get(f"{door.url}/v1/stream", headers=headers) as response,
+    ):
+        assert response.content_type == "text/event-stream"
+        task = asyncio.create_task(listen(response))
+        try:
+            yield heard
+        finally:
+            task.cancel()
+
+
+def of(heard: list[tuple[str, Any]], name: str) -> list[Any]:
+    return [document for event, document in heard if event == name]
+
+
+async def test_stream_tells_an_orders_life_to_its_strategy_and_everything_to_people(
+    door: Stage,
+) -> None:
+    async with (
+        listening(door, "grid") as grid,
+        listening(door, "trend") as trend,
+        listening(door, "viewer") as viewer,
+    ):
+        await until(lambda: of(grid, "status") and of(trend, "status") and of(viewer, "status"))
+        await door.place(client_order_id="mine")
+        await until(lambda: [o["status"] for o in of(grid, "order")][-1:] == ["filled"])
+        assert set(of(grid, "order")[0]) == set(models.Order.model_fields)
+        await until(lambda: of(viewer, "order")[-1:] == of(grid, "order")[-1:])
+        await until(lambda: [d for d in of(viewer, "decision") if "mine" in str(d)])
+        await door.command("halt", reason="lunch")
+        await until(lambda: of(grid, "status")[-1]["trading_state"] == "HALTED")
+        await until(lambda: [a for a in of(viewer, "alert") if a["limit"] == "halt"])
+        await until(lambda: [d for d in of(viewer, "decision") if d["kind"] == "command"])
+        seqs = [d["seq"] for d in of(viewer, "decision")]
+        assert seqs == sorted(set(seqs))
+        assert {name for name, _ in trend} == {"status"}
+        assert {name for name, _ in grid} == {"status", "order"}
+
+
+async def test_listener_that_does_not_read_is_let_go_and_the_others_miss_nothing(
+    door: Stage,
+) -> None:
+    reader, writer = await asyncio.open_connection(*door.url.removeprefix("http://").split(":"))
+    head = f"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token('grid')}"
+    writer.write(head.encode() + b"\r\n\r\n")
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    async with listening(door, "grid") as heard:
+        await until(lambda: len(door.http.stream.listeners) == 2)
+        note = "x" * 20_000
+        order = (await door.check(client_order_id="a")).document["order"]
+        sent = 0
+        while len(door.http.stream.listeners) == 2 and sent < 5_000:
+            sent += 1
+            document = {**order, "note": note, "created_ms": sent}
+            door.http.notify(
+                actions.NotifyOrder(reservation_id="r", strategy="grid", document=document)
+            )
+            await asyncio.sleep(0.001)
+            slow = [each for each in door.http.stream.listeners if each.is_behind]
+            if slow:
+                break
+        assert slow
+
+        def told() -> list[int]:
+            return [o["created_ms"] for o in of(heard, "order") if o["note"] == note]
+
+        await until(lambda: len(told()) == sent)
+        assert told() == list(range(1, sent + 1))
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    rest = b""
+    async with asyncio.timeout(20):
+        while b"too slow" not in rest:
+            rest = rest[-50:] + await reader.read(2**20)
+    writer.close()
+    await until(lambda: not door.http.stream.listeners)
+
+
+async def test_listeners_are_bounded_and_told_of_the_end(tmp_path: Path) -> None:
+    async with stage(tmp_path, limits=GROSS) as door, AsyncExitStack() as stack:
+        for _ in range(stream.LISTENERS_MAX):
+            heard = await stack.enter_async_context(listening(door, "viewer"))
+        assert (await door.ask("GET", "/v1/stream", who="viewer")).status == 503
+        for task in door.tasks[1:]:
+            task.cancel()
+        await until(lambda: of(heard, "end"))
+        assert "stopping" in of(heard, "end")[0]["reason"]
+
+
+# ---------------------------------------------------------------- the contract
+
+
+async def test_openapi_names_every_route_code_and_command_and_resolves(door: Stage) -> None:
+    contract = await read(door, "/v1/openapi.json", "grid")
+    assert contract["openapi"].startswith("3.1")
+    assert contract["info"]["version"] == "1.2.3"
+    served = {(method.lower(), path) for method, path, _ in door.http.door.routes}
+    written = {
+        (method, path)
+        for path, item in contract["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    assert written == served
+    schemas = contract["components"]["schemas"]
+    assert set(schemas["Code"]["enum"]) == {code.value for code in Code}
+    assert set(schemas["OrderBody"]["properties"]) == set(models.OrderBody.model_fields)
+    assert set(schemas["OrderBody"]["required"]) == set(ORDER)
+    assert schemas["OrderBody"]["additionalProperties"] is False
+    names = contract["paths"]["/v1/commands/{name}"]["parameters"][0]["schema"]["enum"]
+    assert names == list(BY_NAME)
+    text = json.dumps(contract)
+    refs = {part.partition('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert refs <= set(schemas)
+    for status in ("200", "400", "401", "403", "409", "413", "415", "429", "503"):
+        assert status in contract["paths"]["/v1/orders"]["post"]["responses"]
