@@ -108,6 +108,7 @@ EFFECTS = (
     actions.RefreshAccount,
     actions.SendAlert,
     actions.NotifyStrategies,
+    actions.NotifyOrder,
     actions.RemoveHaltFile,
     actions.SetDeadMan,
     actions.ReadDepth,
