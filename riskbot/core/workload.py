@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from riskbot.core import exits
@@ -69,19 +70,34 @@ def working(
     for name in accounts:
         entries, closing = _orders(state, name, without, strategy)
         sides = {(_key(each), each.side) for each in entries} | {(order.key, order.side)}
-        rest = [each for each in closing if (_key(each), each.side) in sides]
-        left = {_key(each): abs(state.quantity(_key(each))) for each in rest}
-        for each in (*entries, *rest):
-            key, quantity = _key(each), each.remaining
-            if each in rest:
-                quantity = min(quantity, left[key])
-                left[key] -= quantity
-            instrument = state.instrument(name, each.symbol)
-            unit = unit_usd(state, instrument) if instrument is not None else None
-            if unit is None:
+        for each in entries:
+            if not _count(state, found, each, each.remaining):
                 return None
-            found[key] = found.get(key, Working()).plus(each.side, float(quantity) * unit)
+        left: dict[PositionKey, Decimal] = {}
+        for each in closing:
+            key = _key(each)
+            if (key, each.side) not in sides:
+                continue
+            if key not in left:
+                left[key] = abs(state.quantity(key))
+            quantity = min(each.remaining, left[key])
+            left[key] -= quantity
+            # Its position has an entry that was priced just now, or is the order's own.
+            _count(state, found, each, quantity)
     return found
+
+
+def _count(
+    state: State, found: dict[PositionKey, Working], order: WorkingOrder, quantity: Decimal
+) -> bool:
+    """Add what an order may still fill; False = its instrument has no price."""
+    instrument = state.instrument(order.account, order.symbol)
+    unit = unit_usd(state, instrument) if instrument is not None else None
+    if unit is None:
+        return False
+    key = _key(order)
+    found[key] = found.get(key, Working()).plus(order.side, float(quantity) * unit)
+    return True
 
 
 def _key(order: WorkingOrder) -> PositionKey:
@@ -94,10 +110,12 @@ def _orders(
     """Return entries and exits: what rests, what was approved, what has just filled."""
     known, kept = state.accounts.get(account), state.reservations
     beside = kept.outstanding(known, without, strategy)
+    added = {order.order_id for order in beside}
     gone = kept.live[without].order_id if without else None
 
     def counts(order: WorkingOrder) -> bool:
-        mine = strategy is None or order in beside or kept.owner(account, order) == strategy
+        # What is beside is this strategy's own.
+        mine = strategy is None or order.order_id in added or kept.owner(account, order) == strategy
         return mine and order.order_id != gone
 
     closing, entries = exits.split(known, beside)
