@@ -79,10 +79,10 @@ class Dispatcher:
         finally:
             del self._waiting[event.request_id]
 
-    def refuse(self, event: events.Event, reason: str) -> None:
+    def refuse(self, event: events.Event, reason: str, *, is_bug: bool = False) -> None:
         """Answer what somebody asked and what will not be handled."""
         if isinstance(event, Asked):
-            self.deliver(_no(event, reason))
+            self.deliver(_no(event, reason, is_bug=is_bug))
 
     def without_storage(self, effects: Iterable[actions.Effect]) -> list[actions.Effect]:
         """Pick what goes on although it could not be journaled: what lowers risk, and words."""
@@ -113,15 +113,16 @@ class Dispatcher:
         return kept
 
 
-def _no(event: Asked, message: str) -> actions.SendReply:
+def _no(event: Asked, message: str, *, is_bug: bool = False) -> actions.SendReply:
     if isinstance(event, events.CommandReceived):
         return actions.SendReply(request_id=event.request_id, ok=False, message=message)
-    return _unready(event.request_id, message)
+    return _unready(event.request_id, message, is_bug=is_bug)
 
 
-def _unready(request_id: str, message: str) -> actions.SendReply:
+def _unready(request_id: str, message: str, *, is_bug: bool = False) -> actions.SendReply:
     """Answer a strategy that there is no decision: to it that is a denial."""
-    document = {"status": HTTPStatus.SERVICE_UNAVAILABLE.value}
+    status = HTTPStatus.INTERNAL_SERVER_ERROR if is_bug else HTTPStatus.SERVICE_UNAVAILABLE
+    document = {"status": status.value}
     return actions.SendReply(request_id=request_id, ok=False, message=message, document=document)
 
 

@@ -377,7 +377,7 @@ class Runner(Generic[E, V]):
         trace = redaction.redact("".join(traceback.format_exception(error)))
         self._journal.quarantine(event, trace, now_ms)
         self._tell(f"riskbot has a bug: {event.kind} was set aside ({text}); guarding goes on")
-        self._dispatcher.refuse(event, f"riskbot has a bug and did not do it: {text}")
+        self._dispatcher.refuse(event, f"riskbot has a bug and did not do it: {text}", is_bug=True)
         self._faults_ms.append(now_ms)
         while self._faults_ms[0] <= now_ms - self._settings.fault_window_ms:
             self._faults_ms.popleft()

@@ -30,8 +30,11 @@ from riskbot.frontends.http import body
 from riskbot.frontends.http.refusal import RefusalError, malformed, shown
 from riskbot.frontends.http.tokens import FAILURES_MAX, FAILURES_MS, Caller, Failures, Tokens
 
-AT_ONCE_MAX = 1_000
-"""Requests under way at once; more are refused."""
+CONNECTIONS_MAX = 400
+"""Connections at once; more are hung up on, so that the venues' sockets have theirs."""
+
+FIRST_S = 10.0
+"""How long a connection may take to send its first request."""
 
 BODY_S = 10.0
 """How long a body may take to arrive."""
@@ -63,7 +66,6 @@ class Door:
 
     Attributes:
         routes: (method, path, handler) of what is served.
-        at_once: requests under way.
         is_listening: it is open.
     """
 
@@ -79,7 +81,7 @@ class Door:
         self._clock, self._emit = clock, emit
         self._failures = Failures()
         self._refused_ms: list[int] = []
-        self.at_once = 0
+        self._silent: set[asyncio.BaseProtocol] = set()
         self._ids = itertools.count(1)
         self._hosts = _names_of(listen)
         self.routes: list[tuple[str, str, Handler]] = []
@@ -155,17 +157,22 @@ class Door:
             shutdown_timeout=1.0,
         )
         await runner.setup()
-        inode = 0
+        inode, loop = 0, asyncio.get_running_loop()
+        servers: list[asyncio.Server] = []
         try:
             listener = bind(self._path)
             inode = self._path.stat().st_ino
-            await web.SockSite(runner, listener).start()
+            made = self._connections_of(runner)
+            servers.append(await loop.create_unix_server(made, sock=listener))
             if self._listen is not None:
-                await self._open(runner, self._listen)
+                host, _, port = self._listen.rpartition(":")
+                servers.append(await loop.create_server(made, host.strip("[]"), int(port)))
             self.is_listening.set()
             await asyncio.Event().wait()
         finally:
             self.is_listening.clear()
+            for server in servers:
+                server.close()
             for work in self._cleanup:
                 work()
             await runner.cleanup()
@@ -174,15 +181,30 @@ class Door:
                 if inode and self._path.stat().st_ino == inode:
                     self._path.unlink()
 
-    async def _open(self, runner: web.AppRunner, listen: str) -> None:
-        host, _, port = listen.rpartition(":")
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+    def _connections_of(self, runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
+        """Return what makes a connection's protocol: one that asks, or one that hangs up."""
+        server, loop = runner.server, asyncio.get_running_loop()
+        assert server is not None  # noqa: S101 - the runner was set up
+
+        def make() -> asyncio.BaseProtocol:
+            if len(server.connections) >= CONNECTIONS_MAX:
+                return _HangUp()
+            made = server()
+            self._silent.add(made)
+            loop.call_later(FIRST_S, self._drop_silent, made)
+            return made
+
+        return make
+
+    def _drop_silent(self, made: web.RequestHandler) -> None:
+        if made in self._silent:
+            self._silent.discard(made)
+            if made.transport is not None:
+                made.transport.abort()
 
     @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.at_once >= AT_ONCE_MAX:
-            return _told(RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests at once"))
-        self.at_once += 1
+        self._silent.discard(request.protocol)
         try:
             self._check_host(request)
             return await handler(request)
@@ -197,8 +219,6 @@ class Door:
             return _told(
                 RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "riskbot has a bug: not done")
             )
-        finally:
-            self.at_once -= 1
 
     def _check_host(self, request: web.Request) -> None:
         """Refuse a name that is not ours: a browser was sent here by somebody else's page."""
@@ -209,6 +229,14 @@ class Door:
             return
         message = f"this is not {shown(host)}"
         raise RefusalError(HTTPStatus.MISDIRECTED_REQUEST, message)
+
+
+class _HangUp(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()
 
 
 def _told(refusal: RefusalError) -> web.Response:

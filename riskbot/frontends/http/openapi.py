@@ -22,7 +22,8 @@ _FAULTS = {
     HTTPStatus.REQUEST_TIMEOUT: "the body did not arrive in time",
     HTTPStatus.MISDIRECTED_REQUEST: "the Host is not riskbot's",
     HTTPStatus.TOO_MANY_REQUESTS: "too many failed logins",
-    HTTPStatus.SERVICE_UNAVAILABLE: "not ready, overloaded or broken: to a strategy, a denial",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "a bug of riskbot's: to a strategy, a denial",
+    HTTPStatus.SERVICE_UNAVAILABLE: "not ready or overloaded: to a strategy, a denial",
 }
 _WITH_BODY = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too long",

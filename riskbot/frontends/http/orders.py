@@ -23,6 +23,10 @@ ANSWER_S = 10.0
 PRICE_S, LOOK_S = 3.0, 0.02
 """How long an order waits for the first price of its instrument, and how often it is looked for."""
 
+FAULTS_MAX, FAULTS_MS = 2, 600_000
+"""A strategy whose orders broke the core so often in that time is asked for no more of them: one
+more fault of anybody's would end the process, and a start would meet the same order again."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
@@ -37,6 +41,7 @@ class Orders:
 
     def __init__(self, door: Door, guard: Guard, strategies: tuple[str, ...]) -> None:
         self._door, self._guard, self._strategies = door, guard, strategies
+        self._faults_ms: dict[str, list[int]] = {}
         self._coming: dict[tuple[str, str], asyncio.Task[None]] = {}
         door.add("POST", "/v1/orders/check", self._check)
         door.add("POST", "/v1/orders", self._submit)
@@ -57,11 +62,12 @@ class Orders:
         if order.account in caller.accounts:
             await self.prepare(order.account, order.instrument)
         return await self._asked(
+            strategy,
             events.OrderRequested(
                 request_id=self._door.request_id(),
                 order=order.request(strategy, is_submit=is_submit),
                 fingerprint=order.fingerprint(is_submit=is_submit),
-            )
+            ),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -89,23 +95,25 @@ class Orders:
         name, change = _id_of(request), taken(AmendBody, await json_of(request))
         whole(change)
         return await self._asked(
+            strategy,
             events.AmendRequested(
                 request_id=self._door.request_id(),
                 strategy=strategy,
                 client_order_id=name,
                 quantity=change.quantity,
                 price=change.price,
-            )
+            ),
         )
 
     async def _cancel(self, request: web.Request) -> web.Response:
         _, strategy = self._strategy(request)
         return await self._asked(
+            strategy,
             events.CancelRequested(
                 request_id=self._door.request_id(),
                 strategy=strategy,
                 client_order_id=_id_of(request),
-            )
+            ),
         )
 
     # ------------------------------------------------------------ asking
@@ -138,13 +146,21 @@ class Orders:
         while not view().is_priced(account, instrument) and clock.now_ms() < deadline_ms:
             await clock.sleep(LOOK_S)
 
-    async def _asked(self, event: Asked) -> web.Response:
+    async def _asked(self, strategy: str, event: Asked) -> web.Response:
+        now_ms, faults = self._guard.clock.now_ms(), self._faults_ms.setdefault(strategy, [])
+        faults[:] = [ms for ms in faults if now_ms - ms < FAULTS_MS]
+        if len(faults) >= FAULTS_MAX:
+            message = f"orders of {strategy} broke riskbot {len(faults)} times: none for a while"
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, message)
         try:
             async with asyncio.timeout(ANSWER_S):
                 reply = await self._guard.first_reply(event)
         except TimeoutError:
             message = f"no answer within {ANSWER_S:g} s: ask again with the same client_order_id"
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, message) from None
+        document: dict[str, Any] = reply.document or {}
+        if document.get("status") == HTTPStatus.INTERNAL_SERVER_ERROR:
+            faults.append(now_ms)
         return answer(_document(reply))
 
 

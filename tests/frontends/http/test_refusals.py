@@ -16,6 +16,7 @@ import pytest
 from riskbot.core import events
 from riskbot.core.model import Role
 from riskbot.frontends.http import body, models
+from riskbot.frontends.http.door import CONNECTIONS_MAX, FIRST_S
 from riskbot.frontends.http.refusal import RefusalError
 from riskbot.frontends.http.tokens import FAILURES_MAX, Caller, Failures, Tokens
 from tests.fakes import until
@@ -286,6 +287,28 @@ async def test_unix_socket_is_private_and_speaks_the_same(door: Stage) -> None:
             assert response.status == 401
         async with session.get(url, headers={"Authorization": "Bearer no"}) as response:
             assert response.status == 401
+
+
+async def test_connections_beyond_the_bound_are_closed_and_silent_ones_make_room(
+    door: Stage,
+) -> None:
+    await door.session.close()
+    place = door.url.removeprefix("http://").split(":")
+    opened = [await asyncio.open_connection(*place) for _ in range(CONNECTIONS_MAX + 5)]
+    await until(lambda: sum(reader.at_eof() for reader, _ in opened) == 5)
+    # Nobody says anything: after a while they are hung up on, and there is room for who asks.
+    async with asyncio.timeout(FIRST_S + 20):
+        await asyncio.gather(*(_rest(reader) for reader, _ in opened))
+    door.session = aiohttp.ClientSession()
+    assert (await door.check()).status == 200
+    for _, writer in opened:
+        writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    with contextlib.suppress(ConnectionError):
+        return await reader.read()
+    return b""
 
 
 async def test_without_an_http_section_there_is_the_unix_socket_alone(tmp_path: Path) -> None:
