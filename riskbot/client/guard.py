@@ -1,0 +1,290 @@
+"""A ccxt exchange object with the gateway before it: one changed line in a script.
+
+`exchange = guard(ccxt.binanceusdm({...}), token=..., account="main")`. Every unified call that
+creates or changes an order asks first. What goes past ccxt's unified calls (the implicit methods of
+a venue's raw API) is not seen here; an account that is `exclusive` finds it out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal, NoReturn, TypeVar
+
+from riskbot.client.answers import Approval, DeniedError, GatewayAwayError
+from riskbot.client.http import URL, AsyncClient, Client, new_id
+
+Mode = Literal["check", "submit"]
+X = TypeVar("X")
+
+_TRIGGERS = ("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice")
+_TRAILING = ("trailingPercent", "trailingAmount")
+"""Parameters that make ccxt place a conditional order."""
+
+_WORK = {
+    "create_order": "_create",
+    "create_order_ws": "_create",
+    "edit_order": "_edit",
+    "edit_order_ws": "_edit",
+    "cancel_order": "_cancel",
+    "cancel_order_ws": "_cancel",
+    "create_orders": "_refuse",
+    "create_orders_ws": "_refuse",
+    "edit_orders": "_refuse",
+}
+"""ccxt's calls, and what each becomes."""
+
+_STATUS = {
+    "filled": "closed",
+    "canceled": "canceled",
+    "rejected": "rejected",
+    "absent": "rejected",
+    "expired": "expired",
+}
+
+
+def guard(
+    exchange: X,
+    *,
+    token: str,
+    account: str,
+    url: str = URL,
+    mode: Mode = "check",
+    allow_resize: bool = False,
+) -> X:
+    """Put the gateway before an exchange object, and return the same object.
+
+    An order that is denied raises what ccxt raises for a bad order (`InvalidOrder`), and is a
+    `DeniedError` too; a gateway that is away raises `GatewayAwayError`. Nothing is sent then.
+
+    Args:
+        exchange: of ccxt, ccxt.async_support or ccxt.pro.
+        token: of the strategy.
+        account: riskbot's name of the account that the exchange object trades on.
+        url: of riskbot's HTTP server, or `unix:/path`.
+        mode: `check` asks, and the script's own object sends; `submit` has riskbot send, and the
+            object needs no key that may trade.
+        allow_resize: a smaller order that passes is sent instead of none.
+    """
+    _Guard(exchange, token, account, url, mode, allow_resize=allow_resize).install()
+    return exchange
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never really waits: what it calls answers at once."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    message = "a guarded call has waited where it must not"
+    raise RuntimeError(message)
+
+
+class _Guard:
+    """One exchange object with the gateway before it.
+
+    The work is written once, as coroutines; for an object that waits they are run on the spot.
+    """
+
+    def __init__(
+        self, exchange: Any, token: str, account: str, url: str, mode: Mode, *, allow_resize: bool
+    ) -> None:
+        self._exchange, self._account = exchange, account
+        self._mode, self._allow_resize = mode, allow_resize
+        self._is_async = inspect.iscoroutinefunction(exchange.create_order)
+        self._client: Any = (AsyncClient if self._is_async else Client)(token, url)
+        self._plain = {name: getattr(exchange, name) for name in _WORK if hasattr(exchange, name)}
+
+    def install(self) -> None:
+        """Set the guarded calls on the object, by both of ccxt's spellings."""
+        for name in self._plain:
+            work = _WORK[name]
+            if work == "_cancel" and self._mode == "check":
+                continue
+            call = self._call(partial(getattr(self, work), name))
+            first, *rest = name.split("_")
+            setattr(self._exchange, name, call)
+            setattr(self._exchange, first + "".join(map(str.capitalize, rest)), call)
+
+    def _call(self, work: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        if self._is_async:
+
+            async def awaited(*args: Any, **fields: Any) -> Any:
+                return await work(*args, **fields)
+
+            return awaited
+        return lambda *args, **fields: _run(work(*args, **fields))
+
+    async def _done(self, answer: Any) -> Any:
+        return await answer if self._is_async else answer
+
+    # ------------------------------------------------------------ the guarded calls
+
+    async def _create(
+        self,
+        name: str,
+        symbol: str,
+        type: str,  # noqa: A002 - ccxt's word
+        side: str,
+        amount: Any,
+        price: Any = None,
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        given = params or {}
+        if _only_closes(given):
+            return await self._done(self._plain[name](symbol, type, side, amount, price, given))
+        await self._done(self._exchange.load_markets())
+        body = self._body(symbol, type, side, amount, price, given)
+        if self._mode == "submit":
+            if _is_conditional(given):
+                self._reject("riskbot places market and limit orders")
+            approval = _passing(await self._done(self._client.submit(**body)))
+            return self._shown(approval.order)
+        approval = _passing(await self._done(self._client.check(**body)))
+        count = self._amount(symbol, approval, amount)
+        named = {**given, "clientOrderId": approval.client_order_id or body["client_order_id"]}
+        return await self._done(self._plain[name](symbol, type, side, count, price, named))
+
+    async def _edit(
+        self,
+        name: str,
+        id: str,  # noqa: A002 - ccxt's word
+        symbol: str,
+        type: str,  # noqa: A002 - ccxt's word
+        side: str,
+        amount: Any = None,
+        price: Any = None,
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        given = params or {}
+        await self._done(self._exchange.load_markets())
+        if self._mode == "submit":
+            wanted = None if amount is None else Decimal(str(amount)) * self._unit(symbol)
+            answer = await self._done(self._client.amend(id, quantity=wanted, price=price))
+            _passing(Approval.read(answer, wanted or Decimal(0)))
+            return self._shown(await self._done(self._client.order(id)))
+        if amount is None:
+            self._reject("an order is edited with its whole amount")
+        # Asked for as if it were a new one: until the venue has changed it, both count.
+        _passing(
+            await self._done(
+                self._client.check(**self._body(symbol, type, side, amount, price, given))
+            )
+        )
+        return await self._done(self._plain[name](id, symbol, type, side, amount, price, given))
+
+    async def _cancel(
+        self,
+        name: str,
+        id: str,  # noqa: A002 - ccxt's word
+        symbol: str | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        del name, symbol, params
+        await self._done(self._exchange.load_markets())
+        return self._shown(await self._done(self._client.cancel(id)))
+
+    async def _refuse(self, name: str, *_: Any, **__: Any) -> Any:
+        self._reject(f"{name} is not guarded: create the orders one by one")
+
+    # ------------------------------------------------------------ question and answer
+
+    def _body(
+        self,
+        symbol: str,
+        kind: str,
+        side: str,
+        amount: Any,
+        price: Any,
+        params: dict[str, Any],
+    ) -> dict[str, Any]:
+        if "cost" in params or params.get("createMarketBuyOrderRequiresPrice") is False:
+            self._reject("an order by cost is not guarded: give a quantity")
+        trigger = next((params[n] for n in _TRIGGERS if params.get(n) is not None), None)
+        attached = params.get("stopLoss")
+        hedged = params.get("positionSide")
+        return {
+            "account": self._account,
+            "instrument": symbol,
+            "side": side,
+            "quantity": Decimal(str(amount)) * self._unit(symbol),
+            "price": trigger if "market" in kind else price,
+            "stop_loss": attached.get("triggerPrice") if isinstance(attached, dict) else None,
+            "reduce_only": bool(params.get("reduceOnly") or params.get("closePosition")),
+            "position_side": (
+                hedged.lower() if isinstance(hedged, str) and hedged.upper() != "BOTH" else None
+            ),
+            "client_order_id": params.get("clientOrderId") or new_id(),
+            "allow_resize": self._allow_resize,
+        }
+
+    def _unit(self, symbol: str) -> Decimal:
+        """Return base units (inverse: face value) per unit of ccxt's amount."""
+        market = self._exchange.market(symbol)
+        size = market.get("contractSize") if market.get("contract") else None
+        return Decimal(1) if size is None else Decimal(str(size))
+
+    def _amount(self, symbol: str, approval: Approval, asked: Any) -> Any:
+        """Return ccxt's amount of what was approved."""
+        if approval.decision != "resize":
+            return asked
+        exact = approval.quantity / self._unit(symbol)
+        return float(self._exchange.amount_to_precision(symbol, float(exact)))
+
+    def _shown(self, order: dict[str, Any] | None) -> dict[str, Any]:
+        """Return a followed order in ccxt's shape; amounts in ccxt's unit."""
+        if order is None:
+            message = "the gateway approved an order and does not show it"
+            raise GatewayAwayError(message)
+        unit = self._unit(order["instrument"])
+        quantity, filled = Decimal(order["quantity"]) / unit, Decimal(order["filled"]) / unit
+        return {
+            # What riskbot knows it by: the venue's own id is in `info`.
+            "id": order["client_order_id"],
+            "clientOrderId": order["client_order_id"],
+            "symbol": order["instrument"],
+            "type": order["type"],
+            "side": order["side"],
+            "price": None if order["price"] is None else float(order["price"]),
+            "amount": float(quantity),
+            "filled": float(filled),
+            "remaining": float(quantity - filled),
+            "status": _STATUS.get(order["status"], "open"),
+            "timestamp": order["created_ms"],
+            "info": order,
+        }
+
+    def _reject(self, message: str) -> NoReturn:
+        raise _ccxt_error("NotSupported")(message)
+
+
+def _only_closes(params: dict[str, Any]) -> bool:
+    """Whether an order passes unasked: a conditional one that can only close."""
+    closes = bool(params.get("reduceOnly") or params.get("closePosition"))
+    return closes and _is_conditional(params)
+
+
+def _is_conditional(params: dict[str, Any]) -> bool:
+    return any(params.get(name) is not None for name in (*_TRIGGERS, *_TRAILING))
+
+
+def _passing(approval: Approval) -> Approval:
+    """Return an approval that passes.
+
+    Raises:
+        DeniedError: it does not; for scripts that know only ccxt it is an InvalidOrder.
+    """
+    if approval.passes:
+        return approval
+    kind = type("OrderDeniedError", (DeniedError, _ccxt_error("InvalidOrder")), {})
+    raise kind(approval)
+
+
+def _ccxt_error(name: str) -> type[Exception]:
+    # The object comes from ccxt, so it is there; the client alone does without.
+    from ccxt.base import errors
+
+    found: type[Exception] = getattr(errors, name)
+    return found
