@@ -7,6 +7,7 @@ a venue's raw API) is not seen here; an account that is `exclusive` finds it out
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -284,7 +285,5 @@ def _passing(approval: Approval) -> Approval:
 
 def _ccxt_error(name: str) -> type[Exception]:
     # The object comes from ccxt, so it is there; the client alone does without.
-    from ccxt.base import errors
-
-    found: type[Exception] = getattr(errors, name)
+    found: type[Exception] = getattr(importlib.import_module("ccxt.base.errors"), name)
     return found
