@@ -108,6 +108,13 @@ class _Guard:
             first, *rest = name.split("_")
             setattr(self._exchange, name, call)
             setattr(self._exchange, first + "".join(map(str.capitalize, rest)), call)
+        if self._is_async:
+            self._plain["close"] = self._exchange.close
+            self._exchange.close = self._close
+
+    async def _close(self) -> None:
+        await self._client.close()
+        await self._plain["close"]()
 
     def _call(self, work: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         if self._is_async:

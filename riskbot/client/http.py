@@ -111,8 +111,8 @@ class Client:
     """
 
     def __init__(self, token: str, url: str = URL, timeout_s: float = TIMEOUT_S) -> None:
-        self._token, self._url, self._timeout_s = token, url, timeout_s
         self._connection: http.client.HTTPConnection | None = None
+        self._token, self._url, self._timeout_s = token, url, timeout_s
         self._lock = threading.Lock()
 
     def check(self, *args: Any, **fields: Any) -> Approval:
@@ -154,6 +154,10 @@ class Client:
         """Close the connection; the next request opens another."""
         with self._lock:
             self._drop()
+
+    def __del__(self) -> None:
+        """Leave no socket behind."""
+        self._drop()
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -1,0 +1,129 @@
+"""An unmodified ccxt object with the gateway before it: one changed line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import ccxt  # type: ignore[import-untyped]
+import pytest
+
+from riskbot.client import DeniedError, GatewayAwayError, guard
+from tests.frontends.http.stage import Stage, free_port, stage, token
+from tests.servers.binance_client import BTC, Desk, open_desk
+
+GROSS = {"gross_exposure": {"max": 1.0, "on_breach": "deny"}}
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(tmp_path, limits=GROSS) as made:
+        yield made
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with open_desk() as made:
+        yield made
+
+
+def guarded(desk: Desk, door: Stage, **options: Any) -> Any:
+    return guard(desk.client, token=token("grid"), account="main", url=door.url, **options)
+
+
+def placed(desk: Desk) -> list[Any]:
+    return list(desk.ledger.orders.values())
+
+
+async def test_approved_order_goes_out_under_its_approvals_name(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door)
+    order = await exchange.create_limit_buy_order(BTC, 0.01, 39_000)
+    known = door.runner.engine.state.reservations.find("grid", order["clientOrderId"])
+    assert known is not None
+    assert (known.quantity, known.price) == (Decimal("0.01"), Decimal(39_000))
+    assert len(placed(desk)) == 1
+
+
+async def test_denied_order_goes_nowhere_and_is_ccxts_own_error(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door)
+    with pytest.raises(ccxt.InvalidOrder, match="LIMIT_EXCEEDED") as caught:
+        await exchange.create_market_order(BTC, "buy", 3)
+    assert isinstance(caught.value, DeniedError)
+    assert caught.value.approval.max_quantity == 2
+    with pytest.raises(ccxt.InvalidOrder):
+        await exchange.createOrder(BTC, "market", "buy", 3)
+    assert placed(desk) == []
+
+
+async def test_smaller_order_is_sent_where_that_is_wanted(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door, allow_resize=True)
+    await exchange.create_order(BTC, "limit", "buy", 3, 39_000)
+    assert [order.quantity for order in placed(desk)] == [2]
+
+
+async def test_stop_that_only_closes_passes_unasked(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door)
+    await exchange.create_order(BTC, "limit", "buy", 0.1, 40_500)
+    asked = len(door.runner.engine.state.reservations.answers)
+    params = {"stopLossPrice": 35_000, "reduceOnly": True}
+    await exchange.create_order(BTC, "market", "sell", 0.1, None, params)
+    assert len(door.runner.engine.state.reservations.answers) == asked
+
+
+async def test_what_cannot_be_asked_about_is_refused(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door)
+    with pytest.raises(ccxt.NotSupported, match="one by one"):
+        await exchange.create_orders([])
+    with pytest.raises(ccxt.NotSupported, match="by cost"):
+        await exchange.create_order(BTC, "market", "buy", 10, None, {"cost": 10})
+    assert placed(desk) == []
+
+
+async def test_nothing_is_sent_while_the_gateway_is_away(desk: Desk) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    exchange = guard(desk.client, token=token("grid"), account="main", url=url)
+    with pytest.raises(GatewayAwayError):
+        await exchange.create_order(BTC, "market", "buy", 0.01)
+    assert placed(desk) == []
+
+
+async def test_edit_is_checked_and_cancel_passes(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door)
+    order = await exchange.create_order(BTC, "limit", "buy", 0.5, 38_000)
+    with pytest.raises(ccxt.InvalidOrder):
+        await exchange.edit_order(order["id"], BTC, "limit", "buy", 3, 38_000)
+    await exchange.edit_order(order["id"], BTC, "limit", "buy", 0.6, 38_000)
+    assert [o["amount"] for o in await exchange.fetch_open_orders(BTC)] == [0.6]
+    with pytest.raises(ccxt.NotSupported, match="whole amount"):
+        await exchange.edit_order(order["id"], BTC, "limit", "buy", None, 38_000)
+
+
+async def test_submitted_orders_are_riskbots_to_send_and_cancel(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door, mode="submit")
+    order = await exchange.create_order(BTC, "limit", "buy", 0.5, 39_000)
+    assert placed(desk) == []
+    assert door.market.sent[0].quantity == Decimal("0.5")
+    assert (order["status"], order["amount"]) == ("open", 0.5)
+    changed = await exchange.edit_order(order["id"], BTC, "limit", "buy", 0.5, 38_500)
+    assert changed["id"] == order["id"]
+    assert (await exchange.cancel_order(order["id"], BTC))["id"] == order["id"]
+    with pytest.raises(ccxt.NotSupported, match="market and limit"):
+        await exchange.create_order(BTC, "market", "buy", 0.1, None, {"triggerPrice": 41_000})
+
+
+async def test_script_that_waits_is_guarded_by_the_same_line(desk: Desk, door: Stage) -> None:
+    plain = ccxt.binanceusdm({"apiKey": "key", "secret": "secret", "urls": desk.client.urls})
+    exchange = guard(plain, token=token("grid"), account="main", url=door.url)
+
+    def script() -> Any:
+        order = exchange.create_limit_buy_order(BTC, 0.01, 39_000)
+        with pytest.raises(ccxt.InvalidOrder):
+            exchange.create_order(BTC, "market", "buy", 3)
+        return order
+
+    order = await asyncio.to_thread(script)
+    assert door.runner.engine.state.reservations.find("grid", order["clientOrderId"])
+    assert len(placed(desk)) == 1
