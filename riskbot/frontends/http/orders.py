@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,10 @@ from riskbot.frontends.http.tokens import Caller
 
 ANSWER_S = 10.0
 """How long the core may take; afterwards nobody knows, and it is said so."""
+
+AT_ONCE = 8
+"""Questions of one strategy that the core has at once; the others wait here, so that what the guard
+itself has to decide never stands behind hundreds of them. Cancels and exits do not wait."""
 
 PRICE_S, LOOK_S = 3.0, 0.02
 """How long an order waits for the first price of its instrument, and how often it is looked for."""
@@ -41,6 +46,7 @@ class Orders:
 
     def __init__(self, door: Door, guard: Guard, strategies: tuple[str, ...]) -> None:
         self._door, self._guard, self._strategies = door, guard, strategies
+        self._turns = {name: asyncio.Semaphore(AT_ONCE) for name in strategies}
         self._faults_ms: dict[str, list[int]] = {}
         self._coming: dict[tuple[str, str], asyncio.Task[None]] = {}
         door.add("POST", "/v1/orders/check", self._check)
@@ -146,6 +152,12 @@ class Orders:
         while not view().is_priced(account, instrument) and clock.now_ms() < deadline_ms:
             await clock.sleep(LOOK_S)
 
+    def _turn(self, strategy: str, event: Asked) -> AbstractAsyncContextManager[None]:
+        is_exit = isinstance(event, events.OrderRequested) and event.order.reduce_only
+        if is_exit or isinstance(event, events.CancelRequested):
+            return nullcontext()
+        return self._turns[strategy]
+
     async def _asked(self, strategy: str, event: Asked) -> web.Response:
         now_ms, faults = self._guard.clock.now_ms(), self._faults_ms.setdefault(strategy, [])
         faults[:] = [ms for ms in faults if now_ms - ms < FAULTS_MS]
@@ -153,7 +165,7 @@ class Orders:
             message = f"orders of {strategy} broke riskbot {len(faults)} times: none for a while"
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, message)
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(ANSWER_S), self._turn(strategy, event):
                 reply = await self._guard.first_reply(event)
         except TimeoutError:
             message = f"no answer within {ANSWER_S:g} s: ask again with the same client_order_id"

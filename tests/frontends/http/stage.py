@@ -18,6 +18,7 @@ from riskbot.clock import SystemClock
 from riskbot.config import Config, load
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
+from riskbot.frontends.http.guard import Asked
 from riskbot.frontends.http.parts import HttpParts
 from riskbot.journal import Journal
 from riskbot.runner import Inbox, Runner
@@ -87,6 +88,7 @@ class Stage:
     Attributes:
         market: the venue; what riskbot sends is in `sent`.
         runner: the guard.
+        gate: shut, no entry reaches the core; in_core: those that stand there.
     """
 
     def __init__(
@@ -99,6 +101,9 @@ class Stage:
         self.config, self.journal, self.clock = config, journal, SystemClock()
         self.decided: list[actions.Action] = []
         self.submitted: list[events.Event] = []
+        self.in_core = self.most_in_core = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.venue_answers = True
         self.runner: Runner[Engine, Views] = Runner(
             journal, lambda: engine(config.core(), "rbtest"), self.clock, Views, inbox=inbox
@@ -107,7 +112,7 @@ class Stage:
         self.commands: list[events.CommandReceived] = []
         self.http = HttpParts(
             config,
-            self.runner.command,
+            self._ask,
             self.runner.latest_view,
             journal.decisions,
             dict.fromkeys(config.accounts, self.wishes),
@@ -122,6 +127,15 @@ class Stage:
         self.runner.observe(self.http.observe, self.decided.extend)
         self.tasks: list[asyncio.Task[None]] = []
         self.session: aiohttp.ClientSession
+
+    async def _ask(self, event: Asked) -> AsyncIterator[actions.SendReply]:
+        if isinstance(event, events.OrderRequested) and not event.order.reduce_only:
+            self.in_core += 1
+            self.most_in_core = max(self.most_in_core, self.in_core)
+            await self.gate.wait()
+            self.in_core -= 1
+        async for reply in self.runner.command(event):
+            yield reply
 
     def _emit(self, event: events.Event) -> None:
         self.submitted.append(event)

@@ -15,6 +15,7 @@ from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.errors import StorageError
 from riskbot.frontends.http import models
+from riskbot.frontends.http.orders import AT_ONCE
 from riskbot.journal import Journal
 from riskbot.runner import Inbox
 from tests.fakes import until
@@ -136,6 +137,26 @@ async def test_two_hundred_clients_on_one_limit_get_forty_approvals_and_no_contr
     submitted = [a for a in approved if a["order"]["submitted"]]
     await until(lambda: len(door.market.sent) == len(submitted))
     assert door.market.quantity("BTC") == len(submitted) * Decimal("0.05")
+
+
+async def test_strategy_has_few_questions_in_the_core_at_once_and_exits_wait_for_none(
+    door: Stage,
+) -> None:
+    await door.place(quantity="0.5")
+    await until(lambda: door.market.quantity("BTC"))
+    door.read()
+    door.gate.clear()
+    waiting = [asyncio.create_task(door.check(quantity="0.01")) for _ in range(40)]
+    await until(lambda: door.in_core == AT_ONCE)
+    # The others stand at the door, and pass nobody who closes or cancels.
+    closing = await door.place(side="sell", quantity="0.5", reduce_only=True)
+    assert closing.document["decision"] == "approve"
+    assert (await door.ask("DELETE", "/v1/orders/nothing")).status == 404
+    assert not any(task.done() for task in waiting)
+    door.gate.set()
+    answers = await asyncio.gather(*waiting)
+    assert {a.document["decision"] for a in answers} == {"approve"}
+    assert door.most_in_core == AT_ONCE
 
 
 async def test_after_a_halt_is_acknowledged_no_entry_passes_and_exits_do(door: Stage) -> None:
