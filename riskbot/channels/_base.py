@@ -12,8 +12,11 @@ class Channel(Protocol):
 
     name: str
 
-    async def send(self, alert: Alert, *, is_loud: bool) -> None:
+    async def send(self, alert: Alert, *, is_loud: bool) -> bool | None:
         """Tell, or replace what was told in the same message (`Alert.message`).
+
+        Returns:
+            True where it is kept until the quiet hours of everyone there are over.
 
         Raises:
             ChannelError: not taken; `is_permanent` says whether to try again.

@@ -210,7 +210,7 @@ class Lane:
         entry.since_failure = self._lapses
         try:
             async with asyncio.timeout(self._attempt_s):
-                await self.channel.send(entry.alert, is_loud=entry.is_loud)
+                is_held = await self.channel.send(entry.alert, is_loud=entry.is_loud)
         except ChannelError as error:
             self._failed(entry, error)
         except TimeoutError:
@@ -218,21 +218,22 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - its bug must not silence the others
             self._failed(entry, ChannelError(f"{type(error).__name__}: {error}"))
         else:
-            self._delivered(entry)
+            self._delivered(entry, is_held=bool(is_held))
         finally:
             self._under_way.remove(entry)
             self._wake.set()
 
-    def _delivered(self, entry: _Entry) -> None:
-        self._failures = 0
+    def _delivered(self, entry: _Entry, *, is_held: bool) -> None:
+        if not is_held:  # what is kept says nothing about whether it arrives
+            self._failures, self._is_down = 0, False
         self._emit(
             events.AlertDelivered(
                 alert_id=entry.alert.message,
                 channel=self.channel.name,
                 revision=entry.alert.revision,
+                is_held=is_held,
             )
         )
-        self._is_down = False
 
     def _failed(self, entry: _Entry, error: ChannelError) -> None:
         now_ms = self._clock.now_ms()

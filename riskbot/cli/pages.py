@@ -267,7 +267,7 @@ def story(out: Console, document: Document) -> None:
     cells.table(out, "", ("time", "what"), steps)
     message = document["message"]
     rows = message["deliveries"] if message is not None else []
-    cells.rows(out, "delivered", ["channel", "revision", "newest"], list(rows))
+    cells.rows(out, "delivered", ["channel", "revision", "newest", "held"], list(rows))
 
 
 RENDERERS: dict[str, Callable[[Console, Any], None]] = {

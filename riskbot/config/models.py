@@ -258,7 +258,7 @@ class TelegramConfig(Section):
     quiet_hours: str | None = Field(
         None,
         pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
-        description="HH:MM-HH:MM: all but red is held until they end",
+        description="HH:MM-HH:MM: all but red is held until they end; each person may set others",
     )
 
 

@@ -15,6 +15,7 @@ from riskbot.core.duty import Alert, AlertStatus, AlertThread, Silence
 from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.model import Level
 from riskbot.core.plain import from_plain, to_plain
+from riskbot.core.receipts import with_receipt
 from riskbot.core.turn import Turn
 
 RAISE_MS = {Level.YELLOW: 30_000, Level.ORANGE: 10_000}
@@ -96,7 +97,7 @@ class Alerts:
             case actions.DropSilence():
                 self.silences.pop((record.name, record.scope), None)
             case events.AlertDelivered():
-                self.deliveries[record.channel] = ("ok", now_ms)
+                self.deliveries |= {} if record.is_held else {record.channel: ("ok", now_ms)}
                 self._delivered(record)
             case events.AlertDeliveryFailed():
                 self.deliveries[record.channel] = (record.error, now_ms)
@@ -126,8 +127,7 @@ class Alerts:
     def _delivered(self, record: events.AlertDelivered) -> None:
         thread = self.threads.get(record.alert_id)
         if thread is not None and thread.delivered.get(record.channel, 0) < record.revision:
-            delivered = {**thread.delivered, record.channel: record.revision}
-            self.threads[record.alert_id] = replace(thread, delivered=delivered)
+            self.threads[record.alert_id] = with_receipt(thread, record)
 
     def silence_of(self, alert: Alert) -> Silence | None:
         """Return the silence that covers an alert at its present level, None = none does."""

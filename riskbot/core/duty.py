@@ -318,12 +318,11 @@ class AlertThread:
         group: scope and family of its alerts; one thread of a group is open at a time.
         revision: grows with each time it is told.
         told: fingerprint of what it said last.
-        called: gravest level that was called out aloud and still stands.
-        called_ms: since when.
+        called: gravest level that was called out aloud and still stands; called_ms: since when.
         red: ids of the red alerts that were called out.
         loud_ms: when it last made a sound; loud_revision: at which revision.
         members: ids of all alerts that ever stood in it.
-        delivered: newest revision that each channel has confirmed.
+        delivered: newest revision each channel confirmed; held: channels that keep it till morning.
         is_over: every alert of it is resolved.
     """
 
@@ -343,6 +342,7 @@ class AlertThread:
     delivered: dict[str, int] = field(default_factory=dict)
     is_over: bool = False
     updated_ms: int = 0
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -439,11 +439,17 @@ class MarginMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertDelivered:
-    """A channel took an alert."""
+    """A channel took an alert.
+
+    Attributes:
+        is_held: nobody hears of it yet: everyone it goes to has quiet hours. It says nothing
+            about whether the channel works.
+    """
 
     alert_id: str
     channel: str
     revision: int
+    is_held: bool = False
     kind: Literal["AlertDelivered"] = "AlertDelivered"
 
 

@@ -221,7 +221,8 @@ def _pace(turn: Turn, event: events.FrontendChanged) -> None:
 def _channel(turn: Turn, event: events.AlertDelivered | events.AlertDeliveryFailed) -> None:
     scope = f"channel:{event.channel}"
     if isinstance(event, events.AlertDelivered):
-        alerts.resolve(turn, "channel_down", scope, "alerts go through again")
+        if not event.is_held:
+            alerts.resolve(turn, "channel_down", scope, "alerts go through again")
         return
     alerts.tell(
         turn,

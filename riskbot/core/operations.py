@@ -219,7 +219,12 @@ def alert_history(state: State, alert_id: str) -> dict[str, Any] | None:
             "escalation": thread.escalation,
             "over": thread.is_over,
             "deliveries": [
-                {"channel": name, "revision": revision, "newest": revision >= thread.revision}
+                {
+                    "channel": name,
+                    "revision": revision,
+                    "newest": revision >= thread.revision,
+                    "held": name in thread.held,
+                }
                 for name, revision in sorted(thread.delivered.items())
             ],
         }

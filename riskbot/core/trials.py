@@ -26,12 +26,14 @@ class Trial:
 
     Attributes:
         alert: as told; request_id: of who waits for the outcome.
-        took: ms each channel needed; failed: what the others said.
+        took: ms each channel needed; held: the same, where everyone has quiet hours.
+        failed: what the others said.
     """
 
     alert: Alert
     request_id: str
     took: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -53,7 +55,8 @@ class Trials:
             case events.AlertDelivered():
                 trial = self.open.get(record.alert_id)
                 if trial is not None and record.channel not in trial.took:
-                    trial.took[record.channel] = now_ms - trial.alert.since_ms
+                    found = trial.held if record.is_held else trial.took
+                    found[record.channel] = now_ms - trial.alert.since_ms
                     trial.failed.pop(record.channel, None)
             case events.AlertDeliveryFailed() if record.alert_id in self.open:
                 self.open[record.alert_id].failed[record.channel] = record.error
@@ -117,7 +120,8 @@ def outcome(turn: Turn, trial: Trial) -> dict[str, Any]:
         "level": trial.alert.level.value,
         "took": [{"channel": name, "after_ms": ms} for name, ms in trial.took.items()],
         "failed": [{"channel": name, "error": error} for name, error in trial.failed.items()],
-        "silent": [n for n in known if n not in trial.took and n not in trial.failed],
+        "held": list(trial.held),
+        "silent": [n for n in known if n not in trial.took | trial.failed | trial.held],
     }
 
 
@@ -125,6 +129,8 @@ def _words(found: dict[str, Any]) -> str:
     took = ", ".join(f"{row['channel']} {row['after_ms'] / 1000:.1f} s" for row in found["took"])
     parts = [f"taken by {took}" if took else "no channel took it"]
     parts += [f"{row['channel']} failed: {row['error']}" for row in found["failed"]]
+    if found["held"]:
+        parts.append(f"held by {', '.join(found['held'])}: everyone there has quiet hours")
     if found["silent"]:
         silent = ", ".join(found["silent"])
         parts.append(f"no word of {silent} (still trying, or its level is below what it takes)")

@@ -124,11 +124,14 @@ class TelegramDoor:
             self._say({"type": "reply", "id": number, **_document(reply, now_ms)})
         return True
 
-    async def send(self, alert: Alert, *, is_loud: bool) -> None:
+    async def send(self, alert: Alert, *, is_loud: bool) -> bool:
         """Have the process tell an alert, and wait until a chat has it.
 
         A process that is away is waited for: it is being started, or started again. How long is
         for the caller to say.
+
+        Returns:
+            Whether it is held: everyone it goes to has quiet hours.
 
         Raises:
             ChannelError: the process went away meanwhile, or Telegram did not take it.
@@ -146,6 +149,7 @@ class TelegramDoor:
                 is_permanent=bool(answer.get("permanent")),
                 retry_after_ms=wait if isinstance(wait, int) else None,
             )
+        return answer.get("held") is True
 
     async def ping(self) -> None:
         """Return when the process has answered.

@@ -238,9 +238,28 @@ def test_alert_tells_its_story_by_its_id() -> None:
     assert found["acked_by"] == "telegram:8"
     assert [words for _, words in found["timeline"]][-1] == "ack telegram:8"
     assert found["message"]["deliveries"] == [
-        {"channel": "log", "revision": told.alert.revision, "newest": True}
+        {"channel": "log", "revision": told.alert.revision, "newest": True, "held": False}
     ]
     assert row["id"] in found["message"]["members"]
+
+
+def test_story_of_an_alert_says_which_channel_keeps_it_for_the_morning() -> None:
+    made = world(GROSS, held={"BTC": (3, 50_000)})
+    made.price(BTC=30_000)
+    made.wait(25)
+    (row,) = [r for r in made.command("alerts").document if r["limit"] == "gross_exposure"]
+    message = made.told("gross_exposure")[-1].alert.message
+    for channel, revision, is_held in (("log", 1, False), ("telegram", 1, True)):
+        made.give(
+            events.AlertDelivered(
+                alert_id=message, channel=channel, revision=revision, is_held=is_held
+            )
+        )
+    rows = made.command("alerts", which=row["id"]).document["message"]["deliveries"]
+    assert [(r["channel"], r["held"]) for r in rows] == [("log", False), ("telegram", True)]
+    made.give(events.AlertDelivered(alert_id=message, channel="telegram", revision=2))
+    rows = made.command("alerts", which=row["id"]).document["message"]["deliveries"]
+    assert [(r["channel"], r["held"]) for r in rows] == [("log", False), ("telegram", False)]
 
 
 def test_alert_that_is_over_is_found_among_those_of_the_day() -> None:

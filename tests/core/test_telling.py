@@ -206,6 +206,9 @@ def test_alerts_when_every_channel_is_dead_for_minutes_are_blind() -> None:
     assert not made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
     made.wait(120)
     assert made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
+    made.give(events.AlertDelivered(alert_id="A1", channel="mail", revision=2, is_held=True))
+    assert made.engine.state.enforcement.is_blind(BlindKind.ALERTS), "it proves no channel"
+    assert made.told("channel_down")[-1].alert.status is AlertStatus.FIRING
     made.give(events.AlertDelivered(alert_id="A1", channel="mail", revision=2))
     assert not made.engine.state.enforcement.is_blind(BlindKind.ALERTS)
     assert made.told("channel_down")[-1].alert.status is AlertStatus.RESOLVED

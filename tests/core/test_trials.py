@@ -81,6 +81,19 @@ def test_outcome_when_all_took_it_is_good() -> None:
     assert last(scene, reply).document["silent"] == []
 
 
+def test_outcome_when_everyone_of_a_channel_sleeps_says_that_it_is_kept() -> None:
+    scene = made()
+    reply = scene.command("test", OPERATOR)
+    held = events.AlertDelivered(alert_id="T1", channel="telegram", revision=1, is_held=True)
+    scene.give(held)
+    scene.give(events.AlertDelivered(alert_id="T1", channel="log", revision=1))
+    scene.wait(11)
+    end = last(scene, reply)
+    assert end.document["held"] == ["telegram"]
+    assert "telegram" not in end.document["silent"]
+    assert "held by telegram: everyone there has quiet hours" in end.message
+
+
 def test_outcome_when_nobody_took_it_says_so() -> None:
     scene = made()
     reply = scene.command("test", OPERATOR)

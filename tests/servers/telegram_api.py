@@ -76,6 +76,7 @@ class TelegramServer:
         self.unanswered: set[int] = set()
         self.rules: Rules | None = None
         self._queries = 0
+        self.languages: dict[int, str] = {}
         self._poll: asyncio.Event | None = None
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -167,7 +168,12 @@ class TelegramServer:
         known = self.api.chats.get(user)
         info = known.info if known else {"first_name": "Nobody"}
         named = {k: info[k] for k in ("first_name", "username") if k in info}
-        return {"id": user, "is_bot": False, "language_code": "en", **named}
+        return {
+            "id": user,
+            "is_bot": False,
+            "language_code": self.languages.get(user, "en"),
+            **named,
+        }
 
     def push(self, update: dict[str, Any]) -> int:
         """Queue an update of any kind; return its number."""

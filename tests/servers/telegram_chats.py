@@ -327,7 +327,9 @@ class Chats:
         scope = _json(params.get("scope")) or {"type": "default"}
         if scope["type"] == "chat":
             self.chat(scope)
-        return ":".join(str(scope[key]) for key in ("type", "chat_id") if key in scope)
+        name = ":".join(str(scope[key]) for key in ("type", "chat_id") if key in scope)
+        language = params.get("language_code")
+        return f"{name}/{language}" if language else name
 
     def set_commands(self, params: Params) -> bool:
         """Set the menu of a scope."""

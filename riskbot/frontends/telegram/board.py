@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from functools import partial
 
 from riskbot.clock import Clock
 from riskbot.core.duty import AlertStatus
 from riskbot.core.model import Level, Role
+from riskbot.frontends.telegram import bulletins
 from riskbot.frontends.telegram.budget import Budget
 from riskbot.frontends.telegram.charts import kind_of
-from riskbot.frontends.telegram.figures import clock, cut, duration, short_clock
+from riskbot.frontends.telegram.figures import cut
 from riskbot.frontends.telegram.keyboards import Keyboard, alert_keyboard
 from riskbot.frontends.telegram.link import Notice, Taken
 from riskbot.frontends.telegram.memory import Memory, Told
 from riskbot.frontends.telegram.notes import Owed
-from riskbot.frontends.telegram.pages import BADGES, escape
+from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.people import People
+from riskbot.frontends.telegram.reader import bound, later, say
 from riskbot.frontends.telegram.sender import LIFE_S, NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
 
@@ -41,9 +42,6 @@ MISSED_MAX = 10
 MISSED_MS = 20_000
 """An alert told later than this was missed during an outage."""
 
-LATE_S = 60.0
-"""An alert told later than this says so."""
-
 SECOND = 1
 """Escalation from which on the second contacts are told."""
 
@@ -53,12 +51,14 @@ _URGENCY = {Level.RED: Urgency.RED, Level.ORANGE: Urgency.ORANGE}
 class Board:
     """Brings alerts to every listed user and group."""
 
-    def __init__(self, settings: Settings, memory: Memory, sender: Sender, now: Clock) -> None:
+    def __init__(
+        self, settings: Settings, memory: Memory, people: People, sender: Sender, now: Clock
+    ) -> None:
         self._settings = settings
         self._memory = memory
+        self._people = people
         self._sender = sender
         self._clock = now
-        self._zone = ZoneInfo(settings.timezone)
         self._newest: dict[str, Notice] = {}
         self._is_closing = False
         self._budget = Budget(now, memory)
@@ -77,22 +77,26 @@ class Board:
         known = self._newest.get(notice.alert_id)
         if known is None or _revision(known) <= _revision(notice):
             self._newest[notice.alert_id] = notice
-        chats = {self._bring(chat, notice): chat for chat in self._chats(notice)}
-        tasks = list(chats)
+        tasks = {self._bring(chat, notice): chat for chat in self._chats(notice)}
         # A chat that has to wait must not keep the next alert from the others.
         done, waiting = await asyncio.wait(tasks, timeout=GRACE_S)
         async with _at_most(ANSWER_S - GRACE_S):
-            while waiting and not any(task.exception() is None for task in done):
+            while waiting and not any(self._is_told(tasks, notice, task) for task in done):
                 more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 done |= more
-        errors = [task.exception() for task in done]
-        if None in errors:
+        if any(self._is_told(tasks, notice, task) for task in done):
             # From now on the guard counts it as told: what is owed yet must survive this process.
-            if late := [chats[task] for task in waiting if not task.done()]:
+            if late := [tasks[task] for task in waiting if not task.done()]:
                 owed = Owed(notice.alert, notice.is_loud, notice.changed_ms, late)
                 self._memory.owe(notice.alert_id, owed)
             return Taken(ok=True)
+        errors = [error for task in done if (error := task.exception()) is not None]
         refused = [e for e in errors if isinstance(e, NotSentError) and e.is_refused]
+        is_held = len(errors) < len(done)
+        # Who sleeps confirms nothing for who is awake; and where everyone whom Telegram lets the
+        # bot reach sleeps, that is their wish, and no reason to ring elsewhere.
+        if is_held and not waiting and len(errors) == len(refused):
+            return Taken(ok=True, is_held=True)
         words = "; ".join(dict.fromkeys(str(e) for e in errors)) or "Telegram has not taken it yet"
         return Taken(ok=False, error=words, is_permanent=len(refused) == len(tasks))
 
@@ -109,10 +113,31 @@ class Board:
                     self._bring(chat, notice)
                 else:
                     self._memory.settle(alert_id, chat, _revision(notice))
-                    self._memory.miss(alert_id, f"#{alert_id}, no longer told")
+                    self._memory.miss(alert_id, {})
 
     def _age_s(self, notice: Notice) -> float:
         return max(0.0, (self._clock.now_ms() - notice.changed_ms) / 1000)
+
+    def _is_told(
+        self, tasks: dict[asyncio.Task[None], int], notice: Notice, task: asyncio.Task[None]
+    ) -> bool:
+        """Whether a chat has an alert, and did not put it by for the morning."""
+        chat = tasks[task]
+        is_held = self._is_quiet(chat, notice) and self._is_held(chat, notice)
+        return task.exception() is None and not is_held
+
+    def _is_held(self, chat: int, notice: Notice) -> bool:
+        return notice.alert_id in self._memory.held().get(chat, {})
+
+    def _hold(self, chat: int, notice: Notice) -> None:
+        """Keep a line about it for the morning."""
+        self._memory.hold(chat, notice.alert_id, bulletins.short(notice))
+
+    def _unhold(self, chat: int, notice: Notice) -> None:
+        """Keep none: it has called out."""
+        line = self._memory.held().get(chat, {}).get(notice.alert_id)
+        if line is not None:
+            self._memory.release(chat, {notice.alert_id: line})
 
     def _chats(self, notice: Notice) -> list[int]:
         """Return who is told: the second contacts once nobody took it, and from then on."""
@@ -136,7 +161,8 @@ class Board:
         if task is None:
             if notice.is_loud:
                 self._unheard.add(key[:2])
-            task = asyncio.get_running_loop().create_task(self._show(chat, notice))
+            with self._people.reading(chat):
+                task = asyncio.get_running_loop().create_task(self._show(chat, notice))
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._finished(key, done))
         return task
@@ -147,7 +173,7 @@ class Board:
         error = None if task.cancelled() else task.exception()
         if not task.cancelled() and not self._is_closing:
             if isinstance(error, NotSentError) and not error.is_refused:
-                self._memory.miss(key[0], f"#{key[0]}, no longer told")
+                self._memory.miss(key[0], {})
             self._memory.settle(*key)
         if not any(other[:2] == key[:2] for other in self._tasks):
             self._locks.pop(key[:2], None)
@@ -168,13 +194,13 @@ class Board:
             told.worst = max(told.worst, _worst(notice).rank)
             self._memory.note(notice.alert_id, chat, told)
             if self._clock.now_ms() - notice.changed_ms > MISSED_MS:
-                self._memory.miss(notice.alert_id, _short(notice))
+                self._memory.miss(notice.alert_id, bulletins.facts(notice))
             if notice.alert["status"] == AlertStatus.RESOLVED or notice.alert.get("is_notice"):
                 self._newest.pop(notice.alert_id, None)
 
     async def _first(self, chat: int, notice: Notice, *, is_loud: bool) -> Told:
-        if self._is_quiet(notice):
-            self._memory.hold(chat, notice.alert_id, _short(notice))
+        if self._is_quiet(chat, notice):
+            self._hold(chat, notice)
             return Told(message=0, is_folded=True)
         if _worst(notice) is not Level.RED and not self._budget.take(chat):
             await self._fold(chat, notice)
@@ -186,7 +212,7 @@ class Board:
     ) -> int:
         return await self._sender.send(
             chat,
-            lambda: self.text(notice.alert, self._age_s(notice)),
+            bound(lambda: bulletins.text(notice.alert, self._age_s(notice))),
             urgency=_urgency(notice),
             keyboard=self._keyboard(chat, notice),
             is_silent=not is_loud,
@@ -204,7 +230,7 @@ class Board:
         await self._sender.send(chat, escape(text), urgency=Urgency.ORANGE, is_silent=True)
 
     async def _fold(self, chat: int, notice: Notice) -> None:
-        await self._more(chat, notice.alert_id, _short(notice), _urgency(notice))
+        await self._more(chat, notice.alert_id, bulletins.short(notice), _urgency(notice))
 
     async def _more(self, chat: int, key: str, line: str, urgency: Urgency) -> None:
         """Say that there is more than the chat should be sent, in one message that is edited."""
@@ -219,16 +245,18 @@ class Board:
 
     async def _unfold(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
         """Follow an alert without a message of its own: it gets one when it calls out again."""
-        is_held = notice.alert_id in self._memory.held().get(chat, {})
+        is_held = self._is_held(chat, notice)
         is_over = notice.alert["status"] == AlertStatus.RESOLVED
         if not is_over and (is_loud or notice.level is Level.RED):
             fresh = await self._first(chat, notice, is_loud=is_loud)
             told.message, told.is_folded = fresh.message, fresh.is_folded
+            if not fresh.is_folded:
+                self._unhold(chat, notice)
         elif is_held:
-            self._memory.hold(chat, notice.alert_id, _short(notice))
+            self._hold(chat, notice)
 
     async def _change(self, chat: int, notice: Notice, told: Told, *, is_loud: bool) -> None:
-        text = self.text(notice.alert, self._age_s(notice))
+        text = bulletins.text(notice.alert, self._age_s(notice))
         keyboard = self._keyboard(chat, notice)
         is_over = notice.alert["status"] == AlertStatus.RESOLVED
         if told.is_folded:
@@ -236,13 +264,15 @@ class Board:
             return
         calls = is_loud or (is_over and told.worst >= Level.ORANGE.rank)
         is_red = _worst(notice) is Level.RED
-        if calls and not self._is_quiet(notice):
-            if is_red or self._budget.take(chat):
-                # The sound first: the edit makes none.
-                reply = await self._send(chat, notice, is_loud=is_loud, reply_to=told.message)
-                told.replies = [*told.replies[-9:], reply]
-            else:
-                await self._fold(chat, notice)
+        if calls and self._is_quiet(chat, notice):
+            self._hold(chat, notice)
+        elif calls and (is_red or self._budget.take(chat)):
+            # The sound first: the edit makes none.
+            reply = await self._send(chat, notice, is_loud=is_loud, reply_to=told.message)
+            told.replies = [*told.replies[-9:], reply]
+            self._unhold(chat, notice)
+        elif calls:
+            await self._fold(chat, notice)
         try:
             await self._sender.edit(
                 chat, told.message, text, urgency=_urgency(notice), keyboard=keyboard
@@ -269,28 +299,26 @@ class Board:
         chart = kind_of(str(notice.alert["name"])) if is_drawn and not is_notice else ""
         return alert_keyboard(role, notice.alert_id, is_acked=is_taken, chart=chart)
 
-    def _is_quiet(self, notice: Notice) -> bool:
+    def _is_quiet(self, chat: int, notice: Notice) -> bool:
         """Whether it is held for the morning: only red is told in these hours."""
-        return _worst(notice) is not Level.RED and self._is_night()
+        return _worst(notice) is not Level.RED and self._is_night(chat)
 
-    def _is_night(self) -> bool:
-        if self._settings.quiet_hours is None:
-            return False
-        begin, _, end = self._settings.quiet_hours.partition("-")
-        now = datetime.fromtimestamp(self._clock.now_ms() / 1000, self._zone).strftime("%H:%M")
-        return begin <= now < end if begin <= end else now >= begin or now < end
+    def _is_night(self, chat: int) -> bool:
+        return self._people.is_night(chat, self._clock.now_ms())
 
     async def run(self) -> None:
         """Tell what was owed, and in the morning what the quiet hours held, until cancelled."""
         self._pay()
         while True:
-            if not self._is_night():
-                for chat, lines in self._memory.held().items():
-                    await self._morning(chat, lines)
+            for chat, lines in self._memory.held().items():
+                if not self._is_night(chat):
+                    with self._people.reading(chat):
+                        await self._morning(chat, lines)
             await self._clock.sleep(MORNING_S)
 
     async def _morning(self, chat: int, lines: dict[str, str]) -> None:
-        told = [f"{len(lines)} held in the quiet hours, /alerts", *lines.values()]
+        head = say("{count} held in the quiet hours, /alerts", count=len(lines))
+        told = [head, *lines.values()]
         try:
             await self._sender.send(chat, escape("\n".join(told)), urgency=Urgency.ORANGE)
         except NotSentError as error:
@@ -301,73 +329,15 @@ class Board:
     def note_waiting(self) -> None:
         """Count as missed what waits now: it is about to come late."""
         for alert_id in {key[0]: None for key in self._tasks if key[0] in self._newest}:
-            self._memory.miss(alert_id, _short(self._newest[alert_id]))
+            self._memory.miss(alert_id, bulletins.facts(self._newest[alert_id]))
 
-    def missed(self) -> list[str]:
-        """Return a line for each alert that came late or not at all lately, red first."""
-        lines = sorted(self._memory.missed().values(), key=lambda line: "🔴" not in line)
-        more = [f"{len(lines) - MISSED_MAX} more"] if len(lines) > MISSED_MAX else []
-        return lines[:MISSED_MAX] + more
-
-    # ------------------------------------------------------------ words
-
-    def text(self, alert: dict[str, Any], age_s: float = 0.0) -> str:
-        """Return an alert as HTML; its first 40 characters say level, what, figure and limit."""
-        since_ms, now_ms = alert["since_ms"], alert["updated_ms"]
-        late = []
-        if age_s > LATE_S:
-            at = short_clock(alert["updated_ms"], self._zone)
-            late = [escape(f"⏱ {at}, {duration(age_s)} late")]
-        if alert["status"] == AlertStatus.RESOLVED:
-            return self._ending(alert, late)
-        still = "STILL " if alert.get("repeats") else ""
-        is_plain = bool(alert.get("is_notice")) and alert["level"] == Level.YELLOW
-        badge = "ℹ NOTICE" if is_plain else BADGES[alert["level"]]
-        head = f"{badge} · {still}{alert['title']}"
-        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}", *late]
-        if alert["scope"] != "portfolio" or alert["text"]:
-            scope = "" if alert["scope"] == "portfolio" else f"{alert['scope']}: "
-            lines.append(escape(cut(scope + (alert["text"] or "the whole account"), 500)))
-        lines += _doing(alert)
-        lines += _others(alert)
-        if alert.get("acked_by"):
-            at = clock(alert["acked_ms"], self._zone) if alert.get("acked_ms") else ""
-            lines.append(escape(f"✋ ack by {alert['acked_by']} {at}".rstrip()))
-        moment = clock(now_ms, self._zone)
-        lasted = f" · for {duration((now_ms - since_ms) / 1000)}" if now_ms > since_ms else ""
-        repeats = alert["level"] == Level.RED and not alert.get("acked_by")
-        until = " · repeats until Ack" if repeats else ""
-        lines.append(escape(moment + lasted + until))
-        return "\n".join(lines)
-
-    def _ending(self, alert: dict[str, Any], late: list[str]) -> str:
-        ended_ms = alert.get("resolved_ms") or alert["updated_ms"]
-        lasted = duration((ended_ms - alert["since_ms"]) / 1000)
-        was = f"was {str(alert['worst_level']).upper()} {lasted}"
-        head = f"✅ RESOLVED · {was} · {alert['title']}"
-        lines = [f"<b>{escape(head)}</b>  #{escape(alert['alert_id'])}", *late]
-        if alert["scope"] != "portfolio":
-            lines.append(escape(alert["scope"]))
-        lines += _doing(alert)
-        lines += _others(alert)
-        acked = f" · ack by {alert['acked_by']}" if alert.get("acked_by") else ""
-        lines.append(escape(clock(ended_ms, self._zone) + acked))
-        return "\n".join(lines)
-
-
-def _doing(alert: dict[str, Any]) -> list[str]:
-    lines = []
-    if alert["did"]:
-        lines.append(escape(f"Done by riskbot: {cut(alert['did'], 500)}"))
-    if alert["todo"]:
-        lines.append(escape(f"You: {cut(alert['todo'], 300)}"))
-    return lines
-
-
-def _others(alert: dict[str, Any]) -> list[str]:
-    """Return the other alerts of the same message."""
-    flapping = ["flapping: it stays up for 30 min"] if alert.get("is_flapping") else []
-    return [*flapping, *(escape(f"+ {cut(line, 120)}") for line in alert.get("also") or ())]
+    def missed(self) -> list[Callable[[], str]]:
+        """Return, for each alert that came late or not at all, what says it; red first."""
+        late = sorted(self._memory.missed().items(), key=lambda item: not _is_red(item[1]))
+        lines: list[Callable[[], str]] = [partial(bulletins.line, *item) for item in late]
+        more = len(lines) - MISSED_MAX
+        tail = [later("{count} more", count=more)] if more > 0 else []
+        return lines[:MISSED_MAX] + tail
 
 
 @asynccontextmanager
@@ -375,15 +345,6 @@ async def _at_most(seconds: float) -> AsyncIterator[None]:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             yield
-
-
-def _short(notice: Notice) -> str:
-    """Return an alert in a few words, without figures."""
-    alert = notice.alert
-    is_over = alert["status"] == AlertStatus.RESOLVED
-    badge = f"✅ was {alert['worst_level']}" if is_over else BADGES[alert["level"]]
-    scope = "" if alert["scope"] == "portfolio" else f" {alert['scope']}"
-    return f"{badge} · {alert['name']}{scope} #{notice.alert_id}"
 
 
 def _revision(notice: Notice) -> int:
@@ -398,3 +359,7 @@ def _worst(notice: Notice) -> Level:
 
 def _urgency(notice: Notice) -> Urgency:
     return _URGENCY.get(_worst(notice), Urgency.YELLOW)
+
+
+def _is_red(facts: Mapping[str, str]) -> bool:
+    return facts.get("level") == Level.RED

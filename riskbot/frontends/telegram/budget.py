@@ -7,6 +7,7 @@ from dataclasses import replace
 from riskbot.clock import Clock
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.notes import Fold
+from riskbot.frontends.telegram.reader import say
 
 SHORT_MS, SHORT_MAX = 600_000, 6
 LONG_MS, LONG_MAX = 3_600_000, 20
@@ -66,7 +67,8 @@ class Budget:
             dropped += 1
         self._memory.note_fold(chat, replace(fold, lines=lines, dropped=dropped))
         last = list(lines.values())[-LINES_MAX:]
-        return fold.message, "\n".join([f"{len(lines) + dropped} more, /alerts", *last])
+        count = len(lines) + dropped
+        return fold.message, "\n".join([say("{count} more, /alerts", count=count), *last])
 
     def note(self, chat: int, message: int) -> None:
         """Note the message that stands for all that is more."""

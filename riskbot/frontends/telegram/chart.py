@@ -13,10 +13,12 @@ import logging
 import os
 import sys
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from riskbot.frontends.telegram.curves import curves
 from riskbot.frontends.telegram.donut import donut
-from riskbot.frontends.telegram.ink import BACKGROUND, DIM, DPI, HEIGHT_PX, TEXT_PX, WIDTH_PX, text
+from riskbot.frontends.telegram.ink import DPI, HEIGHT_PX, TEXT_PX, WIDTH_PX, text, theme
+from riskbot.frontends.telegram.reader import Reader, reading
 
 NICE = 10
 
@@ -25,22 +27,28 @@ def render(wanted: dict[str, Any]) -> bytes:
     """Return the picture.
 
     Args:
-        wanted: `kind` (`lines` or `donut`) and what `charts` puts beside it.
+        wanted: `kind` (`lines` or `donut`), `reader`, and what `charts` puts beside it.
 
     Raises:
         ValueError: there is nothing to draw.
     """
+    who = wanted["reader"]
+    with reading(Reader(ZoneInfo(who["zone"]), who["language"], who["theme"])):
+        return _render(wanted)
+
+
+def _render(wanted: dict[str, Any]) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor=BACKGROUND)
+    figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor=theme().ground)
     if wanted["kind"] == "donut":
         donut(figure, wanted)
     else:
         curves(figure, wanted)
     text(figure, 0.025, 0.945, wanted["title"], size=TEXT_PX * 1.35, weight="bold", va="center")
-    text(figure, 0.975, 0.945, wanted.get("note", ""), color=DIM, ha="right", va="center")
+    text(figure, 0.975, 0.945, wanted.get("note", ""), color=theme().dim, ha="right", va="center")
     out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor=BACKGROUND)
+    figure.savefig(out, format="png", facecolor=theme().ground)
     return out.getvalue()
 
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from riskbot.frontends.telegram import pages
 from riskbot.frontends.telegram.figures import (
@@ -20,6 +19,7 @@ from riskbot.frontends.telegram.figures import (
     day,
     duration,
     left,
+    local_time,
     measure,
     money,
     percent,
@@ -27,8 +27,10 @@ from riskbot.frontends.telegram.figures import (
     short_clock,
     spread,
     wrap,
+    zone_name,
 )
 from riskbot.frontends.telegram.pages import Document, escape, table
+from riskbot.frontends.telegram.reader import phrase, reader, say
 
 HISTORY: Mapping[str, tuple[str, ...]] = {
     "exposure": ("gross_exposure", "net_exposure"),
@@ -48,12 +50,12 @@ Series = list[list[float | None]]
 # Where warnings begin when the guard does not say: shares of the limit.
 _BOOK, _LOSS = (0.8, 0.9), (0.5, 0.75)
 _LOSSES = (
-    ("drawdown", "Drawdown"),
-    ("max_drawdown", "All-time"),
-    ("daily_loss", "Daily"),
-    ("weekly_loss", "Weekly"),
-    ("weekly_drawdown", "Week DD"),
-    ("rolling_loss", "Rolling"),
+    ("drawdown", phrase("Drawdown")),
+    ("max_drawdown", phrase("All-time")),
+    ("daily_loss", phrase("Daily")),
+    ("weekly_loss", phrase("Weekly")),
+    ("weekly_drawdown", phrase("Week DD")),
+    ("rolling_loss", phrase("Rolling")),
 )
 
 
@@ -86,15 +88,15 @@ class Chart:
     wanted: Document | None
 
 
-def make(kind: str, known: Known, hours: float, zone: ZoneInfo) -> Chart:
+def make(kind: str, known: Known, hours: float) -> Chart:
     """Return the chart of a kind."""
-    makers: dict[str, Callable[[Known, float, ZoneInfo], Chart]] = {
+    makers: dict[str, Callable[[Known, float], Chart]] = {
         "exposure": _exposure,
         "sectors": _sectors,
         "trend": _trend,
         "drawdown": _drawdown,
     }
-    return makers[kind](known, hours, zone)
+    return makers[kind](known, hours)
 
 
 def kind_of(limit: str) -> str:
@@ -114,47 +116,47 @@ def span(hours: float) -> str:
 # ---------------------------------------------------------------- the four
 
 
-def _exposure(known: Known, hours: float, zone: ZoneInfo) -> Chart:
+def _exposure(known: Known, hours: float) -> Chart:
     now, limits = _fresh(known, known.exposure), known.status.get("limits") or []
     gross, net = known.series.get("gross_exposure"), known.series.get("net_exposure")
     rows = [
-        spread("Equity", f"{money(now.get('equity_usd'))} USD"),
-        _row("Gross", now.get("gross_usd"), now.get("gross_exposure")),
+        spread(say("Equity"), f"{money(now.get('equity_usd'))} USD"),
+        _row(say("Gross"), now.get("gross_usd"), now.get("gross_exposure")),
         *_extent(gross, hours),
         *_allowed(limits, "gross_exposure"),
-        _row("Net", now.get("net_usd"), now.get("net_exposure")),
+        _row(say("Net"), now.get("net_usd"), now.get("net_exposure")),
         *_extent(net, hours),
         *_allowed(limits, "net_exposure"),
     ]
     assets = list(((now.get("breakdown") or {}).get("assets") or {}).items())
     if assets:
-        rows += ["", left("Assets", 14) + right("USD", 11) + right("of E", 9)]
+        rows += ["", left(say("Assets"), 14) + right("USD", 11) + right(say("of E"), 9)]
         rows += [_row(n, a.get("net_usd"), a.get("gross_exposure")) for n, a in assets[:ASSETS_MAX]]
     if len(assets) > ASSETS_MAX:
-        rows.append(f"… and {len(assets) - ASSETS_MAX} more")
+        rows.append(pages.more(len(assets) - ASSETS_MAX))
     if now.get("unpriced"):
-        rows += wrap(f"no price: {', '.join(map(str, now['unpriced']))}")[:3]
+        rows += wrap(say("no price: {names}", names=", ".join(map(str, now["unpriced"]))))[:3]
     lines: list[dict[str, Any]] = [
-        {"label": "gross", "points": gross or []},
-        {"label": "net", "points": net or [], "dashed": True},
+        {"label": say("gross"), "points": gross or []},
+        {"label": say("net"), "points": net or [], "dashed": True},
     ]
-    bands = {"label": "gross", "edges": _edges(limits, "gross_exposure", _BOOK)}
-    title = f"Exposure · {span(hours)}"
-    wanted = _lines(known, hours, zone, "Exposure / equity", "times", lines)
+    bands = {"label": say("gross"), "edges": _edges(limits, "gross_exposure", _BOOK)}
+    title = f"{say('Exposure')} · {span(hours)}"
+    wanted = _lines(known, hours, say("Exposure / equity"), "times", lines)
     if wanted is not None:
         wanted |= {"bands": bands, "from_zero": True}
-    return Chart(_caption(known, title, rows, zone), wanted)
+    return Chart(_caption(known, title, rows), wanted)
 
 
-def _drawdown(known: Known, hours: float, zone: ZoneInfo) -> Chart:
+def _drawdown(known: Known, hours: float) -> Chart:
     now, limits = _fresh(known, known.status), known.status.get("limits") or []
     points = known.series.get("drawdown") or []
-    rows = [spread("Drawdown now", percent(now.get("drawdown")))]
+    rows = [spread(say("Drawdown now"), percent(now.get("drawdown")))]
     worst = max(_values(points), default=None)
     if worst is not None:
-        rows.append(spread(f"worst in {span(hours)}", percent(worst[0])))
-        rows.append(spread("  at", _moment(worst[1], hours, zone)))
-    rows.append(spread("Daily loss", percent(now.get("daily_loss"))))
+        rows.append(spread(say("worst in {span}", span=span(hours)), percent(worst[0])))
+        rows.append(spread(say("  at"), _moment(worst[1], hours)))
+    rows.append(spread(say("Daily loss"), percent(now.get("daily_loss"))))
     for name, label in _LOSSES:
         row = pages.worst(limits, name)
         if row is not None:
@@ -163,43 +165,45 @@ def _drawdown(known: Known, hours: float, zone: ZoneInfo) -> Chart:
             measured = UNKNOWN if is_stale else measure(row.get("measured"), unit)
             shown = f"{measured}/{measure(row.get('limit'), unit)}"
             used = None if is_stale else row.get("utilization")
-            rows.append(left(label, 9) + bar(used) + " " + right(shown, 14))
+            rows.append(left(say(label), 9) + bar(used) + " " + right(shown, 14))
     under = [[at, None if value is None else -value] for at, value in points]
-    lines = [{"label": "now", "points": under, "filled": True}]
-    bands = {"label": "limit", "below": True, "edges": _edges(limits, "drawdown", _LOSS)}
-    wanted = _lines(known, hours, zone, "Drawdown", "percent", lines)
+    lines = [{"label": say("now"), "points": under, "filled": True}]
+    bands = {"label": say("limit"), "below": True, "edges": _edges(limits, "drawdown", _LOSS)}
+    wanted = _lines(known, hours, say("Drawdown"), "percent", lines)
     if wanted is not None:
         wanted |= {"bands": bands, "from_zero": True}
-    return Chart(_caption(known, f"Drawdown · {span(hours)}", rows, zone), wanted)
+    return Chart(_caption(known, f"{say('Drawdown')} · {span(hours)}", rows), wanted)
 
 
-def _trend(known: Known, hours: float, zone: ZoneInfo) -> Chart:
+def _trend(known: Known, hours: float) -> Chart:
     now = _fresh(known, known.status)
     points = known.series.get("equity_usd") or []
     values = _values(points)
     equity = now.get("equity_usd")
-    rows = [spread("Equity", f"{money(equity)} USD")]
+    rows = [spread(say("Equity"), f"{money(equity)} USD")]
     if values:
         first, peak, low = values[0][0], max(values), min(values)
         change = None if equity is None else equity - first
         share = change / first if change is not None and first > 0 else None
         rows += [
-            spread("Since start", f"{money(change, sign=True)}"),
+            spread(say("Since start"), f"{money(change, sign=True)}"),
             spread("", percent(share, sign=True)),
-            spread("Peak", money(peak[0])),
-            spread("  at", _moment(peak[1], hours, zone)),
-            spread("Low", money(low[0])),
-            spread("  at", _moment(low[1], hours, zone)),
-            "deposits and withdrawals included",
+            spread(say("Peak"), money(peak[0])),
+            spread(say("  at"), _moment(peak[1], hours)),
+            spread(say("Low"), money(low[0])),
+            spread(say("  at"), _moment(low[1], hours)),
+            say("deposits and withdrawals included"),
         ]
-    rows.append(spread("Drawdown", percent(now.get("drawdown"))))
-    wanted = _lines(known, hours, zone, "Equity, USD", "usd", [{"label": "now", "points": points}])
+    rows.append(spread(say("Drawdown"), percent(now.get("drawdown"))))
+    wanted = _lines(
+        known, hours, say("Equity, USD"), "usd", [{"label": say("now"), "points": points}]
+    )
     if wanted is not None:
         wanted["peak"] = True
-    return Chart(_caption(known, f"Equity · {span(hours)}", rows, zone), wanted)
+    return Chart(_caption(known, f"{say('Equity')} · {span(hours)}", rows), wanted)
 
 
-def _sectors(known: Known, hours: float, zone: ZoneInfo) -> Chart:
+def _sectors(known: Known, hours: float) -> Chart:
     del hours  # of this moment
     now = _fresh(known, known.exposure)
     slices = slices_of((now.get("breakdown") or {}).get("sectors") or {})
@@ -211,21 +215,22 @@ def _sectors(known: Known, hours: float, zone: ZoneInfo) -> Chart:
         + right(money(part["usd"], 0), 12)
         for part in slices
     ]
-    rows.append(_row("Gross", now.get("gross_usd"), now.get("gross_exposure")))
+    rows.append(_row(say("Gross"), now.get("gross_usd"), now.get("gross_exposure")))
     unpriced = now.get("unpriced") or []
     if unpriced:
-        rows.append(f"without a price: {len(unpriced)}")
-    shown_at = short_clock(known.exposure.get("as_of_ms") or 0, zone)
+        rows.append(say("without a price: {count}", count=len(unpriced)))
+    shown_at = short_clock(known.exposure.get("as_of_ms") or 0)
     wanted = None
     if slices:
         wanted = {
             "kind": "donut",
-            "title": "Sectors",
-            "note": f"gross exposure · {shown_at}",
+            "title": say("Sectors"),
+            "note": f"{say('gross exposure')} · {shown_at}",
             "center": [measure(now.get("gross_exposure"), "ratio"), f"{money(total, 0)} USD"],
             "slices": slices,
+            "reader": _reader(),
         }
-    return Chart(_caption(known, "Sectors by gross exposure", rows, zone), wanted)
+    return Chart(_caption(known, say("Sectors by gross exposure"), rows), wanted)
 
 
 def slices_of(sums: Mapping[str, Document]) -> list[dict[str, Any]]:
@@ -241,9 +246,11 @@ def slices_of(sums: Mapping[str, Document]) -> list[dict[str, Any]]:
     ordered = sorted(sized.items(), key=lambda item: (-item[1], item[0]))
     shown = [(n, usd) for n, usd in ordered[:SLICES_MAX] if usd / total >= SLICE_MIN]
     rest = total - sum(usd for _, usd in shown)
-    slices: list[dict[str, Any]] = [{"label": name or "none", "usd": usd} for name, usd in shown]
+    slices: list[dict[str, Any]] = [
+        {"label": name or say("none"), "usd": usd} for name, usd in shown
+    ]
     if len(shown) < len([usd for usd in sized.values() if usd > 0]):
-        slices.append({"label": "Other", "usd": rest, "is_rest": True})
+        slices.append({"label": say("Other"), "usd": rest, "is_rest": True})
     return slices
 
 
@@ -256,21 +263,20 @@ def _fresh(known: Known, document: Document) -> Document:
     return {} if age_s is None or age_s > pages.STALE_S else document
 
 
-def _caption(known: Known, title: str, rows: Sequence[str], zone: ZoneInfo) -> str:
+def _caption(known: Known, title: str, rows: Sequence[str]) -> str:
     head = f"{pages.level_line(known.status)} · {pages.mode(known.status)}"
-    lines = [escape(head), *(escape(h) for h in pages.halts(known.status, zone)[:2])]
+    lines = [escape(head), *(escape(h) for h in pages.halts(known.status)[:2])]
     age_s = pages.data_age_s(known.status)
     if age_s is None or age_s > pages.STALE_S:
-        seen = "no data yet" if age_s is None else f"the data is {duration(age_s)} old"
-        lines.append(f"⚫ {seen}: figures of now are left out")
-    moment = clock(known.status.get("as_of_ms") or 0, zone)
+        seen = pages.stale_words(age_s)
+        lines.append(escape(say("⚫ {seen}: figures of now are left out", seen=seen)))
+    moment = clock(known.status.get("as_of_ms") or 0)
     return "\n".join([*lines, escape(f"{title} · {moment}"), table(rows)])
 
 
 def _lines(
     known: Known,
     hours: float,
-    zone: ZoneInfo,
     title: str,
     unit: str,
     lines: list[dict[str, Any]],
@@ -284,12 +290,13 @@ def _lines(
     # Half a picture of nothing says less than the other half alone.
     if values[0][1] > (since_ms + until_ms) / 2:
         since_ms = values[0][1]
+    last = say("last {span}", span=span((until_ms - since_ms) / HOUR_MS))
     return {
         "kind": "lines",
         "title": title,
-        "note": f"last {span((until_ms - since_ms) / HOUR_MS)} · {_zone_name(until_ms, zone)}",
+        "note": f"{last} · {zone_name(local_time(until_ms))}",
         "unit": unit,
-        "zone": str(zone),
+        "reader": _reader(),
         "since_ms": since_ms,
         "until_ms": until_ms,
         "series": lines,
@@ -306,7 +313,7 @@ def _events(known: Known) -> list[dict[str, Any]]:
             marks.append({"ms": row["since_ms"], "label": str(row.get("id")), "level": level})
     for hold in known.status.get("holds") or []:
         if hold.get("since_ms") and hold.get("enforced", True):
-            word = "halt" if hold.get("state") == "HALTED" else "hold"
+            word = say("halt") if hold.get("state") == "HALTED" else say("hold")
             marks.append({"ms": hold["since_ms"], "label": word, "level": "red"})
     return marks
 
@@ -325,8 +332,8 @@ def _allowed(limits: Sequence[Document], name: str) -> list[str]:
     row = pages.worst(limits, name)
     if row is None:
         return []
-    word = str(row.get("level")).upper()
-    return [spread("  limit", f"{measure(row.get('limit'), 'ratio')} {word}")]
+    word = pages.level_word(row.get("level"))
+    return [spread(say("  limit"), f"{measure(row.get('limit'), 'ratio')} {word}")]
 
 
 def _extent(points: Series | None, hours: float) -> list[str]:
@@ -334,7 +341,8 @@ def _extent(points: Series | None, hours: float) -> list[str]:
     if not values:
         return []
     low, high = (measure(v, "ratio") for v in (min(values), max(values)))
-    return [spread(f"  in {span(hours)}", f"{low} to {high}")]
+    extent = say("{low} to {high}", low=low, high=high)
+    return [spread(say("  in {span}", span=span(hours)), extent)]
 
 
 def _values(points: Series) -> list[tuple[float, float]]:
@@ -346,10 +354,12 @@ def _row(label: str, usd: float | None, share: float | None) -> str:
     return left(label, 14) + right(money(usd, 0), 11) + right(measure(share, "ratio"), 9)
 
 
-def _moment(ms: float, hours: float, zone: ZoneInfo) -> str:
-    at = short_clock(ms, zone)
-    return at if hours <= 24 else f"{day(ms, zone)} {at}"
+def _moment(ms: float, hours: float) -> str:
+    at = short_clock(ms)
+    return at if hours <= 24 else f"{day(ms)} {at}"
 
 
-def _zone_name(ms: float, zone: ZoneInfo) -> str:
-    return short_clock(ms, zone).split(" ", 1)[1]
+def _reader() -> Document:
+    """Return what the drawing process must know of who looks at it."""
+    who = reader()
+    return {"zone": str(who.zone), "language": who.language, "theme": who.theme}

@@ -5,12 +5,10 @@ Who is listed was decided at the gate; what asks before it acts is in `dangers`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError
@@ -20,20 +18,23 @@ from riskbot.clock import Clock
 from riskbot.core.model import Role
 from riskbot.frontends.telegram import helps
 from riskbot.frontends.telegram.dangers import AWAY, Dangers, Spawn
-from riskbot.frontends.telegram.figures import short_clock
 from riskbot.frontends.telegram.keyboards import (
     ACK,
     ASK,
     MUTE,
+    OPEN,
+    SET,
     Keyboard,
     hint_keyboard,
 )
-from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.late import Late
+from riskbot.frontends.telegram.link import GuardAwayError
 from riskbot.frontends.telegram.lookup import Lookup
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.panel import Panels
 from riskbot.frontends.telegram.photos import Photos, understands
 from riskbot.frontends.telegram.prompts import Button, PressRefusedError, Prompts, PromptState
+from riskbot.frontends.telegram.reader import say
 from riskbot.frontends.telegram.requests import (
     ASKING,
     CHARTS,
@@ -47,15 +48,10 @@ from riskbot.frontends.telegram.requests import (
     read,
 )
 from riskbot.frontends.telegram.sender import NotSentError, Sender
-from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
-LOCKED = "another program uses the bot's token, or did. Use riskbot ctl on the host; see the alert."
 _CODE = re.compile(r"\d{3} ?\d{3}")
-SUMMARY_S = 2.0
-"""Commands of the past are gathered for so long, then said in one message."""
-
 READS_BURST = 50
 READS_EVERY_MS = 6_000
 """Reading commands: ten a minute go on for ever, fifty at once after a pause."""
@@ -74,8 +70,7 @@ class Conversation:
     def __init__(
         self,
         bot: Bot,
-        settings: Settings,
-        guard: Guard,
+        lookup: Lookup,
         prompts: Prompts,
         dangers: Dangers,
         sender: Sender,
@@ -87,8 +82,7 @@ class Conversation:
         is_locked: Callable[[], bool],
     ) -> None:
         self._bot = bot
-        self._settings = settings
-        self._lookup = Lookup(settings, guard, now)
+        self._lookup = lookup
         self._prompts = prompts
         self._dangers = dangers
         self._sender = sender
@@ -99,8 +93,7 @@ class Conversation:
         self._offset_ms = offset_ms
         self._is_locked = is_locked
         self._start_ms = now.now_ms()
-        self._zone = ZoneInfo(settings.timezone)
-        self._late: dict[int, list[Request]] = {}
+        self._late = Late(self._send, spawn)
         self._allowed_at: dict[int, int] = {}
         self._slowed: set[int] = set()
 
@@ -126,7 +119,7 @@ class Conversation:
             return
         if request is None:
             if message.text and not message.text.startswith("/"):
-                self._say(message.chat.id, "I take commands: /help lists them.")
+                self._say(message.chat.id, say("I take commands: /help lists them."))
             return
         await self._handle(request, role, _name(message.from_user))
 
@@ -137,7 +130,8 @@ class Conversation:
         code = (message.text or "").replace(" ", "")
         who = _name(message.from_user)
         if not await self._dangers.code(user, message.chat.id, code, who):
-            self._say(message.chat.id, "No code is asked for now. I have removed what you sent.")
+            words = say("No code is asked for now. I have removed what you sent.")
+            self._say(message.chat.id, words)
 
     async def _delete(self, chat: int, message: int) -> None:
         try:
@@ -149,7 +143,7 @@ class Conversation:
         name, age = request.name, request.age()
         known = name in READS or name in ASKING or name in OTHERS
         if known and age is Age.TOO_OLD:
-            self._note_late(request)
+            self._late.note(request)
         elif name in ASKING:
             if await self._may(request, role):
                 is_late = age is Age.ASK_AFRESH
@@ -167,7 +161,11 @@ class Conversation:
     async def _may(self, request: Request, role: Role) -> bool:
         words = helps.refusal(request.name, role)
         if not words and request.name in RAISING and self._is_locked():
-            words = f"✖ {request.name} is locked: {LOCKED}"
+            words = say(
+                "✖ {command} is locked: another program uses the bot's token, or did. Use riskbot "
+                "ctl on the host; see the alert.",
+                command=request.name,
+            )
         if words:
             self._say(request.chat, escape(words))
         return not words
@@ -183,41 +181,26 @@ class Conversation:
             return True
         if request.user not in self._slowed:
             self._slowed.add(request.user)
-            words = "Slow down: ten a minute. Danger commands are not limited."
+            words = say("Slow down: ten a minute. Danger commands are not limited.")
             self._spawn(self._dangers.say(request.chat, words))
         return False
 
     async def _hint(self, request: Request, role: Role) -> None:
         names = HINTS[request.name]
         keyboard = hint_keyboard(role, *names)
-        meant = " or ".join(names)
-        text = f"{request.name} does nothing by itself here. Did you mean {meant}?"
+        text = say(
+            "{command} does nothing by itself here. Did you mean {meant}?",
+            command=request.name,
+            meant=" / ".join(names),
+        )
         self._say(request.chat, escape(text), keyboard)
 
     async def _unknown(self, request: Request, role: Role) -> None:
         meant = nearest(request.name, [*helps.names(role), *OTHERS])
-        did = f" Did you mean <code>/{meant}</code>?" if meant else ""
-        self._say(request.chat, f"I do not know that command.{did} /help lists all.")
-
-    def _note_late(self, request: Request) -> None:
-        """Gather what is too old to be done, and say it once."""
-        if request.chat not in self._late:
-            self._late[request.chat] = []
-            self._spawn(self._tell_late(request.chat))
-        self._late[request.chat].append(request)
-
-    async def _tell_late(self, chat: int) -> None:
-        await asyncio.sleep(SUMMARY_S)
-        late = self._late.pop(chat)
-        times = sorted(r.written_ms or 0 for r in late)
-        first, last = (short_clock(ms, self._zone) for ms in (times[0], times[-1]))
-        counts: dict[str, int] = {}
-        for request in late:
-            counts[request.name] = counts.get(request.name, 0) + 1
-        parts = [f"{name} x{count}" if count > 1 else name for name, count in counts.items()]
-        when = first if first == last else f"{first} to {last}"
-        text = f"While I was away ({when}) I got: {', '.join(parts)}. Not executed."
-        await self._send(chat, escape(text), None)
+        parts = [say("I do not know that command.")]
+        if meant:
+            parts.append(say("Did you mean {command}?", command=f"<code>/{meant}</code>"))
+        self._say(request.chat, " ".join([*parts, say("/help lists all.")]))
 
     # ------------------------------------------------------------ pages
 
@@ -232,7 +215,7 @@ class Conversation:
         try:
             text, keyboard = await self._lookup.page(request, role)
         except GuardAwayError:
-            text, keyboard = AWAY, None
+            text, keyboard = say(AWAY), None
         self._say(request.chat, text, keyboard)
 
     async def _chart(self, request: Request, message: int | None = None) -> None:
@@ -242,7 +225,7 @@ class Conversation:
         try:
             await self._photos.show(request, message)
         except GuardAwayError:
-            await self._send(request.chat, AWAY, None)
+            await self._send(request.chat, say(AWAY), None)
         except NotSentError as error:
             LOGGER.info("a chart could not be sent: %s", error)
 
@@ -250,7 +233,7 @@ class Conversation:
         try:
             text = await self._panels.command(request)
         except NotSentError as error:
-            text = f"✖ The panel could not be shown: {escape(error)}"
+            text = escape(say("✖ The panel could not be shown: {error}", error=error))
         if text:
             await self._send(request.chat, text, None)
 
@@ -260,7 +243,7 @@ class Conversation:
         """Answer one press of a listed user, at once, and then do what it asks."""
         button, message = Button.read(query.data), query.message
         if button is None or message is None:
-            await self._answer(query, "This button is not mine.")
+            await self._answer(query, say("This button is not mine."))
             return
         request = Request(
             user=query.from_user.id,
@@ -275,6 +258,9 @@ class Conversation:
             await self._press_ack(query, request, role)
         elif button.action == MUTE:
             await self._press_mute(query, request)
+        elif button.action == SET:
+            self._answer_beside(query)
+            await self._press_setting(request, message.message_id)
         elif button.action == ASK and button.subject in ASKING:
             self._answer_beside(query)
             asked = Request(user=request.user, chat=request.chat, name=button.subject)
@@ -294,7 +280,8 @@ class Conversation:
             if refusal.is_dead:
                 await self._disarm(chat, message)
             return
-        self._answer_beside(query, "Canceled" if prompt.state is PromptState.CANCELED else "Yes")
+        is_canceled = prompt.state is PromptState.CANCELED
+        self._answer_beside(query, say("Canceled") if is_canceled else say("Yes"))
         asked = Request(user=user, chat=chat, name=prompt.action)
         if prompt.state is PromptState.CANCELED or await self._may(asked, role):
             await self._dangers.confirmed(prompt, message, _name(query.from_user))
@@ -304,17 +291,25 @@ class Conversation:
         try:
             text, _ = await self._lookup.page(asked, role)
         except GuardAwayError:
-            text = "The guard does not answer."
+            text = say("The guard does not answer.")
         await self._answer(query, text[:190])
+
+    async def _press_setting(self, request: Request, message: int) -> None:
+        """Set something, and show it in place; from under another page it opens as a new one."""
+        is_new = request.argument == OPEN
+        text, keyboard = self._lookup.wish(request.user, "" if is_new else request.argument)
+        await self._replace(request.chat, None if is_new else message, text, keyboard)
 
     async def _press_mute(self, query: CallbackQuery, request: Request) -> None:
         args = {"id": request.argument, "duration_s": 3_600}
         try:
             reply = await self._lookup.command(request, "silence", args)
         except GuardAwayError:
-            await self._answer(query, "The guard does not answer.")
+            await self._answer(query, say("The guard does not answer."))
             return
-        hint = f" Send /silence {request.argument} 1h" if reply.needs_factor else ""
+        hint = ""
+        if reply.needs_factor:
+            hint = " " + say("Send {command}", command=f"/silence {request.argument} 1h")
         await self._answer(query, f"{reply.message}{hint}"[:190], is_alert=not reply.ok)
 
     async def _refresh(self, request: Request, role: Role, message: int) -> None:
@@ -330,15 +325,21 @@ class Conversation:
         try:
             text, keyboard = await self._lookup.page(asked, role)
         except GuardAwayError:
-            text, keyboard = AWAY, None
-        if is_new:
-            self._say(request.chat, text, keyboard)
+            text, keyboard = say(AWAY), None
+        await self._replace(request.chat, None if is_new else message, text, keyboard)
+
+    async def _replace(
+        self, chat: int, message: int | None, text: str, keyboard: Keyboard | None
+    ) -> None:
+        """Show a page in place of what a message shows, or anew."""
+        if message is None:
+            self._say(chat, text, keyboard)
             return
         try:
-            await self._sender.edit(request.chat, message, text, keyboard=keyboard)
+            await self._sender.edit(chat, message, text, keyboard=keyboard)
         except NotSentError as error:
             if error.is_refused:
-                self._say(request.chat, text, keyboard)
+                self._say(chat, text, keyboard)
 
     def _answer_beside(
         self, query: CallbackQuery, text: str = "", *, is_alert: bool = False
@@ -366,7 +367,7 @@ class Conversation:
     def _say(self, chat: int, text: str, keyboard: Keyboard | None = None) -> None:
         self._spawn(self._send(chat, text, keyboard))
 
-    async def _send(self, chat: int, text: str, keyboard: Keyboard | None) -> None:
+    async def _send(self, chat: int, text: str, keyboard: Keyboard | None = None) -> None:
         try:
             await self._sender.send(chat, text, keyboard=keyboard)
         except NotSentError as error:

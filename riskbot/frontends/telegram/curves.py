@@ -5,22 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo
 
+from riskbot.frontends.telegram.figures import day_of, local_time, month_of
 from riskbot.frontends.telegram.ink import (
-    DIM,
-    GRID,
-    INK,
-    LEVELS,
-    LINES,
-    PANEL,
     TEXT_PX,
     figure_of,
     points_of,
     text,
+    theme,
 )
+from riskbot.frontends.telegram.pages import level_word
+from riskbot.frontends.telegram.reader import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,20 +43,19 @@ def curves(figure: Figure, wanted: dict[str, Any]) -> None:
 
     Args:
         figure: empty but for its ground.
-        wanted: `series` (label, points, dashed, filled), `since_ms`, `until_ms`, `zone`, `unit`,
+        wanted: `series` (label, points, dashed, filled), `since_ms`, `until_ms`, `unit`,
             and perhaps `bands`, `events`, `peak`, `from_zero`.
 
     Raises:
         ValueError: no series has a value.
     """
-    zone = ZoneInfo(wanted["zone"])
     since_ms, until_ms = float(wanted["since_ms"]), float(wanted["until_ms"])
     series = [(s, runs(s["points"])) for s in wanted["series"]]
     series = [(s, found) for s, found in series if found]
     if not series:
         message = "nothing to draw"
         raise ValueError(message)
-    axes = figure.add_axes((0.105, 0.09, 0.765, 0.775), facecolor=PANEL)
+    axes = figure.add_axes((0.105, 0.09, 0.765, 0.775), facecolor=theme().panel)
     low, high = _range(wanted, [v for _, found in series for run in found for v in run.values])
     axes.set_ylim(low, high)
     axes.set_xlim(since_ms, until_ms)
@@ -68,13 +63,13 @@ def curves(figure: Figure, wanted: dict[str, Any]) -> None:
     _gaps(axes, series[0][1], since_ms, until_ms)
     ends = []
     for number, (line, found) in enumerate(series):
-        color = LINES[number]
+        color = theme().lines[number]
         _line(axes, line, found, color)
         ends.append((found[-1].values[-1], line["label"], color))
     if wanted.get("peak"):
         _peak(axes, series[0][1], wanted["unit"], high - low)
     _marks(axes, wanted.get("events") or [], since_ms, until_ms)
-    _axis(axes, wanted["unit"], zone, since_ms, until_ms)
+    _axis(axes, wanted["unit"], since_ms, until_ms)
     _ends(axes, ends, wanted["unit"], low, high)
 
 
@@ -130,16 +125,18 @@ def _bands(axes: Axes, bands: dict[str, Any], low: float, high: float) -> None:
         end = sign * edges[following] if following else (high if sign > 0 else low)
         if not low <= begin <= high:
             continue
-        axes.axhspan(begin, end, color=LEVELS[name], alpha=0.13, lw=0, zorder=0.5)
+        axes.axhspan(begin, end, color=theme().levels[name], alpha=0.13, lw=0, zorder=0.5)
         axes.axhline(
-            begin, color=LEVELS[name], alpha=0.9, lw=2.2 if name == "red" else 1.4, ls="--"
+            begin, color=theme().levels[name], alpha=0.9, lw=2.2 if name == "red" else 1.4, ls="--"
         )
         if abs(begin - shown) > (high - low) * 0.045:
-            words = f"{bands.get('label', 'limit')} {name}" if name == "red" else name
+            words = level_word(name).lower()
+            if name == "red":
+                words = f"{bands['label']} {words}"
             place = "top" if sign < 0 else "bottom"
-            at = text(axes, 0.012, begin, words, color=LEVELS[name], va=place, zorder=6)
+            at = text(axes, 0.012, begin, words, color=theme().levels[name], va=place, zorder=6)
             at.set_transform(axes.get_yaxis_transform())
-            at.set_bbox({"facecolor": PANEL, "alpha": 0.75, "lw": 0, "pad": 2})
+            at.set_bbox({"facecolor": theme().panel, "alpha": 0.75, "lw": 0, "pad": 2})
             shown = begin
 
 
@@ -150,9 +147,19 @@ def _gaps(axes: Axes, found: list[Run], since_ms: float, until_ms: float) -> Non
         share = (end - begin) / (until_ms - since_ms)
         if share < 0.012:
             continue
-        axes.axvspan(begin, end, facecolor="none", edgecolor=GRID, hatch="//", lw=0, zorder=0.6)
+        axes.axvspan(
+            begin, end, facecolor="none", edgecolor=theme().grid, hatch="//", lw=0, zorder=0.6
+        )
         if share > 0.12:
-            at = text(axes, (begin + end) / 2, 0.5, "no data", color=DIM, ha="center", zorder=4)
+            at = text(
+                axes,
+                (begin + end) / 2,
+                0.5,
+                say("no data"),
+                color=theme().dim,
+                ha="center",
+                zorder=4,
+            )
             at.set_transform(axes.get_xaxis_transform())
 
 
@@ -174,9 +181,10 @@ def _peak(axes: Axes, found: list[Run], unit: str, span: float) -> None:
     value, at = max((v, t) for run in found for t, v in zip(run.times, run.values, strict=True))
     left, right = axes.get_xlim()
     is_left = at - left < (right - left) / 2
-    axes.plot(at, value, "^", color=INK, ms=11, zorder=5)
+    axes.plot(at, value, "^", color=theme().ink, ms=11, zorder=5)
+    words = say("peak {value}", value=figure_of(value, unit))
     where, side = value + 0.03 * span, "left" if is_left else "right"
-    text(axes, at, where, f"peak {figure_of(value, unit)}", ha=side, va="bottom", zorder=6)
+    text(axes, at, where, words, ha=side, va="bottom", zorder=6)
 
 
 def _marks(axes: Axes, marks: Sequence[dict[str, Any]], since_ms: float, until_ms: float) -> None:
@@ -184,7 +192,7 @@ def _marks(axes: Axes, marks: Sequence[dict[str, Any]], since_ms: float, until_m
     inside = sorted((m for m in marks if since_ms <= m["ms"] <= until_ms), key=lambda m: m["ms"])
     named_ms = -math.inf
     for mark in inside[-EVENTS_MAX:]:
-        color = LEVELS.get(mark.get("level", ""), INK)
+        color = theme().levels.get(mark.get("level", ""), theme().ink)
         axes.axvline(mark["ms"], color=color, lw=1.8, ls=":", zorder=2.5)
         axes.plot(
             mark["ms"],
@@ -202,22 +210,22 @@ def _marks(axes: Axes, marks: Sequence[dict[str, Any]], since_ms: float, until_m
             named_ms = mark["ms"]
 
 
-def _axis(axes: Axes, unit: str, zone: ZoneInfo, since_ms: float, until_ms: float) -> None:
+def _axis(axes: Axes, unit: str, since_ms: float, until_ms: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(colors=DIM, labelsize=points_of(TEXT_PX), length=0, pad=8)
-    axes.grid(axis="y", color=GRID, lw=1.2)
+    axes.tick_params(colors=theme().dim, labelsize=points_of(TEXT_PX), length=0, pad=8)
+    axes.grid(axis="y", color=theme().grid, lw=1.2)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_of(value, unit)))
-    axes.set_xticks(*ticks(since_ms, until_ms, zone))
+    axes.set_xticks(*ticks(since_ms, until_ms))
     if axes.get_ylim()[0] < 0 < axes.get_ylim()[1]:
-        axes.axhline(0, color=DIM, lw=1.4, zorder=1)
+        axes.axhline(0, color=theme().dim, lw=1.4, zorder=1)
 
 
-def ticks(since_ms: float, until_ms: float, zone: ZoneInfo) -> tuple[list[float], list[str]]:
-    """Return where the time axis has words, and these: full hours, or days, of the zone."""
+def ticks(since_ms: float, until_ms: float) -> tuple[list[float], list[str]]:
+    """Return where the time axis has words, and these: the reader's full hours, or days."""
     minutes = (until_ms - since_ms) / MINUTE_MS
     step = next((s for s in STEPS_MIN if minutes / s <= TICKS_MAX), STEPS_MIN[-1])
     days = math.ceil(minutes / DAY_MIN / TICKS_MAX)
@@ -226,12 +234,12 @@ def ticks(since_ms: float, until_ms: float, zone: ZoneInfo) -> tuple[list[float]
     at = math.ceil(since_ms / stride_ms) * stride_ms
     places, words = [], []
     while at <= until_ms:
-        local = datetime.fromtimestamp(at / 1000, zone)
+        local = local_time(at)
         if step < DAY_MIN:
             is_due, name = (local.hour * 60 + local.minute) % step == 0, f"{local:%H:%M}"
         else:
             is_due = (local.hour, local.minute) == (0, 0) and local.toordinal() % days == 0
-            name = f"{local:%a} {local.day}" if days == 1 else f"{local.day} {local:%b}"
+            name = day_of(local) if days == 1 else month_of(local)
         if is_due:
             places.append(float(at))
             words.append(name)

@@ -17,6 +17,7 @@ from riskbot.frontends.telegram.figures import clock
 from riskbot.frontends.telegram.link import Guard, GuardAwayError
 from riskbot.frontends.telegram.memory import Memory
 from riskbot.frontends.telegram.notes import Lock
+from riskbot.frontends.telegram.reader import Reader, reading, say
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -76,7 +77,19 @@ class Custody:
 
     def _moment(self, lock: Lock) -> str:
         """Return what of the words is this lock's own: an ack of an earlier one does not fit."""
-        return f"found and removed {clock(lock.at_ms, self._zone)}"
+        with reading(Reader(self._zone)):
+            return f"found and removed {clock(lock.at_ms)}"
+
+    def warning(self, lock: Lock) -> str:
+        """Return what the reader, an admin, is told of a lock."""
+        return say(
+            "⚠ a webhook to {host} was set for the bot's token, found and removed {time}. What "
+            "raises risk is refused here. If it was not you, revoke the token at BotFather. Then, "
+            "on the host: riskbot ctl alerts names the alert token_conflict, riskbot ctl ack of "
+            "it ends the lock.",
+            host=lock.host,
+            time=clock(lock.at_ms),
+        )
 
     def webhook(self, host: str) -> None:
         """Lock: somebody else has set a webhook."""

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from riskbot.clock import Clock
 from riskbot.core.model import Role
@@ -21,6 +20,7 @@ from riskbot.frontends.telegram.keyboards import code_keyboard, prompt_keyboard
 from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.prompts import Prompt, Prompts, PromptState
+from riskbot.frontends.telegram.reader import phrase, say
 from riskbot.frontends.telegram.requests import RAISING, Request, number, seconds
 from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
@@ -28,7 +28,7 @@ from riskbot.frontends.telegram.settings import Settings
 LOGGER = logging.getLogger(__name__)
 
 PROGRESS_S = 2.0
-AWAY = (
+AWAY = phrase(
     "⚠ The guard does not answer, so nothing was done from here. On its host: "
     "<code>riskbot ctl</code>, and <code>riskbot kill</code> in need."
 )
@@ -64,7 +64,6 @@ class Dangers:
         self._sender = sender
         self._clock = now
         self._spawn = spawn
-        self._zone = ZoneInfo(settings.timezone)
 
     # ------------------------------------------------------------ asking
 
@@ -73,25 +72,24 @@ class Dangers:
         lead = ""
         if is_late:
             ago = duration(request.age_s)
-            lead = f"You wanted to {request.name} {ago} ago. Nothing was done. Now?\n"
+            lead = plans.late_lead(request.name, ago)
         try:
             if request.name in {"halt", "cancel"}:
                 await self._ask_safer(request, who, lead)
             else:
                 await self._ask_planned(request, who, lead)
         except GuardAwayError:
-            await self.say(request.chat, AWAY)
+            await self.say(request.chat, say(AWAY))
 
     async def _ask_safer(self, request: Request, who: str, lead: str) -> None:
         """Ask for what the guard does at once: the figures are those of its status."""
         status = (await self._guard.ask(request.user, "status")).document or {}
         held = [h for h in status.get("holds") or [] if _is_operators(h)]
         if request.name == "halt" and held:
-            since = clock(held[0].get("since_ms") or 0, self._zone)
-            await self.say(
-                request.chat,
-                escape(f"⛔ Already halted since {since}, {held[0].get('reason') or ''}".rstrip()),
-            )
+            since = clock(held[0].get("since_ms") or 0)
+            words = say("⛔ Already halted since {since}", since=since)
+            reason = f", {held[0]['reason']}" if held[0].get("reason") else ""
+            await self.say(request.chat, escape(words + reason))
             return
         args: dict[str, Any] = {}
         if request.name == "halt":
@@ -142,8 +140,10 @@ class Dangers:
         words = request.argument.split()
         value = number(words[1]) if len(words) > 1 else None
         if len(words) not in {2, 3} or (value is None and words[1] != "configured"):
-            usage = "/setlimit drawdown 0.12 (or 12%; configured = as in the file). Nothing done."
-            await self.say(request.chat, escape(f"Usage: {usage}"))
+            usage = say(
+                "/setlimit drawdown 0.12 (or 12%; configured = as in the file). Nothing done."
+            )
+            await self.say(request.chat, escape(say("Usage: {usage}", usage=usage)))
             return False
         args |= {"limit": words[0].lower(), "value": value}
         if len(words) == 3:
@@ -162,10 +162,7 @@ class Dangers:
         if len(found) == 1:
             args["instrument"] = found[0]
             return True
-        if found:
-            text = f"{word} is several: {', '.join(found)}. Name one, nothing was done."
-        else:
-            text = f"No position, no account is called {word}. Nothing was done."
+        text = plans.not_one(word, found)
         await self.say(request.chat, escape(text))
         return False
 
@@ -200,8 +197,8 @@ class Dangers:
             needs_code=needs_code,
         )
         left_s = max(1, (prompt.expires_ms - self._clock.now_ms()) // 1000)
-        head = f"{lead}<b>{plans.TITLES[request.name]}</b>  #{prompt.number}"
-        tail = escape(f"By {who} · expires in {left_s} s")
+        head = f"{lead}<b>{say(plans.TITLES[request.name])}</b>  #{prompt.number}"
+        tail = escape(say("By {who} · expires in {seconds} s", who=who, seconds=left_s))
         prompt.text = f"{head}\n{pages.table(lines)}\n{tail}"
         await self._present(prompt, prompt.text)
 
@@ -222,15 +219,17 @@ class Dangers:
     async def _expire(self, prompt: Prompt, message: int) -> None:
         await self._clock.sleep_until(prompt.expires_ms)
         if self._prompts.expire(prompt):
-            await self.show(prompt.chat, message, f"{prompt.text}\n⌛ Expired, nothing was done.")
+            await self.show(
+                prompt.chat, message, f"{prompt.text}\n{say('⌛ Expired, nothing was done.')}"
+            )
 
     async def silence(self, request: Request, role: Role, who: str) -> None:
         """Silence alerts at once; of something red only with a code, where codes are used."""
         words = request.argument.split()
         wait_s = seconds(words[1]) if len(words) > 1 else 3_600.0
         if not words or wait_s is None or len(words) > 3:
-            usage = "Usage: /silence drawdown 1h [account], /silence A17 30m, /silence all 2h"
-            await self.say(request.chat, escape(usage))
+            usage = say("/silence drawdown 1h [account], /silence A17 30m, /silence all 2h")
+            await self.say(request.chat, escape(say("Usage: {usage}", usage=usage)))
             return
         subject = words[0].lstrip("#")
         args: dict[str, Any] = {**requests.alert_or_limit(subject), "duration_s": wait_s}
@@ -239,7 +238,7 @@ class Dangers:
         try:
             reply = await self._guard.ask(request.user, "silence", args)
         except GuardAwayError:
-            await self.say(request.chat, AWAY)
+            await self.say(request.chat, say(AWAY))
             return
         if not reply.needs_factor or reply.ok:
             await self.say(request.chat, escape(f"{'🔕' if reply.ok else '✖'} {reply.message}"))
@@ -251,7 +250,8 @@ class Dangers:
     async def confirmed(self, prompt: Prompt, message: int, who: str) -> None:
         """Do what a press confirmed: the next step, or the work itself."""
         if prompt.state is PromptState.CANCELED:
-            await self.show(prompt.chat, message, f"{prompt.text}\n✖ Canceled, nothing was done.")
+            words = say("✖ Canceled, nothing was done.")
+            await self.show(prompt.chat, message, f"{prompt.text}\n{words}")
         elif prompt.steps_left:
             await self._second_step(prompt, message)
         elif prompt.needs_code:
@@ -264,10 +264,7 @@ class Dangers:
         self._prompts.await_code(prompt)
         left_s = max(1, (prompt.expires_ms - self._clock.now_ms()) // 1000)
         lead = f"{escape(note)}\n" if note else ""
-        text = (
-            f"{prompt.text}\n{lead}<b>(2/2) Send the 6-digit code of your authenticator within "
-            f"{left_s} s</b>"
-        )
+        text = f"{prompt.text}\n{lead}<b>{plans.code_wanted(left_s)}</b>"
         try:
             keyboard = code_keyboard(prompt)
             await self._sender.edit(
@@ -298,7 +295,8 @@ class Dangers:
             steps_left=prompt.steps_left - 1,
         )
         following.message.set_result(message)
-        text = f"{prompt.text}\n<b>(2/2) Really {prompt.action}?</b>"
+        really = say("(2/2) Really {command}?", command=prompt.action)
+        text = f"{prompt.text}\n<b>{really}</b>"
         try:
             await self._sender.edit(
                 prompt.chat,
@@ -317,7 +315,8 @@ class Dangers:
             args["plan_id"] = prompt.plan_id
         if code:
             args["totp"] = code
-        head = f"{plans.WORKING[name]}  #{prompt.number} · by {escape(who)}"
+        by = f"#{prompt.number} · {escape(say('by {who}', who=who))}"
+        head = f"{say(plans.WORKING[name])}  {by}"
         progress = asyncio.ensure_future(self._progress(prompt, message, head))
         try:
             reply = await self._follow(prompt, args)
@@ -328,23 +327,25 @@ class Dangers:
             with suppress(asyncio.CancelledError):
                 await progress
         if reply is None:
-            words = "⚠ The guard did not answer: it may or may not be done. Look at /status."
+            words = say("⚠ The guard did not answer: it may or may not be done. Look at /status.")
             await self.show(prompt.chat, message, f"{prompt.text}\n{words}")
             return
         if reply.needs_factor and not reply.ok and self._clock.now_ms() < prompt.expires_ms:
             await self._ask_code(prompt, message, f"✖ {reply.message}")
             return
         if reply.plan_id is not None:
-            await self.show(prompt.chat, message, f"{prompt.text}\n↻ The facts have changed.")
+            words = say("↻ The facts have changed.")
+            await self.show(prompt.chat, message, f"{prompt.text}\n{words}")
             request = Request(user=prompt.user, chat=prompt.chat, name=name)
             await self._show_plan(request, who, "", prompt.args, reply)
             return
         mark = "✅" if reply.ok else "⚠"
-        at = clock(self._clock.now_ms(), self._zone)
-        text = f"{mark} {escape(reply.message)}\n#{prompt.number} · by {escape(who)} · {escape(at)}"
+        at = clock(self._clock.now_ms())
+        text = f"{mark} {escape(reply.message)}\n{by} · {escape(at)}"
         await self.show(prompt.chat, message, text)
         if reply.ok:
-            self._tell_others(prompt, f"{escape(who)}: {escape(name)}. {escape(reply.message)}")
+            text = f"👤 {escape(who)}: {escape(name)}. {escape(reply.message)}"
+            self._tell_others(prompt, text)
 
     async def _follow(self, prompt: Prompt, args: dict[str, Any]) -> Reply | None:
         last = None
@@ -355,7 +356,8 @@ class Dangers:
     async def _progress(self, prompt: Prompt, message: int, head: str) -> None:
         """Show what has been done so far, for as long as it takes."""
         shown = ""
-        await self.show(prompt.chat, message, f"{prompt.text}\n⏳ {plans.WORKING[prompt.action]}…")
+        working = say(plans.WORKING[prompt.action])
+        await self.show(prompt.chat, message, f"{prompt.text}\n⏳ {working}…")
         while True:
             await asyncio.sleep(PROGRESS_S)
             with suppress(GuardAwayError):
@@ -369,7 +371,7 @@ class Dangers:
         """Tell the other people who may command what one of them did."""
         for user, role in self._settings.users.items():
             if user != prompt.user and role is not Role.VIEWER:
-                self._spawn(self.say(user, f"👤 {text}", is_silent=prompt.action == "cancel"))
+                self._spawn(self.say(user, text, is_silent=prompt.action == "cancel"))
 
     # ------------------------------------------------------------ texts to chats
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from riskbot.frontends.telegram.ink import BACKGROUND, DIM, PALETTE, TEXT_PX, shortened, text
+from riskbot.frontends.telegram.ink import TEXT_PX, shortened, text, theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,9 @@ def donut(figure: Figure, wanted: dict[str, Any]) -> None:
         message = "nothing to draw"
         raise ValueError(message)
     axes = figure.add_axes((0.01, 0.0, 0.52, 0.89))
-    colors = [*PALETTE[: len(slices)]]
+    colors = [*theme().palette[: len(slices)]]
     if slices[-1].get("is_rest"):
-        colors[-1] = PALETTE[-1]
+        colors[-1] = theme().palette[-1]
     axes.pie(
         [s["usd"] for s in slices],
         radius=1.0,
@@ -40,7 +40,7 @@ def donut(figure: Figure, wanted: dict[str, Any]) -> None:
         colors=colors,
         wedgeprops={
             "width": 0.36,
-            "edgecolor": BACKGROUND,
+            "edgecolor": theme().ground,
             "linewidth": 4 if len(slices) > 1 else 0,
         },
     )
@@ -57,7 +57,7 @@ def donut(figure: Figure, wanted: dict[str, Any]) -> None:
         size=TEXT_PX * 1.5,
         weight="bold",
     )
-    text(axes, 0, -0.14, wanted["center"][1], ha="center", va="center", color=DIM)
+    text(axes, 0, -0.14, wanted["center"][1], ha="center", va="center", color=theme().dim)
     _legend(figure, slices, colors, total)
 
 
@@ -101,5 +101,5 @@ def _legend(
             f"{part['usd']:,.0f}".replace(",", " "),
             ha="right",
             va="center",
-            color=DIM,
+            color=theme().dim,
         )

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import date, datetime
+
+from riskbot.frontends.telegram.reader import phrase, reader, say
 
 WIDTH = 34
 """Columns of a table: more wraps on small phones."""
 
 UNKNOWN = "-"
 BAR_CELLS = 10
+
+WEEKDAYS = (
+    phrase("Mon"),
+    phrase("Tue"),
+    phrase("Wed"),
+    phrase("Thu"),
+    phrase("Fri"),
+    phrase("Sat"),
+    phrase("Sun"),
+)
+MONTHS = (
+    phrase("Jan"),
+    phrase("Feb"),
+    phrase("Mar"),
+    phrase("Apr"),
+    phrase("May"),
+    phrase("Jun"),
+    phrase("Jul"),
+    phrase("Aug"),
+    phrase("Sep"),
+    phrase("Oct"),
+    phrase("Nov"),
+    phrase("Dec"),
+)
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -68,20 +93,42 @@ def bar(utilization: float | None) -> str:
     return cells[:-1] + ">" if utilization > 1 else cells
 
 
-def clock(ms: float, zone: ZoneInfo) -> str:
-    """Return `12:44:31 UTC`."""
-    return datetime.fromtimestamp(ms / 1000, zone).strftime("%H:%M:%S %Z")
+def clock(ms: float) -> str:
+    """Return `12:44:31 UTC`, in the reader's zone."""
+    local = local_time(ms)
+    return f"{local:%H:%M:%S} {zone_name(local)}"
 
 
-def short_clock(ms: float, zone: ZoneInfo) -> str:
-    """Return `12:44 UTC`."""
-    return datetime.fromtimestamp(ms / 1000, zone).strftime("%H:%M %Z")
+def short_clock(ms: float) -> str:
+    """Return `12:44 UTC`, in the reader's zone."""
+    local = local_time(ms)
+    return f"{local:%H:%M} {zone_name(local)}"
 
 
-def day(ms: float, zone: ZoneInfo) -> str:
+def day(ms: float) -> str:
+    """Return `Mon 17`, in the reader's zone."""
+    return day_of(local_time(ms))
+
+
+def day_of(local: date) -> str:
     """Return `Mon 17`."""
-    local = datetime.fromtimestamp(ms / 1000, zone)
-    return f"{local:%a} {local.day}"
+    return f"{say(WEEKDAYS[local.weekday()])} {local.day}"
+
+
+def month_of(local: date) -> str:
+    """Return `17 Mar`."""
+    return f"{local.day} {say(MONTHS[local.month - 1])}"
+
+
+def local_time(ms: float) -> datetime:
+    """Return a moment in the reader's zone."""
+    return datetime.fromtimestamp(ms / 1000, reader().zone)
+
+
+def zone_name(local: datetime) -> str:
+    """Return `CEST`; `UTC-03` where a zone has figures for a name."""
+    name = local.strftime("%Z")
+    return f"UTC{name}" if name[:1] in "+-" else name
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
 
 from riskbot.clock import Clock
 from riskbot.frontends.telegram.memory import Memory
+from riskbot.frontends.telegram.reader import Text, later
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Gate(BaseMiddleware):
         clock: Clock,
         memory: Memory,
         say: Say,
-        tell_admins: Callable[[str], None],
+        tell_admins: Callable[[Text], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -100,12 +101,21 @@ class Gate(BaseMiddleware):
         LOGGER.warning("a stranger wrote to the bot: %d", user.id)
         if len(self._notices) < STRANGERS_MAX:
             self._notices.append(now_ms)
-            text = (message.text or "something without text")[:60]
-            self._tell_admins(f"A stranger wrote to the bot: {user.full_name} ({user.id}): {text}")
+            wrote = {"name": user.full_name, "id": user.id, "text": (message.text or "")[:60]}
+            self._tell_admins(
+                later("A stranger wrote to the bot: {name} ({id}): {text}", **wrote)
+                if message.text
+                else later("A stranger wrote to the bot: {name} ({id}), without text", **wrote)
+            )
         elif now_ms - self._summed_ms >= HOUR_MS:
             self._summed_ms = now_ms
-            words = f"More than {STRANGERS_MAX} strangers wrote to the bot within an hour."
-            self._tell_admins(f"{words} The log names the others; none was told anything.")
+            self._tell_admins(
+                later(
+                    "More than {count} strangers wrote to the bot within an hour. The log names "
+                    "the others; none was told anything.",
+                    count=STRANGERS_MAX,
+                )
+            )
 
 
 def _speaker(update: Update) -> int | None:

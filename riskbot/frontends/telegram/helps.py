@@ -9,6 +9,7 @@ from riskbot.core.commands import COMMANDS
 from riskbot.core.model import Role
 from riskbot.frontends.telegram.figures import WIDTH, cut, left
 from riskbot.frontends.telegram.pages import escape, table
+from riskbot.frontends.telegram.reader import phrase, say
 
 _LOOK = (
     "status",
@@ -29,13 +30,15 @@ _LOOK = (
     "audit",
     "users",
     "whoami",
+    "settings",
     "help",
 )
 _HERE = {
-    "sectors": (Role.VIEWER, "share of each sector, drawn"),
-    "trend": (Role.VIEWER, "equity through time, drawn"),
-    "drawdown": (Role.VIEWER, "loss from the peak, drawn"),
-    "panel": (Role.OPERATOR, "a pinned status that updates itself"),
+    "sectors": (Role.VIEWER, phrase("share of each sector, drawn")),
+    "trend": (Role.VIEWER, phrase("equity through time, drawn")),
+    "drawdown": (Role.VIEWER, phrase("loss from the peak, drawn")),
+    "panel": (Role.OPERATOR, phrase("a pinned status that updates itself")),
+    "settings": (Role.VIEWER, phrase("your time zone, language, quiet hours, charts")),
 }
 """Commands that only Telegram has: role, and what they do."""
 
@@ -65,58 +68,75 @@ _ARGUMENTS = {
     "trend": "[24h|7d]",
     "drawdown": "[24h|7d]",
     "panel": "[off] [group]",
+    "settings": "[zone|language|quiet|theme]",
 }
 
 _SHORT = {
-    "orders": "working orders",
-    "pnl": "profit, one row a day",
-    "size": "how much may be traded",
-    "digest": "the day in short",
-    "health": "itself, feeds, channels",
-    "feeds": "age of every stream",
-    "deadman": "armed, or why not",
-    "audit": "who did what",
-    "users": "who may command",
-    "whoami": "your role",
-    "test": "does every channel work",
-    "status": "level, equity, state",
-    "positions": "size, PnL, one by one",
-    "exposure": "gross, net: a chart",
-    "sectors": "shares: a chart",
-    "trend": "equity: a chart",
-    "drawdown": "from the peak: a chart",
-    "panel": "status, pinned and live",
-    "limits": "now, allowed, level",
-    "alerts": "what fires, worst first",
-    "help": "this list, or one of it",
-    "ack": "take an alert",
-    "silence": "no sound for a while",
-    "unsilence": "sound again",
-    "setlimit": "another value for one",
-    "cancel": "cancel working entries",
-    "halt": "stop new risk",
-    "resume": "end a halt",
-    "reduce": "down to the targets",
-    "flatten": "close everything",
+    "orders": phrase("working orders"),
+    "pnl": phrase("profit, one row a day"),
+    "size": phrase("how much may be traded"),
+    "digest": phrase("the day in short"),
+    "health": phrase("itself, feeds, channels"),
+    "feeds": phrase("age of every stream"),
+    "deadman": phrase("armed, or why not"),
+    "audit": phrase("who did what"),
+    "users": phrase("who may command"),
+    "whoami": phrase("your role"),
+    "test": phrase("does every channel work"),
+    "status": phrase("level, equity, state"),
+    "positions": phrase("size, PnL, one by one"),
+    "exposure": phrase("gross, net: a chart"),
+    "sectors": phrase("shares: a chart"),
+    "trend": phrase("equity: a chart"),
+    "drawdown": phrase("from the peak: a chart"),
+    "panel": phrase("status, pinned and live"),
+    "limits": phrase("now, allowed, level"),
+    "alerts": phrase("what fires, worst first"),
+    "settings": phrase("zone, language, quiet"),
+    "help": phrase("this list, or one of it"),
+    "ack": phrase("take an alert"),
+    "silence": phrase("no sound for a while"),
+    "unsilence": phrase("sound again"),
+    "setlimit": phrase("another value for one"),
+    "cancel": phrase("cancel working entries"),
+    "halt": phrase("stop new risk"),
+    "resume": phrase("end a halt"),
+    "reduce": phrase("down to the targets"),
+    "flatten": phrase("close everything"),
 }
 """What fits beside a name on a phone."""
 
 _DETAILS = {
-    "halt": "Asks once. Blocks new orders, cancels working entries; positions, exits and stops "
-    "stay. Ends only by resume.",
-    "resume": "Shows which holds end and what is re-based, asks twice. A halt that a limit has "
-    "latched takes an admin.",
-    "flatten": "Shows what would be closed, asks once, then halts, cancels entries and closes "
-    "everything closable, verified flat.",
-    "reduce": "Shows the closes that bring the broken limits to their target, asks once.",
-    "cancel": "Asks once. Cancels working entries; exits and protective stops stay.",
-    "silence": "No sound from a limit's alerts, one alert, or all, for a while (30m, 1h, 4h). "
-    "Levels and ends are shown all the same; what becomes graver calls out. Red takes an admin, an "
-    "hour at most.",
-    "unsilence": "Ends the silence of a limit, or every one.",
-    "setlimit": "Shows old and new value and where the measure would stand, asks twice (or for a "
-    "code). Lasts until the configuration says otherwise; `configured` takes the file's value.",
-    "ack": "Takes an alert: no more repeats; its level stays, and its end is told.",
+    "halt": phrase(
+        "Asks once. Blocks new orders, cancels working entries; positions, exits and stops "
+        "stay. Ends only by resume."
+    ),
+    "resume": phrase(
+        "Shows which holds end and what is re-based, asks twice. A halt that a limit has "
+        "latched takes an admin."
+    ),
+    "flatten": phrase(
+        "Shows what would be closed, asks once, then halts, cancels entries and closes "
+        "everything closable, verified flat."
+    ),
+    "reduce": phrase("Shows the closes that bring the broken limits to their target, asks once."),
+    "cancel": phrase("Asks once. Cancels working entries; exits and protective stops stay."),
+    "silence": phrase(
+        "No sound from a limit's alerts, one alert, or all, for a while (30m, 1h, 4h). "
+        "Levels and ends are shown all the same; what becomes graver calls out. Red takes an "
+        "admin, an hour at most."
+    ),
+    "unsilence": phrase("Ends the silence of a limit, or every one."),
+    "setlimit": phrase(
+        "Shows old and new value and where the measure would stand, asks twice (or for a code). "
+        "Lasts until the configuration says otherwise; `configured` takes the file's value."
+    ),
+    "ack": phrase("Takes an alert: no more repeats; its level stays, and its end is told."),
+    "settings": phrase(
+        "What you see and when you are told, for you alone. In words: settings zone Europe/Berlin, "
+        "settings language de, settings quiet 22:00-07:00 (or on, off), settings theme light, "
+        "settings default."
+    ),
 }
 
 
@@ -133,12 +153,15 @@ def refusal(name: str, role: Role) -> str:
     """Return what a role is told of a command that is not for it, empty = it may."""
     if name in names(role):
         return ""
-    return f"✖ {name} is not for {'a' if role is Role.VIEWER else 'an'} {role.value}."
+    if role is Role.VIEWER:
+        return say("✖ {command} is not for a viewer.", command=name)
+    return say("✖ {command} is not for an {role}.", command=name, role=role.value)
 
 
 def describe(name: str) -> str:
     """Return the one line that says what a command does."""
-    return _HERE[name][1] if name in _HERE else next(c.help for c in COMMANDS if c.name == name)
+    text = _HERE[name][1] if name in _HERE else next(c.help for c in COMMANDS if c.name == name)
+    return say(text)
 
 
 def help_page(role: Role, top: str) -> str:
@@ -146,23 +169,26 @@ def help_page(role: Role, top: str) -> str:
     mine = names(role)
     lines = []
     for title, wanted in (
-        ("Look", [n for n in mine if n in _LOOK]),
-        ("Act", [n for n in mine if n not in _LOOK and n not in _DANGER]),
-        ("Danger (each asks first)", [n for n in mine if n in _DANGER]),
+        (say("Look"), [n for n in mine if n in _LOOK]),
+        (say("Act"), [n for n in mine if n not in _LOOK and n not in _DANGER]),
+        (say("Danger (each asks first)"), [n for n in mine if n in _DANGER]),
     ):
         if wanted:
             lines += [title, *(_help_line(n) for n in wanted), ""]
-    emergency = "Emergency: menu &gt; halt" if role.rank >= Role.OPERATOR.rank else ""
-    parts = [escape(f"{top} · you are {role.value}"), table(lines[:-1]), emergency]
+    may_halt = role.rank >= Role.OPERATOR.rank
+    emergency = escape(say("Emergency: menu > halt")) if may_halt else ""
+    you = say("you are {role}", role=role.value)
+    parts = [escape(f"{top} · {you}"), table(lines[:-1]), emergency]
     return "\n".join(part for part in parts if part)
 
 
 def _help_line(name: str) -> str:
-    return cut(left(f"/{name}", 11) + _SHORT.get(name, describe(name)), WIDTH)
+    short = say(_SHORT[name]) if name in _SHORT else describe(name)
+    return cut(left(f"/{name}", 11) + short, WIDTH)
 
 
 def help_command(name: str) -> str:
     """Return what one command takes and what it will ask."""
     usage = f"/{name} {_ARGUMENTS.get(name, '')}".strip()
-    text = _DETAILS.get(name, describe(name))
+    text = say(_DETAILS[name]) if name in _DETAILS else describe(name)
     return f"<code>{escape(usage)}</code>\n{escape(text)}"

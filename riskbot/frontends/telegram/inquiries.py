@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from riskbot.frontends.telegram import pages, reports
+from riskbot.frontends.telegram.reader import say
 from riskbot.frontends.telegram.requests import number
 
 Args = dict[str, Any]
@@ -31,7 +31,7 @@ class Inquiry:
     """
 
     read: Callable[[Words], Args]
-    render: Callable[[Any, ZoneInfo, float], str]
+    render: Callable[[Any, float], str]
 
 
 def _nothing(words: Words) -> Args:
@@ -61,13 +61,13 @@ def _count(words: Words) -> Args:
         elif word.isdecimal() and 1 <= int(word) <= 100:
             args["n"] = int(word)
         else:
-            usage = "/audit 20, or /audit people"
+            usage = say("/audit 20, or /audit people")
             raise UsageError(usage)
     return args
 
 
 def _size(words: Words) -> Args:
-    usage = "/size BTC 61000 (instrument, then its stop; the stop may be left out)"
+    usage = say("/size BTC 61000 (instrument, then its stop; the stop may be left out)")
     if not words or len(words) > 3:
         raise UsageError(usage)
     args: Args = {"instrument": words[0]}
@@ -86,24 +86,24 @@ def _which(words: Words) -> Args:
     return {"which": words[0].lstrip("#")} if words else {}
 
 
-def _alerts(document: Any, zone: ZoneInfo, now_ms: float) -> str:
+def _alerts(document: Any, now_ms: float) -> str:
     if isinstance(document, dict):
-        return reports.alert_story(document, zone)
+        return reports.alert_story(document)
     if document and all(row.get("status") == "resolved" for row in document):
-        return reports.ended(document, zone)
-    return pages.alerts(document, zone, now_ms)
+        return reports.ended(document)
+    return pages.alerts(document, now_ms)
 
 
 INQUIRIES: dict[str, Inquiry] = {
     "orders": Inquiry(_account, reports.orders),
-    "pnl": Inquiry(_period, lambda doc, zone, _: reports.pnl(doc, zone)),
+    "pnl": Inquiry(_period, lambda doc, _: reports.pnl(doc)),
     "feeds": Inquiry(_nothing, reports.feeds),
-    "health": Inquiry(_nothing, lambda doc, zone, _: reports.health(doc, zone)),
-    "deadman": Inquiry(_nothing, lambda doc, zone, _: reports.deadman(doc, zone)),
-    "size": Inquiry(_size, lambda doc, zone, _: reports.size(doc, zone)),
-    "audit": Inquiry(_count, lambda doc, zone, _: reports.audit(doc, zone)),
-    "users": Inquiry(_nothing, lambda doc, *_: reports.users(doc)),
-    "digest": Inquiry(_nothing, lambda doc, zone, _: reports.digest(doc, zone)),
+    "health": Inquiry(_nothing, lambda doc, _: reports.health(doc)),
+    "deadman": Inquiry(_nothing, lambda doc, _: reports.deadman(doc)),
+    "size": Inquiry(_size, lambda doc, _: reports.size(doc)),
+    "audit": Inquiry(_count, lambda doc, _: reports.audit(doc)),
+    "users": Inquiry(_nothing, lambda doc, _: reports.users(doc)),
+    "digest": Inquiry(_nothing, lambda doc, _: reports.digest(doc)),
     "alerts": Inquiry(_which, _alerts),
 }
 """The registry of reports: by command."""

@@ -19,6 +19,8 @@ from aiogram.types import (
     LinkPreviewOptions,
 )
 
+from riskbot.frontends.telegram.reader import say
+
 TEXT_MAX = 4_000
 """UTF-16 units of one message without its markup; Telegram takes 96 more."""
 
@@ -52,7 +54,7 @@ def rest(chat: int, text: str) -> SendDocument:
     return SendDocument(
         chat_id=chat,
         document=BufferedInputFile(text.encode("utf-8", "replace"), "rest.txt"),
-        caption=f"The rest: {text.count(chr(10)) + 1} lines",
+        caption=say("The rest: {count} lines", count=text.count("\n") + 1),
         disable_notification=True,
     )
 
@@ -107,7 +109,7 @@ def fitting(text: str, most: int = TEXT_MAX) -> str:
         return text
     first, *rest = split(text, most - 60)
     lines = sum(part.count("\n") + 1 for part in rest)
-    return f"{first}\n✂ {lines} more lines: ask anew for all of it"
+    return f"{first}\n{say('✂ {count} more lines: ask anew for all of it', count=lines)}"
 
 
 def parts(text: str) -> tuple[list[str], str]:

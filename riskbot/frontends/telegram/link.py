@@ -7,13 +7,14 @@ import itertools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from riskbot.core.model import Level
 from riskbot.errors import RiskbotError
 from riskbot.frontends._socket import LINE_MAX, Line, short_path
+from riskbot.frontends.telegram.reader import phrase, say
 
 LOGGER = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class Reply:
     needs_factor: bool = False
 
 
+GONE = Reply(ok=False, message=phrase("the guard went away; check before you ask again"))
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """An alert as the guard hands it over.
@@ -78,9 +82,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of an alert: in a chat, or why in none."""
+    """What became of an alert: in a chat, or why in none.
+
+    Attributes:
+        is_held: kept for the morning in every chat that can be reached.
+    """
 
     ok: bool
+    is_held: bool = False
     error: str = ""
     is_permanent: bool = False
     retry_after_ms: int | None = None
@@ -180,6 +189,8 @@ class Guard:
             while True:
                 async with asyncio.timeout(wait_s):
                     reply = await queue.get()
+                if reply is GONE:
+                    reply = replace(reply, message=say(GONE.message))
                 yield reply
                 if reply.is_final:
                     return
@@ -201,9 +212,8 @@ class Guard:
                 self._take(document)
         finally:
             self._line = None
-            gone = Reply(ok=False, message="the guard went away; check before you ask again")
             for queue in self._waiting.values():
-                queue.put_nowait(gone)
+                queue.put_nowait(GONE)
             await line.close()
 
     def _say(self, document: dict[str, Any]) -> None:
@@ -232,6 +242,7 @@ class Guard:
         taken = await self._take_alert(notice)
         answer = {
             "ok": taken.ok,
+            "held": taken.is_held,
             "error": taken.error,
             "permanent": taken.is_permanent,
             "retry_after_ms": taken.retry_after_ms,

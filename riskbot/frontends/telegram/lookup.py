@@ -6,17 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from riskbot.clock import Clock
 from riskbot.core.model import Role
 from riskbot.frontends.telegram import helps, pages
 from riskbot.frontends.telegram.inquiries import INQUIRIES, UsageError
-from riskbot.frontends.telegram.keyboards import Keyboard, refresh_keyboard, status_keyboard
+from riskbot.frontends.telegram.keyboards import (
+    Keyboard,
+    refresh_keyboard,
+    settings_keyboard,
+    status_keyboard,
+)
+from riskbot.frontends.telegram.languages import catalogues
 from riskbot.frontends.telegram.link import Guard, GuardAwayError, Reply
 from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.preferences import Preferences, WishError
+from riskbot.frontends.telegram.reader import reader, say
 from riskbot.frontends.telegram.requests import Request, alert_or_limit
-from riskbot.frontends.telegram.settings import Settings
 
 Page = tuple[str, Keyboard | None]
 
@@ -24,11 +30,10 @@ Page = tuple[str, Keyboard | None]
 class Lookup:
     """Asks the guard and renders what it says."""
 
-    def __init__(self, settings: Settings, guard: Guard, now: Clock) -> None:
-        self._settings = settings
+    def __init__(self, guard: Guard, preferences: Preferences, now: Clock) -> None:
         self._guard = guard
+        self._preferences = preferences
         self._clock = now
-        self._zone = ZoneInfo(settings.timezone)
 
     async def page(self, request: Request, role: Role) -> Page:
         """Return the answer to a command that only looks, or acknowledges.
@@ -42,6 +47,7 @@ class Lookup:
             "start": self._start,
             "help": self._help,
             "whoami": self._whoami,
+            "settings": self._settings,
             "status": self._status,
             "positions": self._positions,
             "limits": self._limits,
@@ -79,17 +85,22 @@ class Lookup:
     async def _start(self, request: Request, role: Role) -> Page:
         status = await self._ask(request, "status")
         level = f"{pages.level_line(status)} · {pages.mode(status)} · {status.get('instance')}"
-        text = (
-            f"<b>riskbot</b> guards your accounts. You are {role.value}.\n{escape(level)}\n"
-            f"Trading {escape(status.get('trading_state'))}. /help lists what you can do."
-        )
+        lines = [
+            say("<b>riskbot</b> guards your accounts. You are {role}.", role=role.value),
+            escape(level),
+            say(
+                "Trading {state}. /help lists what you can do.",
+                state=escape(status.get("trading_state")),
+            ),
+        ]
+        text = "\n".join(lines)
         return text, status_keyboard(role, len(status.get("alerts") or []))
 
     async def _help(self, request: Request, role: Role) -> Page:
         word = request.argument.lstrip("/").lower()
         if word:
             known = word in helps.names(role)
-            text = helps.help_command(word) if known else "No such command for you: /help"
+            text = helps.help_command(word) if known else say("No such command for you: /help")
             return text, None
         top = "riskbot"
         with suppress(GuardAwayError):  # help must help also then
@@ -97,14 +108,31 @@ class Lookup:
         return helps.help_page(role, top), None
 
     async def _whoami(self, request: Request, role: Role) -> Page:
-        zone = self._settings.timezone
-        return escape(f"You are {request.user}, {role.value}. Times are in {zone}."), None
+        who = reader()
+        words = say(
+            "You are {id}, {role}. Times are in {zone}, texts in {language}.",
+            id=request.user,
+            role=role.value,
+            zone=who.zone,
+            language=catalogues()[who.language].name,
+        )
+        return escape(words), settings_keyboard()
+
+    async def _settings(self, request: Request, role: Role) -> Page:
+        return self.wish(request.user, request.argument)
+
+    def wish(self, user: int, wish: str) -> Page:
+        """Set something for a person, and return the page that says what is set."""
+        try:
+            return self._preferences.take(user, wish)
+        except WishError as error:
+            return str(error), None
 
     async def _status(self, request: Request, role: Role) -> Page:
         status, positions = await asyncio.gather(
             self._ask(request, "status"), self._ask(request, "positions")
         )
-        text = pages.status(status, positions, self._zone)
+        text = pages.status(status, positions)
         return text, status_keyboard(role, len(status.get("alerts") or []))
 
     async def _positions(self, request: Request, role: Role) -> Page:
@@ -113,7 +141,7 @@ class Lookup:
         )
         word = request.argument
         if not word:
-            return pages.positions(rows, exposure, self._zone), refresh_keyboard("positions")
+            return pages.positions(rows, exposure), refresh_keyboard("positions")
         found = [
             row
             for row in rows
@@ -121,12 +149,12 @@ class Lookup:
         ]
         now_ms = self._clock.now_ms()
         if not found:
-            return escape(f"No position in {word}."), None
-        return "\n\n".join(pages.position(row, self._zone, now_ms) for row in found[:5]), None
+            return escape(say("No position in {name}.", name=word)), None
+        return "\n\n".join(pages.position(row, now_ms) for row in found[:5]), None
 
     async def _limits(self, request: Request, role: Role) -> Page:
         rows = await self._ask(request, "limits")
-        return pages.limits(rows, self._zone, self._clock.now_ms()), refresh_keyboard("limits")
+        return pages.limits(rows, self._clock.now_ms()), refresh_keyboard("limits")
 
     async def _inquire(self, request: Request, role: Role) -> Page:
         """Answer with a report; one whose words do not do says so."""
@@ -134,11 +162,11 @@ class Lookup:
         try:
             args = inquiry.read(request.argument.split())
         except UsageError as error:
-            return escape(f"Usage: {error}"), None
+            return escape(say("Usage: {usage}", usage=error)), None
         reply = await self._guard.ask(request.user, request.name, args)
         if not reply.ok:
             return escape(f"✖ {reply.message}"), None
-        page = inquiry.render(reply.document, self._zone, self._clock.now_ms())
+        page = inquiry.render(reply.document, self._clock.now_ms())
         return page, None if args else refresh_keyboard(request.name)
 
     async def _test(self, request: Request, role: Role) -> Page:

@@ -1,4 +1,4 @@
-"""What survives a restart of the process: the last update, where alerts and panels stand.
+"""What survives a restart of the process: the last update, alerts, panels, what people have set.
 
 One small JSON file, written whole and atomically. No secret; of messages only what is owed yet.
 """
@@ -66,6 +66,25 @@ class Panel:
     made_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a person has set; empty = as the configuration, or Telegram, says.
+
+    Attributes:
+        zone: IANA name.
+        language: code of a catalogue.
+        quiet_hours: `HH:MM-HH:MM`, empty = none; None = as the configuration says.
+        theme: of pictures.
+        spoken: language in which the person uses Telegram, as it says.
+    """
+
+    zone: str = ""
+    language: str = ""
+    quiet_hours: str | None = None
+    theme: str = ""
+    spoken: str = ""
+
+
 @dataclass(slots=True)
 class _Content:
     bot_id: str = ""
@@ -81,10 +100,11 @@ class _Content:
     folds: dict[str, Fold] = field(default_factory=dict)
     strangers: dict[str, list[int]] = field(default_factory=dict)
     owed: dict[str, Owed] = field(default_factory=dict)
-    missed: dict[str, str] = field(default_factory=dict)
+    missed: dict[str, dict[str, str]] = field(default_factory=dict)
     begun: dict[str, Begun] = field(default_factory=dict)
     away_ms: int = 0
     lock: Lock | None = None
+    people: dict[str, Person] = field(default_factory=dict)
 
 
 class Memory:
@@ -99,7 +119,8 @@ class Memory:
         self._path = path
         self._content = _read(path)
         if self._content.bot_id != bot_id:
-            self._content = _Content(bot_id=bot_id)
+            # People stay who they are.
+            self._content = _Content(bot_id=bot_id, people=self._content.people)
 
     def last_update(self, now_ms: int) -> int:
         """Return the number of the last update that was taken, 0 = none that still counts."""
@@ -229,15 +250,15 @@ class Memory:
             del self._content.owed[alert_id]
         self._write()
 
-    def miss(self, alert_id: str, line: str) -> None:
-        """Keep a line about an alert that came late or not at all, for when Telegram is back."""
+    def miss(self, alert_id: str, facts: dict[str, str]) -> None:
+        """Keep in a few words an alert that came late or not at all, for when Telegram is back."""
         self._content.missed.pop(alert_id, None)
-        self._content.missed[alert_id] = line
+        self._content.missed[alert_id] = facts
         while len(self._content.missed) > MISSED_MAX:
             del self._content.missed[next(iter(self._content.missed))]
         self._write()
 
-    def missed(self) -> dict[str, str]:
+    def missed(self) -> dict[str, dict[str, str]]:
         """Return and forget what came late or not at all."""
         missed, self._content.missed = self._content.missed, {}
         if missed:
@@ -309,6 +330,15 @@ class Memory:
         self._content.panels.pop(str(chat), None)
         self._write()
 
+    def person(self, user: int) -> Person:
+        """Return what a person has set."""
+        return self._content.people.get(str(user), Person())
+
+    def note_person(self, user: int, person: Person) -> None:
+        """Note what a person has set."""
+        self._content.people[str(user)] = person
+        self._write()
+
     def _write(self) -> None:
         text = json.dumps(asdict(self._content))
         temporary = self._path.with_suffix(".new")
@@ -336,8 +366,16 @@ def _read(path: Path) -> _Content:
         owed = {alert: Owed(**entry) for alert, entry in data.pop("owed", {}).items()}
         begun = {update: Begun(**entry) for update, entry in data.pop("begun", {}).items()}
         lock = Lock(**found) if (found := data.pop("lock", None)) else None
+        people = {user: Person(**person) for user, person in data.pop("people", {}).items()}
         return _Content(
-            alerts=alerts, panels=panels, folds=folds, owed=owed, begun=begun, lock=lock, **data
+            alerts=alerts,
+            panels=panels,
+            folds=folds,
+            owed=owed,
+            begun=begun,
+            lock=lock,
+            people=people,
+            **data,
         )
     except FileNotFoundError:
         return _Content()

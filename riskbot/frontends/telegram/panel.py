@@ -12,7 +12,6 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramBadRequest, TelegramRetryAfter
@@ -25,15 +24,17 @@ from riskbot.frontends.telegram.figures import short_clock
 from riskbot.frontends.telegram.keyboards import Keyboard, panel_keyboard
 from riskbot.frontends.telegram.link import Guard, GuardAwayError
 from riskbot.frontends.telegram.memory import Memory, Panel
-from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.pages import Document, escape
+from riskbot.frontends.telegram.people import People
+from riskbot.frontends.telegram.reader import phrase, say
 from riskbot.frontends.telegram.requests import Request
 from riskbot.frontends.telegram.sender import NotSentError, Sender, Urgency
 from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
-FOOT = "updates every 15 s; older than 1 min = I am down"
-AWAY = "⚫ NO DATA · the guard does not answer"
+FOOT = phrase("updates every 15 s; older than 1 min = I am down")
+AWAY = phrase("⚫ NO DATA · the guard does not answer")
 USAGE = "<code>/panel</code>, <code>/panel off</code>"
 PIN_TRIES = 3
 STOP_S = 1.5
@@ -95,6 +96,7 @@ class Panels:
         self,
         settings: Settings,
         memory: Memory,
+        people: People,
         guard: Guard,
         sender: Sender,
         bot: Bot,
@@ -103,12 +105,12 @@ class Panels:
     ) -> None:
         self._settings = settings
         self._memory = memory
+        self._people = people
         self._guard = guard
         self._sender = sender
         self._bot = bot
         self._clock = clock
         self._beat = beat
-        self._zone = ZoneInfo(settings.timezone)
         self._shown: dict[int, _Shown] = {}
         self._busy: dict[int, asyncio.Task[Any]] = {}
         self._locks: dict[int, asyncio.Lock] = {}
@@ -124,9 +126,10 @@ class Panels:
         while True:
             panels = self._memory.panels()
             if panels:
-                look = await self._look(next(iter(panels.values())).user)
+                seen = await self._see(next(iter(panels.values())).user)
                 for chat in panels:
-                    self._beside(chat, self._keep(chat, look))
+                    with self._people.reading(chat):
+                        self._beside(chat, self._keep(chat, self._look(seen)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._beat.look):
                     await self._news.wait()
@@ -136,13 +139,16 @@ class Panels:
         """Say on every panel that riskbot stops."""
         for task in self._busy.values():
             task.cancel()
-        moment = short_clock(self._clock.now_ms(), self._zone)
-        last = f"🔌 riskbot stopped {moment}"
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await asyncio.gather(
-                    *(self._last(chat, p, last) for chat, p in self._memory.panels().items())
+                    *(self._stopped(chat, p) for chat, p in self._memory.panels().items())
                 )
+
+    async def _stopped(self, chat: int, panel: Panel) -> None:
+        with self._people.reading(chat):
+            moment = short_clock(self._clock.now_ms())
+            await self._last(chat, panel, say("🔌 riskbot stopped {time}", time=moment))
 
     # ------------------------------------------------------------ asked for
 
@@ -155,35 +161,41 @@ class Panels:
         if rest:
             known = {str(group): group for group in self._settings.groups}
             if len(rest) > 1 or rest[0] not in known:
-                groups = ", ".join(known) or "none is configured"
-                return f"{USAGE}; or with the id of a group: {escape(groups)}"
+                groups = ", ".join(known) or say("none is configured")
+                of_groups = say("or with the id of a group: {list}", list=groups)
+                return f"{USAGE}; {escape(of_groups)}"
             chat = known[rest[0]]
         async with self._locks.setdefault(chat, asyncio.Lock()):
             return await (self._off(chat) if is_off else self._on(chat, request))
 
     async def _on(self, chat: int, request: Request) -> str:
-        look = await self._look(request.user)
+        with self._people.reading(chat):
+            look = self._look(await self._see(request.user))
         panel = self._memory.panel(chat)
-        words = "The panel is pinned above."
+        words = say("The panel is pinned above.")
         if panel is None or not await self._edit(chat, panel, look):
             panel = await self._new(chat, request.user, look, Urgency.REPLY)
-            words = "" if chat == request.chat else f"The panel is in {chat} now."
-        return words if await self._pin(chat, panel) else f"{words} I may not pin it there.".strip()
+            words = "" if chat == request.chat else say("The panel is in {chat} now.", chat=chat)
+        if await self._pin(chat, panel):
+            return words
+        return f"{words} {say('I may not pin it there.')}".strip()
 
     async def _off(self, chat: int) -> str:
         panel = self._memory.panel(chat)
         if panel is None:
-            return f"There is no panel. {USAGE}"
+            return f"{escape(say('There is no panel.'))} {USAGE}"
         self._memory.drop_panel(chat)
         shown = self._shown.pop(chat, None)
-        look = shown.look if shown is not None else await self._look(panel.user)
-        moment = short_clock(self._clock.now_ms(), self._zone)
-        frozen = f"⏹ Frozen {moment}: not updated any more\n{look.text}"
+        with self._people.reading(chat):
+            look = shown.look if shown else self._look(await self._see(panel.user))
+            moment = short_clock(self._clock.now_ms())
+            head = say("⏹ Frozen {time}: not updated any more", time=moment)
+        frozen = f"{escape(head)}\n{look.text}"
         with suppress(NotSentError):
             await self._sender.edit(chat, panel.message, frozen)
         with suppress(AiogramError, OSError, TimeoutError):
             await self._bot.unpin_chat_message(self._memory.chat(chat), message_id=panel.message)
-        return "The panel is off: unpinned and frozen."
+        return say("The panel is off: unpinned and frozen.")
 
     # ------------------------------------------------------------ kept
 
@@ -294,7 +306,8 @@ class Panels:
             if may and (chat in self._settings.groups or chat == panel.user):
                 continue
             self._memory.drop_panel(chat)
-            await self._last(chat, panel, "⏹ This panel has ended.")
+            with self._people.reading(chat):
+                await self._last(chat, panel, say("⏹ This panel has ended."))
 
     async def _last(self, chat: int, panel: Panel, text: str) -> None:
         method = EditMessageText(
@@ -305,22 +318,31 @@ class Panels:
 
     # ------------------------------------------------------------ what it shows
 
-    async def _look(self, user: int) -> _Look:
+    async def _see(self, user: int) -> tuple[Document, list[Document]] | None:
+        """Return what the guard says, None when it does not."""
         try:
             status, positions = await asyncio.gather(
                 self._guard.view(user, "status"), self._guard.view(user, "positions")
             )
-            text = pages.status(status, positions, self._zone)
         except GuardAwayError:
-            moment = short_clock(self._clock.now_ms(), self._zone)
-            return _Look(AWAY, AWAY, f"{AWAY} · {moment}\n{FOOT}", 0)
+            return None
+        return status, positions
+
+    def _look(self, seen: tuple[Document, list[Document]] | None) -> _Look:
+        """Return what the panel of the reader's chat shows."""
+        if seen is None:
+            moment = short_clock(self._clock.now_ms())
+            away = say(AWAY)
+            return _Look(away, away, f"{escape(away)} · {moment}\n{escape(say(FOOT))}", 0)
+        status, positions = seen
+        text = pages.status(status, positions)
         # The last line is the clock's: it alone is no change.
         body, _, _ = text.rpartition("\n")
         state = str(status.get("trading_state"))
-        halts = "\n".join(pages.halts(status, self._zone))
+        halts = "\n".join(pages.halts(status))
         head = f"{pages.level_line(status)}\n{state}\n{halts}"
         alerts = len(status.get("alerts") or [])
-        return _Look(head, f"{state}\n{body}", f"{text}\n{FOOT}", alerts)
+        return _Look(head, f"{state}\n{body}", f"{text}\n{escape(say(FOOT))}", alerts)
 
     def _keyboard(self, chat: int, look: _Look) -> Keyboard | None:
         # Groups command nothing.

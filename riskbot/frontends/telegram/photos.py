@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiogram import Bot
 from aiogram.exceptions import AiogramError
@@ -28,9 +27,10 @@ from riskbot.frontends.telegram.charts import HISTORY, Chart, Known
 from riskbot.frontends.telegram.keyboards import chart_keyboard
 from riskbot.frontends.telegram.letters import Picture
 from riskbot.frontends.telegram.link import Guard, GuardAwayError
+from riskbot.frontends.telegram.pages import escape
+from riskbot.frontends.telegram.reader import Reader, reader, say
 from riskbot.frontends.telegram.requests import Request, seconds
 from riskbot.frontends.telegram.sender import NotSentError, Sender
-from riskbot.frontends.telegram.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +46,11 @@ HOURS, HOURS_MIN, HOURS_MAX = 24.0, 1.0, 30 * 24.0
 KEPT_MAX = 16
 SHOWN_MAX = 200
 
-NO_CHART = "chart not available"
+NO_CHART = "no chart"
+"""How what a message shows begins when it is no picture."""
+
+_Key = tuple[str, float, Reader]
+"""Kind, hours back, and who looks."""
 
 
 class Drawer:
@@ -118,12 +122,12 @@ class _Made:
 class _Shelf:
     """Charts of before, by kind and hours."""
 
-    made: OrderedDict[tuple[str, float], _Made] = field(default_factory=OrderedDict)
-    locks: defaultdict[tuple[str, float], asyncio.Lock] = field(
+    made: OrderedDict[_Key, _Made] = field(default_factory=OrderedDict)
+    locks: defaultdict[_Key, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )
 
-    def keep(self, key: tuple[str, float], made: _Made) -> None:
+    def keep(self, key: _Key, made: _Made) -> None:
         self.made[key] = made
         self.made.move_to_end(key)
         while len(self.made) > KEPT_MAX:
@@ -141,14 +145,11 @@ class Photos:
         others: see the modules of their names.
     """
 
-    def __init__(
-        self, settings: Settings, guard: Guard, sender: Sender, bot: Bot, drawer: Drawer
-    ) -> None:
+    def __init__(self, guard: Guard, sender: Sender, bot: Bot, drawer: Drawer) -> None:
         self._guard = guard
         self._sender = sender
         self._bot = bot
         self._drawer = drawer
-        self._zone = ZoneInfo(settings.timezone)
         self._shelf = _Shelf()
         self._shown: OrderedDict[tuple[int, int], str] = OrderedDict()
 
@@ -164,7 +165,7 @@ class Photos:
             NotSentError: see there.
         """
         hours = hours_of(request.argument)
-        key = (request.name, hours)
+        key = (request.name, hours, reader())
         async with self._shelf.locks[key]:
             made = await self._made(key, request)
         if made.picture is None:
@@ -174,14 +175,14 @@ class Photos:
 
     # ------------------------------------------------------------ what is shown
 
-    async def _made(self, key: tuple[str, float], request: Request) -> _Made:
+    async def _made(self, key: _Key, request: Request) -> _Made:
         loop, before = asyncio.get_running_loop(), self._shelf.made.get(key)
         if before is not None and loop.time() - before.made_at < FRESH_S:
             return before
         acting = loop.create_task(self._act(request.chat))
         try:
-            kind, hours = key
-            chart = charts.make(kind, await self._known(request, kind, hours), hours, self._zone)
+            kind, hours, _ = key
+            chart = charts.make(kind, await self._known(request, kind, hours), hours)
             digest = hashlib.sha256(json.dumps(chart.wanted).encode()).hexdigest()
             made = _Made(loop.time(), chart, digest, None)
             if before is not None and before.digest == digest and before.picture is not None:
@@ -222,10 +223,8 @@ class Photos:
 
     # ------------------------------------------------------------ how it reaches the chat
 
-    async def _say(
-        self, chat: int, message: int | None, key: tuple[str, float], made: _Made
-    ) -> None:
-        text = f"{made.chart.caption}\n{NO_CHART}"
+    async def _say(self, chat: int, message: int | None, key: _Key, made: _Made) -> None:
+        text = f"{made.chart.caption}\n{escape(say('chart not available'))}"
         keyboard = chart_keyboard(key[0], charts.span(key[1]))
         before = self._shown.get((chat, message or 0))
         if message is not None and before is not None and before.startswith(NO_CHART):
@@ -237,9 +236,7 @@ class Photos:
         number = await self._sender.send(chat, text, keyboard=keyboard)
         self._note(chat, number, f"{NO_CHART} {text}")
 
-    async def _send(
-        self, chat: int, message: int | None, key: tuple[str, float], made: _Made
-    ) -> None:
+    async def _send(self, chat: int, message: int | None, key: _Key, made: _Made) -> None:
         look = f"{made.digest} {made.chart.caption}"
         if message is not None and self._shown.get((chat, message)) == look:
             return  # it shows this already
@@ -263,7 +260,7 @@ class Photos:
         self,
         chat: int,
         message: int | None,
-        key: tuple[str, float],
+        key: _Key,
         made: _Made,
         picture: Picture,
     ) -> None:

@@ -8,10 +8,10 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -31,14 +31,18 @@ from riskbot.frontends.telegram.dangers import Dangers
 from riskbot.frontends.telegram.figures import duration, short_clock
 from riskbot.frontends.telegram.gate import DAY_MS, Gate
 from riskbot.frontends.telegram.link import ANSWER_S, Guard, Notice, Taken
+from riskbot.frontends.telegram.lookup import Lookup
 from riskbot.frontends.telegram.memory import Memory
-from riskbot.frontends.telegram.menus import keep_menus
+from riskbot.frontends.telegram.menus import Menus
 from riskbot.frontends.telegram.notes import Begun
 from riskbot.frontends.telegram.pages import escape
 from riskbot.frontends.telegram.panel import Beat, Panels
+from riskbot.frontends.telegram.people import Introduction, People
 from riskbot.frontends.telegram.photos import DRAW_S, Drawer, Photos
 from riskbot.frontends.telegram.polling import Pace, Poller
+from riskbot.frontends.telegram.preferences import Preferences
 from riskbot.frontends.telegram.prompts import Button, Prompts
+from riskbot.frontends.telegram.reader import Text, later, made, say
 from riskbot.frontends.telegram.requests import ALIASES, ASKING
 from riskbot.frontends.telegram.sender import NotSentError, Sender
 from riskbot.frontends.telegram.settings import Settings
@@ -74,38 +78,37 @@ class Process:
         beat: Beat | None = None,
         draw_s: float = DRAW_S,
     ) -> None:
-        server = TelegramAPIServer.from_base(settings.api_base_url)
-        bot = Bot(settings.token, session=AiohttpSession(api=server, timeout=SESSION_S))
-        self._bot = bot
+        self._bot = bot = _bot_of(settings)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._settings = settings
         self._health, self._detail = "", ""
-        clock, rng, pace = SystemClock(), random.Random(), pace or Pace()
+        rng, pace = random.Random(), pace or Pace()
         self._memory = Memory(Path(settings.memory), settings.token.partition(":")[0])
-        self._clock = clock
+        self._clock = clock = SystemClock()
         self._skipped_ms: int | None = None
         self._sender = Sender(bot, self._memory, rng, clock, self._unauthorized, self._unreachable)
-        self._board = Board(settings, self._memory, self._sender, clock)
+        self._people = people = People(settings, self._memory)
+        self._menus = Menus(bot, settings, self._memory)
+        preferences = Preferences(settings, self._memory, people, clock, self._menus.wake)
+        self._board = Board(settings, self._memory, people, self._sender, clock)
         self._guard = guard = Guard(Path(settings.socket), self._alert, answer_s=answer_s)
         drawer = Drawer(Path(settings.memory).with_suffix(".fonts"), limit_s=draw_s)
-        photos = Photos(settings, guard, self._sender, bot, drawer)
         self._panels = Panels(
-            settings, self._memory, guard, self._sender, bot, clock, beat or Beat()
+            settings, self._memory, people, guard, self._sender, bot, clock, beat or Beat()
         )
         self._custody = Custody(settings, self._memory, guard, clock, self._locked, pace.custody)
         prompts = Prompts(clock)
         self._dangers = dangers = Dangers(
-            settings, self._guard, prompts, self._sender, clock, self._spawn
+            settings, guard, prompts, self._sender, clock, self._spawn
         )
         self._poller = self._polling(rng, pace)
         talk = Conversation(
             bot,
-            settings,
-            self._guard,
+            Lookup(guard, preferences, clock),
             prompts,
             dangers,
             self._sender,
-            photos,
+            Photos(guard, self._sender, bot, drawer),
             self._panels,
             clock,
             self._spawn,
@@ -115,6 +118,7 @@ class Process:
         self._dispatcher = Dispatcher()
         gate = Gate(settings, clock, self._memory, self._say, self._tell_admins)
         self._dispatcher.update.outer_middleware(gate)
+        self._dispatcher.update.outer_middleware(Introduction(people))
         self._dispatcher.include_router(talk.router())
         self._slots = asyncio.Semaphore(UPDATES_MAX)
 
@@ -141,7 +145,7 @@ class Process:
                 group.create_task(self._board.run(), name="board")
                 group.create_task(self._panels.run(), name="panels")
                 group.create_task(self._custody.run(), name="custody")
-                group.create_task(keep_menus(self._bot, self._settings, self._memory))
+                group.create_task(self._menus.run(), name="menus")
         finally:
             self._board.close()
             for task in list(self._tasks):
@@ -188,15 +192,16 @@ class Process:
 
     def _tell_interrupted(self) -> None:
         """Say what was asked for when the process before this one ended amid it."""
-        zone = ZoneInfo(self._settings.timezone)
         for begun in self._memory.interrupted():
             if self._settings.role(begun.chat) is not None:
-                at = short_clock(begun.at_ms, zone)
-                text = (
-                    f"I was interrupted at {begun.name} ({at}): it may be done or not. Look at "
-                    "the status, and send it again if it is not."
-                )
-                self._spawn(self._dangers.say(begun.chat, escape(text)))
+                with self._people.reading(begun.chat):
+                    text = say(
+                        "I was interrupted at {command} ({time}): it may be done or not. Look at "
+                        "the status, and send it again if it is not.",
+                        command=begun.name,
+                        time=short_clock(begun.at_ms),
+                    )
+                    self._spawn(self._dangers.say(begun.chat, escape(text)))
 
     def _spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         coroutine = cast("Coroutine[Any, Any, Any]", work)
@@ -221,9 +226,14 @@ class Process:
         if self._custody.is_locked:
             return  # what else is said of the token comes once it is ours again
         if state == "conflict":
-            self._tell_admins(f"⚠ {detail}. If it is not you, revoke the token.")
+            self._tell_admins(
+                later(
+                    "⚠ another program polls with this bot's token, or has set a webhook. If it "
+                    "is not you, revoke the token."
+                )
+            )
         elif before == "conflict" and state == "ok":
-            self._tell_admins("Nobody else polls with the bot's token any more.")
+            self._tell_admins(later("Nobody else polls with the bot's token any more."))
 
     def _tell_guard(self) -> None:
         """Say how Telegram is; one that works, but is locked, is contested."""
@@ -236,16 +246,11 @@ class Process:
         """Say that a webhook of somebody else locks control, or does so no more."""
         if self._health or self._custody.is_locked:
             self._tell_guard()
-        if self._custody.is_locked:
-            self._tell_admins(
-                f"⚠ {self._custody.words}. What raises risk is refused here. If it was not you, "
-                "revoke the token at BotFather. Then, on the host: riskbot ctl alerts names the "
-                "alert token_conflict, riskbot ctl ack of it ends the lock.",
-                is_grave=True,
-            )
-        else:
-            words = "Acknowledged on the host: what raises risk is taken here again."
-            self._tell_admins(words, is_grave=True)
+        lock = self._memory.lock
+        words = later("Acknowledged on the host: what raises risk is taken here again.")
+        if lock is not None:
+            words = partial(self._custody.warning, lock)
+        self._tell_admins(words, is_grave=True)
 
     def _note_outage(self, state: str) -> None:
         """Once Telegram is back, say in one message what came late or not at all."""
@@ -263,27 +268,32 @@ class Process:
         await asyncio.sleep(SUM_UP_S)
         missed = self._board.missed()
         if missed:
-            words = "\n".join([f"Telegram was away {away}; missed:", *missed])
+            head = later("Telegram was away {time}; missed:", time=away)
             for user in self._settings.users:
-                self._say(user, words, is_grave=True)
+                self._say(user, partial(_lines, [head, *missed]), is_grave=True)
 
     def _unreachable(self, chat: int) -> None:
-        words = f"⚠ {chat} has blocked the bot or thrown it out: it hears of no alert."
+        words = later(
+            "⚠ {chat} has blocked the bot or thrown it out: it hears of no alert.", chat=chat
+        )
         self._tell_admins(words, but=chat)
 
     def _skipped(self, number: int) -> None:
         now_ms = self._clock.now_ms()
         if self._skipped_ms is None or now_ms - self._skipped_ms >= DAY_MS:
             self._skipped_ms = now_ms
-            self._tell_admins(f"Update {number} cannot be read and is skipped; see the log.")
+            self._tell_admins(
+                later("Update {number} cannot be read and is skipped; see the log.", number=number)
+            )
 
     def _unauthorized(self) -> None:
         self._tell_health("unauthorized", "Telegram refuses the bot's token")
 
-    def _say(self, chat: int, text: str, *, is_grave: bool = False) -> None:
-        self._spawn(self._send(chat, text, is_grave=is_grave))
+    def _say(self, chat: int, text: Text, *, is_grave: bool = False) -> None:
+        with self._people.reading(chat):
+            self._spawn(self._send(chat, made(text), is_grave=is_grave))
 
-    def _tell_admins(self, text: str, but: int | None = None, *, is_grave: bool = False) -> None:
+    def _tell_admins(self, text: Text, but: int | None = None, *, is_grave: bool = False) -> None:
         for user, role in self._settings.users.items():
             if role is Role.ADMIN and user != but:
                 self._say(user, text, is_grave=is_grave)
@@ -312,6 +322,15 @@ def _danger(update: Update, settings: Settings, now_ms: int) -> Begun | None:
     name = ALIASES.get(name, name)
     is_meant = name in ASKING and settings.role(chat) is not None
     return Begun(chat, name, now_ms) if is_meant else None
+
+
+def _lines(texts: Sequence[Callable[[], str]]) -> str:
+    return "\n".join(text() for text in texts)
+
+
+def _bot_of(settings: Settings) -> Bot:
+    server = TelegramAPIServer.from_base(settings.api_base_url)
+    return Bot(settings.token, session=AiohttpSession(api=server, timeout=SESSION_S))
 
 
 async def main() -> int:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from riskbot.clock import Clock
+from riskbot.frontends.telegram.reader import phrase, say
 
 LIFE_MS = 60_000
 KEPT_MAX = 200
@@ -48,9 +49,16 @@ class PromptState(StrEnum):
     """Life of a prompt."""
 
     OPEN = "open"
-    USED = "used already"
+    USED = "used"
     CANCELED = "canceled"
     EXPIRED = "expired"
+
+
+_OVER = {
+    PromptState.USED: phrase("{number} is used already. Send /{command} again."),
+    PromptState.CANCELED: phrase("{number} is canceled. Send /{command} again."),
+    PromptState.EXPIRED: phrase("{number} is expired. Send /{command} again."),
+}
 
 
 def _future() -> asyncio.Future[int]:
@@ -161,19 +169,21 @@ class Prompts:
         if prompt is None or not secrets.compare_digest(
             prompt.nonce.encode(), button.nonce.encode()
         ):
-            words = "This prompt is from before a restart, or not mine. Send the command again."
+            words = say(
+                "This prompt is from before a restart, or not mine. Send the command again."
+            )
             raise PressRefusedError(words, is_dead=True)
         if prompt.user != user or prompt.chat != chat:
-            words = "Only who asked can confirm this."
+            words = say("Only who asked can confirm this.")
             raise PressRefusedError(words, is_dead=False)
         if button.action not in {prompt.action, DROP}:
-            words = "This button does not belong to this prompt."
+            words = say("This button does not belong to this prompt.")
             raise PressRefusedError(words, is_dead=True)
         await self._check_message(prompt, message)
         # From here on without a pause: of several presses at once exactly one gets through.
         self.expire(prompt)
         if prompt.state is not PromptState.OPEN:
-            words = f"{prompt.number} is {prompt.state.value}. Send /{prompt.action} again."
+            words = say(_OVER[prompt.state], number=prompt.number, command=prompt.action)
             raise PressRefusedError(words, is_dead=prompt.state is not PromptState.USED)
         is_drop = button.action == DROP
         prompt.state = PromptState.CANCELED if is_drop else PromptState.USED
@@ -205,7 +215,7 @@ class Prompts:
         except TimeoutError:
             known = 0
         if known != message:
-            words = "This is an old copy of the prompt. Use the newest one."
+            words = say("This is an old copy of the prompt. Use the newest one.")
             raise PressRefusedError(words, is_dead=True)
 
     def expire(self, prompt: Prompt) -> bool:

@@ -36,7 +36,7 @@ ASKING = ("halt", "cancel", "resume", "reduce", "flatten", "setlimit")
 RAISING = frozenset({"resume", "setlimit"})
 """Of them, what raises risk: never carried over from the past."""
 
-OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence", "test", "panel")
+OTHERS = ("start", "help", "whoami", "ack", "silence", "unsilence", "test", "panel", "settings")
 ALIASES = {"s": "status", "p": "positions", "mute": "silence", "unmute": "unsilence"}
 
 HINTS = {

@@ -13,6 +13,7 @@ from riskbot.frontends.telegram.charts import Known, kind_of, make, slices_of
 from riskbot.frontends.telegram.curves import runs, ticks
 from riskbot.frontends.telegram.figures import WIDTH, width
 from riskbot.frontends.telegram.ink import figure_of
+from riskbot.frontends.telegram.reader import Reader, reading
 from tests.frontends.telegram.desk import LIMIT, NOW_MS, STATUS
 
 HOUR_MS = 3_600_000
@@ -53,11 +54,12 @@ def test_a_silence_and_an_unknown_value_end_a_line() -> None:
 
 
 def test_ticks_are_full_hours_of_the_zone_also_when_summer_ends() -> None:
-    zone = ZoneInfo("Europe/Berlin")
     begin = datetime(2024, 10, 26, 12, tzinfo=UTC).timestamp() * 1000
-    _, words = ticks(begin, begin + 24 * HOUR_MS, zone)
+    with reading(Reader(ZoneInfo("Europe/Berlin"))):
+        _, words = ticks(begin, begin + 24 * HOUR_MS)
     assert words == ["16:00", "20:00", "00:00", "04:00", "08:00", "12:00"]
-    _, words = ticks(begin, begin + 24 * HOUR_MS, ZoneInfo("Asia/Kathmandu"))
+    with reading(Reader(ZoneInfo("Asia/Kathmandu"))):
+        _, words = ticks(begin, begin + 24 * HOUR_MS)
     assert words == ["20:00", "00:00", "04:00", "08:00", "12:00", "16:00"]
 
 
@@ -70,18 +72,18 @@ def test_ticks_are_full_hours_of_the_zone_also_when_summer_ends() -> None:
 )
 def test_ticks_of_short_and_long_spans(hours: float, words: list[str]) -> None:
     begin = datetime(2024, 10, 26, 12, tzinfo=UTC).timestamp() * 1000
-    assert ticks(begin, begin + hours * HOUR_MS, ZoneInfo("UTC"))[1] == words
+    assert ticks(begin, begin + hours * HOUR_MS)[1] == words
 
 
 def test_ticks_of_a_month_are_few() -> None:
     begin = datetime(2024, 10, 1, tzinfo=UTC).timestamp() * 1000
-    _, words = ticks(begin, begin + 30 * 24 * HOUR_MS, ZoneInfo("UTC"))
+    _, words = ticks(begin, begin + 30 * 24 * HOUR_MS)
     assert 4 <= len(words) <= 8
 
 
 def test_short_history_fills_the_picture() -> None:
     points: list[list[float | None]] = [[NOW_MS - n * 60_000, 1.0 + n] for n in (30, 20, 10, 0)]
-    chart = make("exposure", known(series={"gross_exposure": points}), 24, ZoneInfo("UTC"))
+    chart = make("exposure", known(series={"gross_exposure": points}), 24)
     assert chart.wanted is not None
     assert chart.wanted["since_ms"] == NOW_MS - 30 * 60_000
     assert "30 min" in chart.wanted["note"]
@@ -99,14 +101,14 @@ def test_events_are_grave_alerts_and_halts() -> None:
     ended = [{"id": "A0", "level": "ok", "worst_level": "orange", "since_ms": NOW_MS - 50}]
     points: list[list[float | None]] = [[NOW_MS - 99, 0.0], [NOW_MS, 0.1]]
     said = known(status=status, alerts=ended, series={"drawdown": points})
-    chart = make("drawdown", said, 24, ZoneInfo("UTC"))
+    chart = make("drawdown", said, 24)
     assert chart.wanted is not None
     assert [e["label"] for e in chart.wanted["events"]] == ["A1", "A0", "halt"]
 
 
 def test_bands_begin_where_the_guard_says_else_where_usual() -> None:
     points: list[list[float | None]] = [[NOW_MS - 99, 0.01], [NOW_MS, 0.02]]
-    usual = make("drawdown", known(series={"drawdown": points}), 24, ZoneInfo("UTC")).wanted
+    usual = make("drawdown", known(series={"drawdown": points}), 24).wanted
     assert usual is not None
     assert usual["bands"]["edges"] == {
         "yellow": 0.025,
@@ -115,7 +117,7 @@ def test_bands_begin_where_the_guard_says_else_where_usual() -> None:
     }
     status = {**STATUS, "limits": [{**LIMIT, "yellow": 0.2, "orange": 0.4}]}
     said = known(status=status, series={"drawdown": points})
-    wanted = make("drawdown", said, 24, ZoneInfo("UTC")).wanted
+    wanted = make("drawdown", said, 24).wanted
     assert wanted is not None
     assert wanted["bands"]["edges"] == {
         "yellow": pytest.approx(0.01),
@@ -156,7 +158,7 @@ def test_caption_fits_a_phone_and_telegram(kind: str) -> None:
     ]
     measures = ("gross_exposure", "net_exposure", "equity_usd", "drawdown")
     said = known(status=status, exposure=exposure, series=dict.fromkeys(measures, points))
-    caption = make(kind, said, 168, ZoneInfo("UTC")).caption
+    caption = make(kind, said, 168).caption
     assert len(caption) <= 1024
     for line in caption.split("<pre>")[1].removesuffix("</pre>").splitlines():
         assert width(line) <= WIDTH, line
@@ -165,7 +167,7 @@ def test_caption_fits_a_phone_and_telegram(kind: str) -> None:
 def test_flat_and_negative_lines_are_drawn() -> None:
     for value in (0.0, -3.0, 5e9):
         points: list[list[float | None]] = [[NOW_MS - n * 60_000, value] for n in range(60, -1, -1)]
-        chart = make("trend", known(series={"equity_usd": points}), 1, ZoneInfo("UTC"))
+        chart = make("trend", known(series={"equity_usd": points}), 1)
         assert chart.wanted is not None
         assert render(chart.wanted).startswith(b"\x89PNG")
 

@@ -13,6 +13,7 @@ from aiogram.types import Message, Update, User
 from riskbot.core.model import Level, Role
 from riskbot.frontends.telegram import conversation, gate
 from riskbot.frontends.telegram.memory import Memory
+from riskbot.frontends.telegram.reader import made
 from riskbot.frontends.telegram.settings import Settings
 from tests.alerts import alert
 from tests.fakes import FakeClock, until
@@ -163,7 +164,11 @@ class Room:
             instance="vps-1",
         )
         self.gate = gate.Gate(
-            settings, self.clock, memory, lambda *said: self.said.append(said), self.told.append
+            settings,
+            self.clock,
+            memory,
+            lambda *said: self.said.append(said),
+            lambda text: self.told.append(made(text)),
         )
 
     async def write(self, user: int, text: str = "hello") -> None:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from riskbot.frontends.telegram.figures import WIDTH, width
+from riskbot.frontends.telegram.languages import catalogues
 from tests.fakes import until
 from tests.frontends.telegram.scene import ADMIN, VIEWER, Scene, buttons
 
@@ -180,7 +181,7 @@ async def test_refresh_edits_in_place(scene: Scene) -> None:
 
 async def test_menus_follow_the_role(scene: Scene) -> None:
     async with scene.process():
-        await until(lambda: len(scene.server.api.menus) == 5)
+        await until(lambda: len(scene.server.api.menus) == 5 * len(catalogues()))
     menus = scene.server.api.menus
     assert [c["command"] for c in menus["default"]] == ["start", "help"]
     admin = [c["command"] for c in menus[f"chat:{ADMIN}"]]
@@ -191,7 +192,7 @@ async def test_menus_follow_the_role(scene: Scene) -> None:
 
 async def test_menus_are_set_only_when_changed(scene: Scene) -> None:
     async with scene.process():
-        await until(lambda: len(scene.server.api.menus) == 5)
+        await until(lambda: len(scene.server.api.menus) == 5 * len(catalogues()))
     count = len(scene.server.called("setMyCommands"))
     async with scene.process():
         await scene.answer(ADMIN, "/status")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,7 +17,6 @@ from riskbot.frontends.telegram.inquiries import INQUIRIES, UsageError
 from tests.core.world import World, world
 from tests.frontends.telegram.scene import ADMIN, OPERATOR, VIEWER, Scene
 
-UTC = ZoneInfo("UTC")
 GROSS = GrossExposure(max=2.0, on_breach=Response.DENY)
 
 
@@ -43,7 +41,7 @@ def asked(made: World, name: str, words: str = "") -> str:
     inquiry = INQUIRIES[name]
     reply = made.command(name, **inquiry.read(words.split()))
     assert reply.ok, reply.message
-    return inquiry.render(reply.document, UTC, made.now_ms)
+    return inquiry.render(reply.document, made.now_ms)
 
 
 @pytest.mark.parametrize(
