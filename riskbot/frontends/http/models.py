@@ -31,7 +31,7 @@ DIGITS_MAX = 28
 LARGEST, SMALLEST = 15, -18
 """Powers of ten a quantity or a price lies between."""
 
-TEXT_MAX = 80
+TEXT_MAX, WORDS_MAX = 80, 500
 
 _DECIMAL = r"^[0-9]{1,28}(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?$"
 _DECIMAL_TEXT = re.compile(_DECIMAL)
@@ -68,9 +68,16 @@ def _no(words: str) -> PydanticCustomError:
 
 
 def _printable(value: str) -> str:
-    # Surrogates, control characters and spaces would not survive the journal or a log.
-    if not value.isprintable() or " " in value:
-        fault = "must be printable text without spaces"
+    # Surrogates and control characters would not survive the journal, a log or a terminal.
+    if not value.isprintable():
+        fault = "must be printable text"
+        raise _no(fault)
+    return value
+
+
+def _spaceless(value: str) -> str:
+    if " " in value:
+        fault = "must be text without spaces"
         raise _no(fault)
     return value
 
@@ -89,7 +96,14 @@ Figure = Annotated[
         }
     ),
 ]
-Word = Annotated[str, Field(min_length=1, max_length=TEXT_MAX), AfterValidator(_printable)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Words = Annotated[str, Field(max_length=WORDS_MAX), AfterValidator(_printable)]
+Word = Annotated[
+    str,
+    Field(min_length=1, max_length=TEXT_MAX),
+    AfterValidator(_printable),
+    AfterValidator(_spaceless),
+]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Text = Annotated[str, Field(description="a decimal, as text")]
 
@@ -170,15 +184,17 @@ class AmendBody(_Body):
 class CommandBody(_Body):
     """Arguments of a command, as the command takes them; `plan_id` carries a plan out."""
 
-    account: str | None = None
-    instrument: str | None = None
-    limit: str | None = None
-    id: str | None = None
-    duration_s: float | None = Field(None, allow_inf_nan=False)
-    value: float | str | None = Field(None, allow_inf_nan=False)
-    reason: str | None = Field(None, max_length=500)
-    plan_id: str | None = None
-    totp: str | None = Field(None, description="code of the authenticator, where one is asked for")
+    account: Words | None = None
+    instrument: Words | None = None
+    limit: Words | None = None
+    id: Words | None = None
+    duration_s: Finite | None = None
+    value: Finite | Words | None = None
+    reason: Words | None = None
+    plan_id: Words | None = None
+    totp: Words | None = Field(
+        None, description="code of the authenticator, where one is asked for"
+    )
 
 
 class Reason(BaseModel):

@@ -124,9 +124,9 @@ class HttpParts:
             self._emit(events.FrontendChanged(name="http", is_up=True))
 
     def _tell_down(self, detail: str) -> None:
-        _log.error("the HTTP door is shut: %s", detail)
         if not self._is_down:
             self._is_down = True
+            _log.error("the HTTP door is shut: %s", detail)
             self._emit(events.FrontendChanged(name="http", is_up=False, detail=detail))
 
 
