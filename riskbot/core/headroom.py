@@ -72,6 +72,7 @@ class WhatIf:
     ) -> None:
         self._state, self._book, self._order = state, book, order
         self._legs = {leg.key: leg for leg in book.legs}
+        self._places = {leg.key: place for place, leg in enumerate(book.legs)}
         account = scope_account(book.scope)
         self._entries = {k: w for k, w in entries.items() if account in {None, k.account}}
         for key in (*self._entries, order.key):
@@ -126,18 +127,18 @@ class WhatIf:
         entries[order.key] = self._work().plus(order.side, usd)
         book = replace(
             self._book,
-            underlyings=_copied(self._book.underlyings),
-            sectors=_copied(self._book.sectors),
-            groups=_copied(self._book.groups),
+            underlyings=dict(self._book.underlyings),
+            sectors=dict(self._book.sectors),
+            groups=dict(self._book.groups),
             stop_risk_usd=self._book.stop_risk_usd + quantity * order.risk_usd,
         )
-        changed: dict[PositionKey, Leg] = {}
+        book.legs = [*self._book.legs]
         for key, filled in entries.items():
-            leg = self._legs[key]
-            changed[key] = self._filled(book, leg, filled, sign)
-        known = {leg.key for leg in self._book.legs}
-        book.legs = [changed.get(leg.key, leg) for leg in self._book.legs]
-        book.legs += [leg for k, leg in changed.items() if k not in known and leg.notional_usd]
+            leg = self._filled(book, self._legs[key], filled, sign)
+            if (place := self._places.get(key)) is not None:
+                book.legs[place] = leg
+            elif leg.notional_usd:
+                book.legs.append(leg)
         return book
 
     def _filled(self, book: ScopeBook, leg: Leg, filled: Working, sign: int) -> Leg:
@@ -155,15 +156,11 @@ class WhatIf:
             (book.sectors, leg.sector),
             *((book.groups, group) for group in leg.groups),
         ):
-            known = sums.setdefault(name, Aggregate())
-            known.gross += gross
-            known.net += net
+            # The Book's own sums stay as they are.
+            known = sums.get(name, Aggregate())
+            sums[name] = Aggregate(known.gross + gross, known.net + net)
         is_dust = leg.is_dust and not (filled.buys or filled.sells)
         return replace(leg, notional_usd=worst, delta_usd=worst, is_dust=is_dust)
-
-
-def _copied(sums: Mapping[str, Aggregate]) -> dict[str, Aggregate]:
-    return {key: Aggregate(each.gross, each.net) for key, each in sums.items()}
 
 
 def least(order: Order) -> float:
@@ -273,8 +270,13 @@ def _crossing(
     if not math.isfinite(above):
         return low
     guess = low + (1 - below) / (above - below) * (high - low)
-    if _used(state, limit, what_if.at(guess), key) <= 1 + _TINY:
+    reached = _used(state, limit, what_if.at(guess), key)
+    if reached <= 1 + _TINY:
         return guess
+    # Of many keys a limit shows the near ones alone: lower down this one counted as nothing.
+    nearer = guess - (reached - 1) / max(above - reached, _TINY) * (high - guess)
+    if nearer > low and _used(state, limit, what_if.at(nearer), key) <= 1 + _TINY:
+        return nearer
     high = guess
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
+from riskbot.core.limits.asset_exposure import AssetExposure
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.value_at_risk import ValueAtRisk
 from riskbot.core.model import Mode, PositionSide, RejectReason, Response, Side
@@ -210,3 +211,20 @@ def test_rogue_order_that_is_gone_before_it_is_told_is_forgotten() -> None:
     made.wait(8)
     assert not made.engine.state.reservations.strays
     assert not made.told("rogue_order")
+
+
+def test_exits_count_beside_an_entry_of_their_side_up_to_what_is_there() -> None:
+    made = market(GROSS, held={"ETH": (-30, 2_000)})
+    assert made.decide("ETH", "buy", "15")["order"]["is_exit"]
+    assert made.decide("ETH", "buy", "5")["order"]["is_exit"]
+    assert not made.decide("ETH", "buy", "25", strategy="trend")["order"]["is_exit"]
+    # 30 short, and 45 to buy: 15 long at worst; 50 is all that may be held.
+    assert made.decide("ETH", "buy", "100")["max_quantity"] == "35"
+
+
+def test_largest_quantity_is_exact_beside_many_positions() -> None:
+    held = {f"C{n}": (10, 100) for n in range(40)}
+    made = market(AssetExposure(max=0.5, on_breach=DENY), held=held)
+    made.decide("BTC", "buy", "0.4")
+    found = made.decide("BTC", "buy", "2")
+    assert (found["decision"], found["max_quantity"]) == ("deny", "0.6")
