@@ -75,7 +75,7 @@ def _direction(trial: Trial) -> dict[str, Any]:
     found = [_bar(reason) for reason in bars(trial)]
     if not found:
         found = bounds(trial, float(trial.closing))
-        quantity = largest_of(trial, found)
+        quantity = largest_of(trial, found, trial.closing)
     return {
         "quantity": None if quantity is None else str(quantity),
         "notional_usd": None if quantity is None or unit is None else float(quantity) * unit,

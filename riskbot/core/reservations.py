@@ -59,6 +59,7 @@ class Reservations:
         changed: ids whose state was not told yet.
         names: reservation id by `strategy|name`, and by `|client id` of the order at the venue.
         own: venue ids of the orders that riskbot has placed, oldest forgotten first.
+        phantoms: what lives as working orders, made once for each change.
     """
 
     live: dict[str, Reservation] = field(default_factory=dict)
@@ -70,6 +71,9 @@ class Reservations:
     names: dict[str, str] = field(default_factory=dict)
     own: dict[str, None] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals, metadata={VOLATILE: True})
+    phantoms: dict[str, tuple[Reservation, WorkingOrder]] = field(
+        default_factory=dict, metadata={VOLATILE: True}, compare=False
+    )
 
     # ------------------------------------------------------------ reading
 
@@ -107,10 +111,16 @@ class Reservations:
                 continue
             order = account.orders.get(reservation.order_id or "")
             if order is None:
-                found.append(reservation.phantom())
+                found.append(self._phantom(reservation))
             elif (more := reservation.remaining - order.remaining) > 0:
-                found.append(replace(reservation.phantom(), quantity=more))
+                found.append(replace(self._phantom(reservation), quantity=more))
         return found if strategy is not None else found + self.arrivals.unseen(account)
+
+    def _phantom(self, reservation: Reservation) -> WorkingOrder:
+        made = self.phantoms.get(reservation.reservation_id)
+        if made is None or made[0] is not reservation:
+            made = self.phantoms[reservation.reservation_id] = (reservation, reservation.phantom())
+        return made[1]
 
     def owner(self, account: str, order: WorkingOrder) -> str | None:
         """Return whose a working order is, None = nobody's who asked."""
@@ -194,6 +204,7 @@ class Reservations:
 
     def _end(self, name: str, stage: Stage, note: str = "") -> None:
         known = self.live.pop(name)
+        self.phantoms.pop(name, None)
         self.changed[name] = None
         self.done[name] = replace(known, stage=stage, note=note or known.note)
         if len(self.done) > DONE_MAX:

@@ -228,3 +228,22 @@ def test_largest_quantity_is_exact_beside_many_positions() -> None:
     made.decide("BTC", "buy", "0.4")
     found = made.decide("BTC", "buy", "2")
     assert (found["decision"], found["max_quantity"]) == ("deny", "0.6")
+
+
+def test_exit_that_makes_room_for_a_working_entry_is_held_against_the_limits() -> None:
+    made = market(GROSS, held={"BTC": (-0.6, 50_000)})
+    made.decide("BTC", "buy", "2.4")
+    found = made.decide("BTC", "buy", "0.6", allow_resize=True)
+    assert (found["decision"], codes(found)) == ("resize", {"LIMIT_EXCEEDED"})
+    assert found["order"]["quantity"] == "0.2"
+    made.command("halt")
+    assert made.decide("BTC", "buy", "0.4")["decision"] == "approve"
+
+
+def test_exit_beside_a_working_entry_passes_where_the_limits_let_it() -> None:
+    made = market(GROSS, held={"BTC": (-0.6, 50_000)})
+    made.decide("BTC", "buy", "1")
+    assert made.decide("BTC", "buy", "0.6")["order"]["is_exit"]
+    free = market(held={"BTC": (-0.6, 50_000)})
+    free.decide("BTC", "buy", "1")
+    assert free.decide("BTC", "buy", "0.6")["order"]["is_exit"]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from riskbot.core.headroom import Bound
 from riskbot.core.model import PORTFOLIO, Mode, PositionSide, TradingState
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason
-from riskbot.core.pretrade.bounds import bounds, exceeded, largest_of
-from riskbot.core.pretrade.checks import ENTRIES, EVERY, RESIZABLE, permitted
+from riskbot.core.pretrade.bounds import bounds, closable_of, exceeded, largest_of
+from riskbot.core.pretrade.checks import ENTRIES, EVERY, RESIZABLE, forbids_new_risk, permitted
 from riskbot.core.pretrade.trial import Trial, make_trial
 from riskbot.core.rounding import floor_to_step
 
@@ -56,18 +57,27 @@ def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") ->
         return _denied(state, nowhere, Decimal(0), PositionSide.NET)
     trial = make_trial(state, request, instrument, now_ms, amends)
     fixed = [reason for check in EVERY for reason in check(trial)]
+    found: list[Bound] | None = None
     largest: Decimal | None = trial.closing
-    if not trial.is_exit:
-        bars = [reason for check in ENTRIES for reason in check(trial)]
-        fixed += bars
-        if not bars and not request.reduce_only:
-            found = bounds(trial, float(trial.closing))
-            largest = largest_of(trial, found)
-            fixed += exceeded(trial, found, largest)
-    return _conclude(trial, fixed, largest)
+    if trial.has_rivals and not forbids_new_risk(trial):
+        # Where nothing new is allowed anyway an exit passes; else what it makes room for counts.
+        found = bounds(trial, float(trial.closing))
+        largest = closable_of(trial, found)
+    passes = largest or Decimal(0)
+    if trial.is_exit:
+        fixed += exceeded(trial, found or [], passes)
+        return _conclude(trial, fixed, passes, passes)
+    barred = [reason for check in ENTRIES for reason in check(trial)]
+    if not barred and not request.reduce_only:
+        found = bounds(trial, float(trial.closing)) if found is None else found
+        largest = largest_of(trial, found, passes)
+        fixed += exceeded(trial, found, largest)
+    return _conclude(trial, fixed + barred, largest, passes)
 
 
-def _conclude(trial: Trial, reasons: list[Reason], largest: Decimal | None) -> Judgement:
+def _conclude(
+    trial: Trial, reasons: list[Reason], largest: Decimal | None, passes: Decimal
+) -> Judgement:
     request, state = trial.request, trial.state
     if not reasons:
         return Judgement(
@@ -82,7 +92,7 @@ def _conclude(trial: Trial, reasons: list[Reason], largest: Decimal | None) -> J
     fits = floor_to_step(request.quantity, trial.instrument.step)
     resized = fits if largest is None else min(fits, largest)
     is_bar = any(reason.code not in RESIZABLE for reason in reasons)
-    only_closes = resized <= trial.closing
+    only_closes = resized <= passes
     can_resize = resized > 0 and (not is_bar or (only_closes and _bars_entries_only(reasons)))
     if request.allow_resize and can_resize and resized >= trial.instrument.min_quantity:
         return Judgement(

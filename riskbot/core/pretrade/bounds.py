@@ -85,18 +85,33 @@ def _rule_bounds(
             yield Bound(name, book.scope, quantity, None, allowed, f"{name} of one order")
 
 
-def largest_of(trial: Trial, found: list[Bound]) -> Decimal | None:
-    """Return the largest quantity that passes, on the venue's step; None = nothing bounds it."""
+def largest_of(trial: Trial, found: list[Bound], passes: Decimal) -> Decimal | None:
+    """Return the largest quantity that passes, on the venue's step; None = nothing bounds it.
+
+    Args:
+        trial: the order.
+        found: what bounds it, the tightest first.
+        passes: what of it passes as an exit.
+    """
     if not found:
         return None
-    closing = trial.closing
     # Floats make up last digits, which must not cost a step.
-    free = max(Decimal(repr(round(found[0].quantity, 9))) - closing, Decimal(0))
+    free = max(_exact(found[0]) - trial.closing, Decimal(0))
     scaled = free * Decimal(repr(approach_factor(trial, "scale")))
-    quantity = floor_to_step(closing + scaled, trial.instrument.step)
-    if quantity <= closing:
-        return closing
+    quantity = floor_to_step(trial.closing + scaled, trial.instrument.step)
+    if quantity <= trial.closing:
+        return passes
     return quantity if quantity >= trial.instrument.min_quantity else Decimal(0)
+
+
+def closable_of(trial: Trial, found: list[Bound]) -> Decimal:
+    """Return how much may be closed beside entries that open what an exit makes room for."""
+    least = min((_exact(bound) for bound in found), default=trial.closing)
+    return floor_to_step(min(least, trial.closing), trial.instrument.step)
+
+
+def _exact(bound: Bound) -> Decimal:
+    return Decimal(repr(round(bound.quantity, 9)))
 
 
 def exceeded(trial: Trial, found: list[Bound], largest: Decimal | None) -> Iterator[Reason]:
@@ -104,7 +119,7 @@ def exceeded(trial: Trial, found: list[Bound], largest: Decimal | None) -> Itera
     asked = trial.request.quantity
     if largest is None or asked <= largest:
         return
-    beyond = [b for b in found if asked > Decimal(repr(round(b.quantity, 9)))]
+    beyond = [bound for bound in found if asked > _exact(bound)]
     for bound in beyond:
         yield Reason(
             _code_of(bound), bound.scope, bound.message, bound.limit, bound.measured, bound.allowed

@@ -272,6 +272,12 @@ ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
 """Checks of what opens or adds; how much passes is asked of `bounds` after them."""
 
 
+def forbids_new_risk(trial: Trial) -> bool:
+    """Whether nothing new is allowed there whatever it is: then only exits are left."""
+    found = (r for check in (_in_sight, _priced, _sighted, _held, _running) for r in check(trial))
+    return any(reason.code is not Code.MEASURE_HOLD for reason in found)
+
+
 def bars(trial: Trial) -> list[Reason]:
     """Return what keeps every entry out, whatever its quantity."""
     allowed = trial.state.settings.accounts[trial.request.account].instruments

@@ -35,6 +35,8 @@ class Trial:
         unit_usd: USD of exposure per unit of quantity at the mark, None = unknown.
         closing: how much of its direction only closes, beside all exits that work, >= 0.
         is_exit: all of it only closes.
+        has_rivals: entries of its side work on its position: once an exit has closed it, they open
+            the other side with more than was counted on.
         amends: id of the reservation that it replaces, empty = none.
     """
 
@@ -47,6 +49,7 @@ class Trial:
     unit_usd: float | None
     closing: Decimal
     is_exit: bool
+    has_rivals: bool
     now_ms: int
     amends: str = ""
 
@@ -88,12 +91,17 @@ def make_trial(
     side = _position_side(state, request, instrument)
     known = state.accounts.get(account)
     stub = _stub(request, side, Decimal(0))
-    closing = Decimal(0)
+    closing, has_rivals = Decimal(0), False
     if known.was_read:
         beside = state.reservations.outstanding(known, amends)
         amended = state.reservations.live.get(amends)
         gone = amended.order_id if amended is not None else None
         closing = exits.closable(known, stub, beside, without=gone)
+        has_rivals = any(
+            (o.symbol, o.side, o.position_side) == (request.symbol, request.side, side)
+            for o in exits.split(known, beside)[1]
+            if o.order_id != gone
+        )
     closing = floor_to_step(closing, instrument.step)
     limit = float(request.price) if request.price is not None else None
     return Trial(
@@ -106,6 +114,7 @@ def make_trial(
         unit_usd=workload.unit_usd(state, instrument),
         closing=closing,
         is_exit=Decimal(0) < request.quantity <= closing,
+        has_rivals=has_rivals,
         now_ms=now_ms,
         amends=amends,
     )
