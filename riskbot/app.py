@@ -27,6 +27,7 @@ from riskbot.haltfile import HaltFile
 from riskbot.journal import Journal
 from riskbot.release import riskbot_version
 from riskbot.runner import Runner
+from riskbot.strategies import TellerParts
 from riskbot.views import Views
 from riskbot.watchdog import Notifier, Watchdog
 
@@ -64,12 +65,12 @@ class App:
         told = channels.build(config.root, clock, *self.telegram.channels, broker=self.mqtt.link)
         primary = [channel.name for channel in self.telegram.channels]
         self.delivery = Delivery(told, submit, clock, rng, primary=primary)
+        self.teller = TellerParts(config, told, self._view, self.mqtt.notify, submit, clock, rng)
         self.reloader = Reloader(config, self.telegram, told, submit, self.runner.route)
         self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
-        behind = (self.runner.command, self.runner.latest_view, journal.decisions, self.feeds)
-        before = self.reloader.before
-        self.http = HttpParts(config, *behind, before, submit, clock, riskbot_version())
+        back = (self.runner.command, self.runner.latest_view, journal.decisions, self.feeds)
+        self.http = HttpParts(config, *back, self.reloader.before, submit, clock, riskbot_version())
         self.executors: dict[str, Executor] = {}
         for name, account in config.accounts.items():
             exchange = exchanges.build(name, account, clock, rng, self.halt_file.exists)
@@ -82,7 +83,7 @@ class App:
         for kind in WORK:
             self.runner.route(kind, lambda action: self.executors[action.account].do(action))
         self.runner.route(actions.SendAlert, self.delivery.send)
-        self.runner.route(actions.NotifyStrategies, self.mqtt.notify)
+        self.runner.route(actions.NotifyStrategies, self.teller.notify)
         self.runner.route(actions.NotifyOrder, self.http.notify)
         self.runner.observe(self.mqtt.observe, self.http.observe)
         self.runner.route(actions.RemoveHaltFile, lambda _: self.halt_file.remove())
@@ -113,13 +114,12 @@ class App:
             guard = self._tasks.create_task(self.runner.run(), name="runner")
             self.watchdog.supervise("runner", guard)
             self.watchdog.supervise("journal", self.journal.task)
+            own = {"delivery": self.delivery, "local door": self.door, "halt file": self.halt_file}
             parts: list[tuple[str, Any]] = [
-                ("delivery", self.delivery),
-                ("local door", self.door),
-                ("halt file", self.halt_file),
+                *own.items(),
                 ("watchdog", self.watchdog),
                 *((f"feed {name}", feed) for name, feed in self.feeds.items()),
-                *(self.telegram.parts + self.mqtt.parts + self.http.parts),
+                *(self.telegram.parts + self.mqtt.parts + self.http.parts + self.teller.parts),
             ]
             running = [self._tasks.create_task(part.run(), name=name) for name, part in parts]
             await self.door.is_listening.wait()

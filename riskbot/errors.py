@@ -5,6 +5,7 @@ RiskbotError
 ├── UsageError         bad arguments of a command; exit 2
 ├── VenueError         a venue's refusal or silence, classified; never leaves the edge
 ├── ChannelError       a channel did not take an alert
+├── StrategyError      a strategy was not told, or does not obey
 ├── StorageError       the journal could not be written; protective effects go on without it
 ├── CodecError         a journaled record cannot be read, or an event cannot be written
 └── FatalError         riskbot cannot go on in this process; exit 70, the supervisor restarts it
@@ -78,6 +79,22 @@ class ChannelError(RiskbotError):
         super().__init__(message)
         self.is_permanent = is_permanent
         self.retry_after_ms = retry_after_ms
+
+
+class StrategyError(RiskbotError):
+    """A strategy was not told, or does not obey.
+
+    Attributes:
+        is_permanent: trying again soon is useless (wrong password).
+        is_ambiguous: what was asked may have been done all the same.
+    """
+
+    def __init__(
+        self, message: str, *, is_permanent: bool = False, is_ambiguous: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.is_permanent = is_permanent
+        self.is_ambiguous = is_ambiguous
 
 
 class StorageError(RiskbotError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from riskbot.core import digest, operations, results, views
+from riskbot.core import digest, operations, results, tellings, views
 from riskbot.core.engine import Engine
 
 DOCUMENTS: Mapping[str, Callable[..., Any]] = {
@@ -20,6 +20,7 @@ DOCUMENTS: Mapping[str, Callable[..., Any]] = {
     "deadman": operations.dead_men,
     "pnl": results.pnl,
     "digest": digest.digest,
+    "standing": tellings.standing,
 }
 """Every document by the name of its route."""
 

@@ -1,4 +1,4 @@
-"""Alerts posted to a URL as JSON, signed so that the receiver knows who speaks and when.
+"""Documents posted to a URL as JSON, signed so that the receiver knows who speaks and when.
 
 `X-Riskbot-Signature: sha256=<hex>` is the HMAC-SHA256 of `<X-Riskbot-Timestamp>.<body>` under
 the configured secret; a receiver refuses what is unsigned or older than it likes.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -67,19 +68,27 @@ class WebhookChannel:
         """Post the alert.
 
         Raises:
+            ChannelError: refused, or not answered in time.
+        """
+        await self.post(document(alert, self._instance, is_loud=is_loud))
+
+    async def post(self, content: Mapping[str, Any]) -> None:
+        """Post a document, signed.
+
+        Raises:
             ChannelError: refused, or not answered in time; the URL is not in the message, since
                 people put tokens into it.
         """
-        content = json.dumps(document(alert, self._instance, is_loud=is_loud)).encode()
+        body = json.dumps(content).encode()
         timestamp = str(self._clock.now_ms() // 1000)
         headers = {"Content-Type": "application/json", TIMESTAMP: timestamp}
         if self._secret is not None:
-            headers[SIGNATURE] = signature(self._secret(), timestamp, content)
+            headers[SIGNATURE] = signature(self._secret(), timestamp, body)
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         try:
             async with self._session.post(
-                self._url, data=content, headers=headers, allow_redirects=False
+                self._url, data=body, headers=headers, allow_redirects=False
             ) as reply:
                 _judge(reply)
         except TimeoutError as error:

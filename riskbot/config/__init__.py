@@ -39,9 +39,10 @@ JOURNAL_NAME = "journal.sqlite"
 SOCKET_NAME = "riskbot.sock"
 GATEWAY_NAME = "gateway.sock"
 HALT_NAME = "HALT"
+MEMORY_NAME = "strategies.json"
 """Files of the state directory."""
 
-NOT_BUILT = ("strategies", "scenarios_dir")
+NOT_BUILT = ("scenarios_dir",)
 """Sections that are accepted and checked, but that nothing reads yet."""
 
 # Credentials that people hand to ccxt directly; they count as inline secrets.
@@ -101,6 +102,11 @@ class Config:
     def halt_path(self) -> Path:
         """File that `kill` writes."""
         return self.state_dir / HALT_NAME
+
+    @property
+    def memory_path(self) -> Path:
+        """File that remembers which strategies riskbot stopped."""
+        return self.state_dir / MEMORY_NAME
 
     @property
     def journal_path(self) -> Path:

@@ -185,9 +185,29 @@ def _check_doors(root: Root, faults: list[str]) -> None:
     for index, channel in enumerate(root.notify):
         if channel.url is None:
             faults.append(f"notify.{index}.url: is missing")
+    _check_told(root, faults)
+
+
+def _check_told(root: Root, faults: list[str]) -> None:
+    """Append what is wrong with the strategies that are told: no password, no such scope, twice."""
+    urls: set[str] = set()
     for index, told in enumerate(root.strategies):
-        if told.freqtrade is None:
-            faults.append(f"strategies.{index}: is empty")
+        bot, path = told.freqtrade, f"strategies.{index}"
+        if bot is None:
+            faults.append(f"{path}: is empty")
+            continue
+        path += ".freqtrade"
+        if bot.password is None:
+            faults.append(f"{path}.password: is missing (give password or password_file)")
+        kind, _, name = bot.scope.partition(":")
+        if kind == "account":
+            _check_account_name(f"{path}.scope", name, root, faults)
+        elif kind == "strategy" and name not in root.gateway.strategies:
+            faults.append(f"{path}.scope: {name!r} is not in gateway.strategies")
+        url = bot.url.rstrip("/")
+        if url in urls:
+            faults.append(f"{path}.url: {url} is given twice")
+        urls.add(url)
 
 
 def _check_telegram(telegram: TelegramConfig, faults: list[str]) -> None:

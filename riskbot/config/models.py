@@ -283,6 +283,11 @@ class FreqtradeConfig(Section):
     url: Url = Field(description="of its REST API")
     username: str = Field(description="of its REST API")
     password: Secret | None = Field(None, description="of its REST API")
+    scope: str = Field(
+        "portfolio",
+        pattern=r"^(portfolio|(account|strategy):[A-Za-z0-9][A-Za-z0-9_.-]{0,31})$",
+        description="whose halts it obeys: portfolio, account:NAME or strategy:NAME",
+    )
 
 
 class ToldStrategyConfig(Section):

@@ -31,6 +31,7 @@ from riskbot.core import (
     reach,
     responses,
     rogue,
+    tellings,
     threads,
     topping,
     trials,
@@ -38,7 +39,7 @@ from riskbot.core import (
     working,
 )
 from riskbot.core.duty import IntentKind
-from riskbot.core.model import PORTFOLIO, Level, account_scope
+from riskbot.core.model import Level, account_scope
 from riskbot.core.settings import CoreSettings
 from riskbot.core.state import State
 from riskbot.core.turn import Turn
@@ -182,8 +183,7 @@ class Engine:
         campaign.advance(turn)
 
     def _states(self) -> dict[str, str]:
-        scopes = [PORTFOLIO, *(account_scope(a) for a in self.settings.accounts)]
-        scopes += [f"strategy:{s}" for s in self.settings.strategies]
+        scopes = tellings.scopes(self.state)
         return {scope: self.state.enforcement.state_of(scope).value for scope in scopes}
 
     def _announce(self, turn: Turn, before: dict[str, str]) -> None:
@@ -191,8 +191,7 @@ class Engine:
             now = self.state.enforcement.state_of(scope)
             if now.value == before[scope]:
                 continue
-            holds = self.state.enforcement.holds_of(scope)
-            reason = "; ".join(h.reason for h in holds if h.state is now) or "resumed"
+            reason = tellings.reason(self.state, scope)
             turn.emit(actions.NotifyStrategies(scope=scope, trading_state=now, reason=reason))
 
     def next_deadline_ms(self, now_ms: int) -> int:

@@ -21,6 +21,7 @@ from riskbot.core.model import (
     PositionSide,
     RejectReason,
     Side,
+    TradingState,
     WorkingOrder,
 )
 from riskbot.core.ordering import OrderRequest
@@ -482,6 +483,32 @@ class FrontendChanged:
     kind: Literal["FrontendChanged"] = "FrontendChanged"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyTold:
+    """How telling a strategy its trading state stands; given when that changes.
+
+    Attributes:
+        name: of who is told: `freqtrade`, `webhook`, numbered from the second on.
+        via: how: `freqtrade`, `webhook`.
+        scope: whose trading state it obeys.
+        wanted: what it is to obey.
+        confirmed: what it was seen to obey, None = not, or not yet.
+        detail: what it said of itself.
+        error: why it could not be told, empty = it could.
+        is_lost: it has failed for so long, or so clearly, that people should know.
+    """
+
+    name: str
+    via: str
+    scope: str
+    wanted: TradingState
+    confirmed: TradingState | None = None
+    detail: str = ""
+    error: str = ""
+    is_lost: bool = False
+    kind: Literal["StrategyTold"] = "StrategyTold"
+
+
 # ---------------------------------------------------------------- the gateway
 
 
@@ -617,6 +644,7 @@ Event = (
     | AlertDelivered
     | AlertDeliveryFailed
     | FrontendChanged
+    | StrategyTold
     | OrderRequested
     | AmendRequested
     | CancelRequested

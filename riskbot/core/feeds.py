@@ -50,6 +50,7 @@ class Feeds:
     """All feeds by (account, feed); clocks, key rights, switches and request limits by account.
 
     Attributes:
+        told: strategies that are told, by name, as people see them.
         errors_ms, orders_ms: of all accounts, the newest; errors_on_ms, orders_on: whose they are.
         depths: by (account, symbol).
         switched: instruments a dead-man's switch was last armed for.
@@ -62,6 +63,7 @@ class Feeds:
     switched: dict[str, list[str]] = field(default_factory=dict)
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     frontends: dict[str, dict[str, Any]] = field(default_factory=dict)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors_ms: list[int] = field(default_factory=list)
     orders_ms: dict[str, int] = field(default_factory=dict)
     errors_on_ms: dict[str, list[int]] = field(default_factory=dict)
@@ -126,11 +128,15 @@ class Feeds:
                 }
             case events.FrontendChanged():
                 self.frontends[record.name] = {"is_up": record.is_up, "detail": record.detail}
+            case events.StrategyTold():
+                before = self.told.get(record.name)
+                self.told[record.name] = _told(record, before, now_ms)
             case events.Started():
                 self.started_ms = now_ms
                 self.version = record.version
                 self.feeds.clear()
                 self.frontends.clear()
+                self.told.clear()
                 self.dead_men.clear()
                 self.depths.clear()
                 self.requests.clear()
@@ -228,3 +234,18 @@ def _certain(offset_ms: int, round_trip_ms: int) -> int:
     # The venue looked at its clock somewhere on the way: half of the way is in doubt.
     sure = max(0, abs(offset_ms) - round_trip_ms // 2)
     return sure if offset_ms > 0 else -sure
+
+
+def _told(event: events.StrategyTold, before: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:
+    # `since_ms` moves when what stands changes, not with each error on the way.
+    found = {
+        "kind": event.via,
+        "scope": event.scope,
+        "wanted": event.wanted.value,
+        "confirmed": event.confirmed.value if event.confirmed is not None else None,
+        "detail": event.detail,
+        "error": event.error,
+    }
+    stands = ("wanted", "confirmed")
+    is_same = before is not None and all(before[key] == found[key] for key in stands)
+    return {**found, "since_ms": before["since_ms"] if before and is_same else now_ms}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from riskbot.core import actions, alerts, events
+from riskbot.core import actions, alerts, events, tellings
 from riskbot.core.duty import OPERATOR
 from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import PORTFOLIO, Level, account_scope
@@ -58,7 +58,7 @@ def on_event(turn: Turn, event: events.Event) -> None:
         case events.AlertDelivered() | events.AlertDeliveryFailed():
             _channel(turn, event)
         case _:
-            pass
+            tellings.on_event(turn, event)
 
 
 def _started(turn: Turn, event: events.Started) -> None:

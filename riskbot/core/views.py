@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from riskbot.core import exits
+from riskbot.core import exits, tellings
 from riskbot.core.duty import Alert, AlertStatus
 from riskbot.core.model import PORTFOLIO, Level, TradingState, account_scope
 
@@ -39,6 +39,7 @@ def status(state: State, now_ms: int) -> dict[str, Any]:
         "daily_pnl_usd": losses.daily_pnl_usd if losses else None,
         "accounts": accounts(state, now_ms),
         "strategies": strategies(state),
+        "told": tellings.rows(state),
         "feeds": feeds(state, now_ms),
         "intents": intents(state),
         "alerts": alerts(state, now_ms),

@@ -18,6 +18,7 @@ TEXTS: dict[type, str] = {
     events.DeadManChanged: "detail",
     events.AlertDeliveryFailed: "error",
     events.FrontendChanged: "detail",
+    events.StrategyTold: "error",
     events.StorageFailed: "error",
     events.EngineFaulted: "error",
     events.HaltFileSeen: "reason",

@@ -17,6 +17,7 @@ BROAD_EXCEPTS: dict[str, tuple[int, str]] = {
     "riskbot/frontends/http/door.py": (1, "one request's bug is its answer, not the door's end"),
     "riskbot/frontends/http/parts.py": (1, "nothing of HTTP may end the guard"),
     "riskbot/frontends/mqtt/parts.py": (1, "nothing of MQTT may end the guard"),
+    "riskbot/strategies/__init__.py": (1, "nothing of a strategy may end the guard"),
     "riskbot/frontends/telegram/polling.py": (
         2,
         "whatever an update or a poll holds, the next one must come",
