@@ -29,6 +29,12 @@ TOKEN = "5f0e2c91b7d84a63" * 4
 GRID = {"token": TOKEN, "accounts": ["main"]}
 
 
+def bot(**fields: str) -> dict[str, dict[str, str]]:
+    """Return an entry of a freqtrade bot."""
+    login = {"url": "http://127.0.0.1:8080", "username": "u", "password": "p"}
+    return {"freqtrade": {**login, **fields}}
+
+
 def test_load_when_file_is_minimal_takes_every_default(tmp_path: Path) -> None:
     config = loaded(tmp_path, MINIMAL)
     core = config.core()
@@ -243,6 +249,23 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (with_(notify=[{"min_level": "red"}]), "notify.0.url", "is missing"),
     (with_(webhooks=[{"url": "ftp://x"}]), "webhooks.0.url", "must look like http:// or https://"),
     (with_(strategies=[{}]), "strategies.0", "is empty"),
+    (
+        with_(strategies=[{"freqtrade": {"url": "http://a", "username": "u"}}]),
+        "strategies.0.freqtrade.password",
+        "is missing",
+    ),
+    (with_(strategies=[bot(scope="main")]), "strategies.0.freqtrade.scope", "is 'main'"),
+    (with_(strategies=[bot(scope="account:x")]), "strategies.0.freqtrade.scope", "x"),
+    (
+        with_(strategies=[bot(scope="strategy:x")]),
+        "strategies.0.freqtrade.scope",
+        "'x' is not in gateway.strategies",
+    ),
+    (
+        with_(strategies=[bot(), bot(url="http://127.0.0.1:8080/")]),
+        "strategies.1.freqtrade.url",
+        "is given twice",
+    ),
     (with_(mqtt={"port": 99999}), "mqtt.port", "at most 65535, is 99999"),
     (with_(mqtt={"topic_prefix": "a/#"}), "mqtt.topic_prefix", "no wildcards, no empty level"),
     (with_(mqtt={"topic_prefix": "$SYS"}), "mqtt.topic_prefix", "is '$SYS'"),
@@ -426,16 +449,12 @@ def test_warnings_when_parts_are_not_built_or_cannot_work_name_them(tmp_path: Pa
             accounts={"main": {"exchange": "paper"}},
             portfolio={"preset": "market_neutral", "limits": {"value_at_risk": {"max": 0.1}}},
             mqtt={"host": "broker"},
-            strategies=[
-                {"freqtrade": {"url": "http://127.0.0.1", "username": "u", "password": "p"}}
-            ],
             scenarios_dir="mine",
             telegram={"token": "1:a"},
         ),
     )
     keys = [warning.partition(":")[0] for warning in config.warnings]
     assert keys == [
-        "strategies",
         "scenarios_dir",
         "portfolio value_at_risk",
         "telegram.users",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -59,7 +60,7 @@ class Api:
     ) -> None:
         whole = url.rstrip("/")
         self._base = URL(whole if whole.endswith("/api/v1") else f"{whole}/api/v1")
-        self._login = aiohttp.BasicAuth(username, password, "utf-8")
+        self._login = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
         self._access = self._refresh = ""
@@ -116,7 +117,7 @@ class Api:
             await self._log_in()
 
     async def _log_in(self) -> None:
-        headers = {"Authorization": self._login.encode()}
+        headers = {"Authorization": f"Basic {self._login}"}
         status, answer = await self._send("POST", "token/login", headers)
         self._judge(status, "token/login")
         access, refresh = answer.get("access_token"), answer.get("refresh_token")

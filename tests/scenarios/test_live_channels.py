@@ -43,7 +43,7 @@ class Hook:
 
     def on(self, name: str) -> list[str]:
         """Return the levels told under a name, `resolved` at the end."""
-        return [d["level"] for d in self.told if d["limit"] == name]
+        return [d["level"] for d in self.told if d["type"] == "alert" and d["limit"] == name]
 
 
 @pytest.fixture
