@@ -23,6 +23,7 @@ NEWER = {"ConfigRead", "ApplyConfig"} | {
     "EndReservation",
     "KeepAnswer",
     "SetStray",
+    "StrategyTold",
 }
 """Kinds that came after the newest golden journal; the next one has them."""
 

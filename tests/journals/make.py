@@ -27,6 +27,7 @@ from riskbot.core.model import (
     RejectReason,
     Response,
     Role,
+    TradingState,
 )
 from riskbot.core.settings import AccountSettings, CoreSettings, DeadManSettings
 from riskbot.exchanges.paper.faults import Fault, Mishap
@@ -94,6 +95,10 @@ def surroundings(made: Stage) -> None:
     made.give(events.FeedLost(account="main", feed="account", reason="socket closed"))
     made.give(events.FrontendChanged(name="telegram", is_up=False, detail="ended with 1"))
     made.give(events.FrontendChanged(name="telegram", is_up=True))
+    told = {"name": "freqtrade", "via": "freqtrade", "scope": "portfolio"}
+    wanted = TradingState.HALTED
+    made.give(events.StrategyTold(**told, wanted=wanted, error="away", is_lost=True))
+    made.give(events.StrategyTold(**told, wanted=wanted, confirmed=wanted, detail="paused"))
     made.give(events.StorageFailed(error="disk full"))
     made.wait(2)
     made.give(events.StorageRestored())

@@ -26,7 +26,7 @@ CRASH = {"BTC": 32_000, "SOL": 80}
 
 
 class Hook:
-    """The receiver of a webhook: it keeps what comes, and answers while it is `open`."""
+    """The receiver of a webhook: it keeps the alerts, and answers while it is `open`."""
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
@@ -36,14 +36,17 @@ class Hook:
         self.url = ""
 
     async def take(self, request: web.Request) -> web.Response:
-        self.told.append(await request.json())
+        document = await request.json()
+        if document["type"] != "alert":
+            return web.Response()
+        self.told.append(document)
         await self.open.wait()
         self.answered += 1
         return web.Response()
 
     def on(self, name: str) -> list[str]:
         """Return the levels told under a name, `resolved` at the end."""
-        return [d["level"] for d in self.told if d["type"] == "alert" and d["limit"] == name]
+        return [d["level"] for d in self.told if d["limit"] == name]
 
 
 @pytest.fixture
