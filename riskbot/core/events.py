@@ -485,15 +485,10 @@ class FrontendChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyTold:
-    """How telling a strategy its trading state stands; given when that changes.
+    """How telling a strategy its trading state stands (`via` freqtrade or webhook).
 
     Attributes:
-        name: of who is told: `freqtrade`, `webhook`, numbered from the second on.
-        via: how: `freqtrade`, `webhook`.
-        scope: whose trading state it obeys.
-        wanted: what it is to obey.
-        confirmed: what it was seen to obey, None = not, or not yet.
-        detail: what it said of itself.
+        confirmed: what it was seen to obey, None = not yet, or it stands otherwise of its own.
         error: why it could not be told, empty = it could.
         is_lost: it has failed for so long, or so clearly, that people should know.
     """
