@@ -34,7 +34,7 @@ class Bot:
         initial_state: what it is in after a start or a reload.
         cap: `max_open_trades` of its configuration file.
         fault: "" | "hang" | "error" (500) | "lost" (done, but the reply is lost).
-        is_deaf: takes `stopentry` and does nothing.
+        is_deaf: takes `stopentry` and `start`, and does nothing.
         asked: routes that were called, in order, but for looks and tokens.
         logins, refreshes: tokens handed out.
     """
@@ -150,7 +150,7 @@ class Bot:
         if name == "start":
             if self.state == "running":
                 return "already running"
-            self.state = "running"
+            self.state = self.state if self.is_deaf else "running"
             return "starting trader ..."
         if name == "stop":
             self.state = "stopped"

@@ -346,3 +346,24 @@ async def test_what_is_no_freqtrade_is_said(desk: Desk, bot: Bot) -> None:
         desk.move("HALTED")
         await desk.until(lambda: desk.events and desk.last.is_lost, seconds=40)
         assert "404" in desk.last.error
+
+
+async def test_attempt_ends_also_when_each_request_has_patience(desk: Desk, bot: Bot) -> None:
+    bot.fault = "hang"
+    async with desk.telling(desk.bot(entry(bot), timeout_s=60.0), attempt_s=0.05):
+        desk.move("HALTED")
+        await desk.until(lambda: desk.last.error == "no answer in 0.05 s")
+        bot.fault = ""
+        await desk.until(lambda: desk.last.confirmed is TradingState.HALTED, seconds=90)
+
+
+async def test_start_that_is_taken_and_not_done_is_asked_for_again(desk: Desk, bot: Bot) -> None:
+    async with desk.telling(desk.bot(entry(bot))):
+        desk.move("HALTED")
+        await desk.until(lambda: bot.state == "paused" and desk.last.confirmed)
+        bot.is_deaf = True
+        desk.move("ACTIVE")
+        await desk.until(lambda: desk.last.is_lost, seconds=40)
+        assert "does not run" in desk.last.error
+        bot.is_deaf = False
+        await desk.until(lambda: bot.takes_entries, seconds=90)
