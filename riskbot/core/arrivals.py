@@ -13,7 +13,7 @@ from decimal import Decimal
 from riskbot.core import events
 from riskbot.core.accounts import AccountState
 from riskbot.core.exits import base_of, holding
-from riskbot.core.model import OrderType, PositionKey, Side, WorkingOrder
+from riskbot.core.model import OrderType, PositionKey, PositionSide, Side, WorkingOrder
 
 QUIET_MS = 500
 """A read shows every fill that was told this long before it began."""
@@ -56,9 +56,14 @@ class Moved:
 
 @dataclass(slots=True)
 class Arrivals:
-    """Positions that have been traded since their last quiet read, by key."""
+    """Positions that have been traded since their last quiet read, by key.
+
+    Attributes:
+        starts: what was there at that read: a position's frame may come before its fill's.
+    """
 
     moved: dict[PositionKey, Moved] = field(default_factory=dict)
+    starts: dict[PositionKey, Decimal] = field(default_factory=dict)
 
     def before(self, order: WorkingOrder, account: AccountState, now_ms: int) -> None:
         """Take an order's frame, before the account folds it.
@@ -100,7 +105,9 @@ class Arrivals:
         key = PositionKey(order.account, subject, order.position_side)
         moved = self.moved.get(key)
         if moved is None:
-            start_quantity = holding(account, order.symbol, order.position_side)
+            now = holding(account, order.symbol, order.position_side)
+            # A key that no read has shown was not there; without any read nothing else is known.
+            start_quantity = self.starts.get(key, Decimal(0)) if account.was_read else now
             moved = self.moved[key] = Moved(order.symbol, start_quantity)
         moved.fill_ms, moved.symbol = now_ms, order.symbol
         flow = moved.flows.get(order.order_id)
@@ -113,6 +120,12 @@ class Arrivals:
 
     def read(self, snapshot: events.AccountSnapshotReceived) -> None:
         """Start anew where a read began well after the last fill."""
+        self.starts = {k: q for k, q in self.starts.items() if k.account != snapshot.account}
+        for position in snapshot.positions:
+            self.starts[position.key] = position.quantity
+        for balance in snapshot.balances:
+            key = PositionKey(snapshot.account, balance.asset, PositionSide.NET)
+            self.starts[key] = balance.total
         for key, moved in list(self.moved.items()):
             if key.account == snapshot.account and snapshot.as_of_ms - moved.fill_ms >= QUIET_MS:
                 del self.moved[key]

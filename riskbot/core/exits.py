@@ -32,36 +32,31 @@ def entries(account: AccountState) -> list[WorkingOrder]:
 
 
 def split(
-    account: AccountState, beside: Iterable[WorkingOrder]
+    account: AccountState, orders: Iterable[WorkingOrder]
 ) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
-    """Return exits and entries, with more orders that count as working beside the known."""
-    return _split(account, [*account.orders.values(), *beside])
+    """Return exits and entries among orders that count as working on an account."""
+    return _split(account, orders)
 
 
-def closable(
-    account: AccountState,
-    order: WorkingOrder,
-    beside: Iterable[WorkingOrder] = (),
-    without: str | None = None,
-) -> Decimal:
+def closable(account: AccountState, order: WorkingOrder, orders: Iterable[WorkingOrder]) -> Decimal:
     """Return how much an order like this may take and only close, >= 0.
 
     Args:
         account: whose.
         order: whose side and position count, whatever its quantity.
-        beside: more orders that count as working.
-        without: venue id of a working order that does not count.
+        orders: what counts as working beside it.
     """
     held = holding(account, order.symbol, order.position_side)
     if held * order.side.sign >= 0:
         return Decimal(0)
-    orders = (o for o in (*account.orders.values(), *beside) if o.order_id != without)
+    return max(abs(held) - _taken(account, order, orders), Decimal(0))
+
+
+def _taken(account: AccountState, order: WorkingOrder, orders: Iterable[WorkingOrder]) -> Decimal:
+    """Return what the exits on the same position take of it; a stop takes nothing yet."""
     working = _split(account, orders)[0]
-    taken = sum(
-        (o.remaining for o in working if o.stop_price is None and _competes(account, o, order)),
-        Decimal(0),
-    )
-    return max(abs(held) - taken, Decimal(0))
+    mine = (o for o in working if o.stop_price is None and _competes(account, o, order))
+    return sum((o.remaining for o in mine), Decimal(0))
 
 
 def is_exit(account: AccountState, order: WorkingOrder) -> bool:
@@ -73,11 +68,7 @@ def is_exit(account: AccountState, order: WorkingOrder) -> bool:
     others = [o for o in account.orders.values() if o.order_id != order.order_id]
     if _is_marked(order):
         return True
-    taken = sum(
-        (o.remaining for o in _split(account, others)[0] if _competes(account, o, order)),
-        Decimal(0),
-    )
-    return taken + order.remaining <= _closable(account, order)
+    return _taken(account, order, others) + order.remaining <= _closable(account, order)
 
 
 def base_of(symbol: str) -> str:
@@ -127,7 +118,9 @@ def _split(
     for order in ordered:
         if _is_marked(order):
             found.add(order.order_id)
-            taken[_claim(account, order)] += order.remaining
+            if order.stop_price is None:
+                # A stop that can only close leaves the others their part: the venue sees to it.
+                taken[_claim(account, order)] += order.remaining
     for order in ordered:
         claim = _claim(account, order)
         if order.order_id in found or taken[claim] + order.remaining > _closable(account, order):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from riskbot.core import actions, events
-from riskbot.core.model import OrderType, strategy_scope
+from riskbot.core.model import PORTFOLIO, OrderType, strategy_scope
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason, Reservation, Stage, plain
 from riskbot.core.pretrade import Judgement, judge
 from riskbot.core.turn import Turn
@@ -94,6 +94,8 @@ def _name_fault(turn: Turn, order: OrderRequest) -> str:
         return ""
     if name.startswith(_OWN):
         return f"client_order_id {name}: names that begin with {_OWN!r} are riskbot's own"
+    if turn.state.reservations.find(order.strategy, name) is not None:
+        return f"client_order_id {name} names an order of yours whose answer is kept no more"
     if not order.is_submit and _VENUE_ID.fullmatch(name) and turn.state.reservations.is_taken(name):
         return f"client_order_id {name} is in use by another order"
     return ""
@@ -154,13 +156,13 @@ def _again(turn: Turn, document: dict[str, Any], reservation_id: str) -> dict[st
     """Return an earlier answer, with the order as it stands now."""
     kept = turn.state.reservations
     known = kept.live.get(reservation_id) or kept.done.get(reservation_id)
-    if known is None:
-        return document
-    answer = {**document, "order": known.document()}
-    if known.stage is Stage.EXPIRED and not known.is_submit:
+    answer = document if known is None else {**document, "order": known.document()}
+    was_checked = document["expires_at_ms"] is not None
+    is_void = known is None or (known.stage.is_final and known.order_id is None)
+    if was_checked and is_void:
         # Whoever asks again would send an order that holds no exposure any more.
-        words = "the approval has expired: ask with another client_order_id"
-        gone = Reason(Code.RESERVATION_EXPIRED, strategy_scope(known.strategy), words)
+        words = "the approval holds nothing any more: ask with another client_order_id"
+        gone = Reason(Code.RESERVATION_EXPIRED, PORTFOLIO, words)
         return {**answer, "decision": Decision.DENY.value, "reasons": [gone.document()]}
     return answer
 
@@ -211,7 +213,7 @@ def _amend(turn: Turn, event: events.AmendRequested) -> None:
         )
         return
     changed = replace(known, amend_quantity=quantity, amend_price=price, stage=Stage.REPLACING)
-    turn.emit(actions.SetReservation(reservation=changed))
+    turn.emit(actions.SetReservation(reservation=changed, is_new=True))
     pull(turn, changed)
     document = _document(order, judgement, changed)
     _reply(turn, event, {**document, "client_order_id": known.client_order_id})

@@ -75,6 +75,7 @@ class WhatIf:
         self._places = {leg.key: place for place, leg in enumerate(book.legs)}
         account = scope_account(book.scope)
         self._entries = {k: w for k, w in entries.items() if account in {None, k.account}}
+        self._risk_usd = sum(each.risk for each in self._entries.values())
         for key in (*self._entries, order.key):
             if key not in self._legs:
                 self._legs[key] = self._empty(key)
@@ -130,7 +131,7 @@ class WhatIf:
             underlyings=dict(self._book.underlyings),
             sectors=dict(self._book.sectors),
             groups=dict(self._book.groups),
-            stop_risk_usd=self._book.stop_risk_usd + quantity * order.risk_usd,
+            stop_risk_usd=self._book.stop_risk_usd + self._risk_usd + quantity * order.risk_usd,
         )
         book.legs = [*self._book.legs]
         for key, filled in entries.items():

@@ -160,6 +160,7 @@ class Reservation:
             is amended is replaced by another.
         quantity: of the whole parent, > 0; filled: of it, over all its orders, >= 0.
         key: the position it is on.
+        told: what fills have told of the present order.
         sent_filled: what earlier orders of the parent had filled when this one was sent.
         is_exit: it may only close; it was approved as that.
         is_submit: riskbot has placed it.
@@ -188,6 +189,7 @@ class Reservation:
     stage: Stage = Stage.RESERVED
     filled: Decimal = Decimal(0)
     sent_filled: Decimal = Decimal(0)
+    told: Decimal = Decimal(0)
     created_ms: int = 0
     sent_ms: int = 0
     expires_ms: int = 0
@@ -226,7 +228,7 @@ class Reservation:
             type=self.type,
             quantity=self.remaining,
             price=self.price,
-            reduce_only=self.reduce_only,
+            reduce_only=self.reduce_only or self.is_exit,
             position_side=self.position_side,
             created_ms=self.created_ms,
         )

@@ -7,24 +7,23 @@ same answer and a late order is still known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
-from riskbot.core.arrivals import Arrivals
+from riskbot.core.kept import MINUTE_MS, Kept, names_of
 from riskbot.core.model import OrderStatus, RejectReason, WorkingOrder
 from riskbot.core.ordering import Answer, Reservation, Stage, Stray
-from riskbot.core.plain import VOLATILE, from_plain, to_plain
+from riskbot.core.plain import from_plain, to_plain
 
 DONE_MAX = 5_000
 ANSWERS_MAX = 20_000
 STRAYS_MAX = 1_000
 OWN_MAX = 5_000
+TRADES_MAX = 5_000
 SOON_MS = 250
-MINUTE_MS = 60_000
 SEEN_AFTER_MS = 2_000
 """An order is in a read that began this long after it was sent; else it is over, or was never."""
 
@@ -39,106 +38,9 @@ _STAGES = {
 }
 
 
-def _names(reservation: Reservation) -> tuple[str, ...]:
-    """Return the keys it is found by: its strategy's names of it, and the venue's."""
-    mine = (reservation.client_order_id, reservation.venue_id, reservation.reservation_id)
-    named = tuple(f"{reservation.strategy}|{name}" for name in mine if name)
-    return (*named, f"|{reservation.venue_id}") if reservation.venue_id else named
-
-
 @dataclass(slots=True)
-class Reservations:
-    """What the gateway has approved.
-
-    Attributes:
-        live: by reservation id.
-        done: the same of what is over, oldest forgotten first.
-        answers: by `strategy|client id`, for repeated questions; oldest forgotten first.
-        approved_ms: when orders of a scope were approved, the last minute's.
-        strays: by `account|order id`, on accounts that are exclusive.
-        changed: ids whose state was not told yet.
-        names: reservation id by `strategy|name`, and by `|client id` of the order at the venue.
-        own: venue ids of the orders that riskbot has placed, oldest forgotten first.
-        phantoms: what lives as working orders, made once for each change.
-    """
-
-    live: dict[str, Reservation] = field(default_factory=dict)
-    done: dict[str, Reservation] = field(default_factory=dict)
-    answers: dict[str, Answer] = field(default_factory=dict)
-    approved_ms: dict[str, list[int]] = field(default_factory=dict)
-    strays: dict[str, Stray] = field(default_factory=dict)
-    changed: dict[str, None] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    own: dict[str, None] = field(default_factory=dict)
-    arrivals: Arrivals = field(default_factory=Arrivals, metadata={VOLATILE: True})
-    phantoms: dict[str, tuple[Reservation, WorkingOrder]] = field(
-        default_factory=dict, metadata={VOLATILE: True}, compare=False
-    )
-
-    # ------------------------------------------------------------ reading
-
-    def find(self, strategy: str, name: str) -> Reservation | None:
-        """Return a strategy's order by any id it gave or was given, live or over."""
-        found = self.names.get(f"{strategy}|{name}", "")
-        return self.live.get(found) or self.done.get(found)
-
-    def answer(self, strategy: str, client_order_id: str) -> Answer | None:
-        """Return what was answered to a client id before."""
-        return self.answers.get(f"{strategy}|{client_order_id}")
-
-    def on(self, account: str) -> Iterator[Reservation]:
-        """Yield what lives on an account."""
-        return (r for r in self.live.values() if r.account == account)
-
-    def approved(self, scope: str, now_ms: int) -> int:
-        """Return how many orders of a scope were approved within the last minute."""
-        return sum(now_ms - ms < MINUTE_MS for ms in self.approved_ms.get(scope, ()))
-
-    def outstanding(
-        self, account: AccountState, without: str = "", strategy: str | None = None
-    ) -> list[WorkingOrder]:
-        """Return what was approved or has filled and the account does not show yet, as orders.
-
-        Args:
-            account: as it is known.
-            without: id of a reservation that is left out.
-            strategy: only what is this one's; None = everybody's, with what has just filled.
-        """
-        found = []
-        for reservation in self.on(account.name):
-            mine = strategy in {None, reservation.strategy}
-            if reservation.reservation_id == without or not mine:
-                continue
-            order = account.orders.get(reservation.order_id or "")
-            if order is None:
-                found.append(self._phantom(reservation))
-            elif (more := reservation.remaining - order.remaining) > 0:
-                found.append(replace(self._phantom(reservation), quantity=more))
-        return found if strategy is not None else found + self.arrivals.unseen(account)
-
-    def _phantom(self, reservation: Reservation) -> WorkingOrder:
-        made = self.phantoms.get(reservation.reservation_id)
-        if made is None or made[0] is not reservation:
-            made = self.phantoms[reservation.reservation_id] = (reservation, reservation.phantom())
-        return made[1]
-
-    def owner(self, account: str, order: WorkingOrder) -> str | None:
-        """Return whose a working order is, None = nobody's who asked."""
-        known = self._of(account, order.order_id, order.client_order_id)
-        return known.strategy if known is not None else None
-
-    def is_known(self, account: str, order_id: str, client_order_id: str | None) -> bool:
-        """Whether an order is one that was approved, live or over, or riskbot's own."""
-        if f"{account}|{order_id}" in self.own:
-            return True
-        if self._of(account, order_id, client_order_id) is not None:
-            return True
-        over = self.done.get(self.names.get(f"|{client_order_id}", ""))
-        return over is not None and over.account == account
-
-    def is_taken(self, venue_id: str) -> bool:
-        """Whether a client id names an order at a venue already."""
-        return f"|{venue_id}" in self.names
+class Reservations(Kept):
+    """What the gateway has approved, and how it goes on."""
 
     # ------------------------------------------------------------ folding
 
@@ -152,10 +54,10 @@ class Reservations:
             case events.OrderFilled():
                 self.arrivals.before_fill(record, account, now_ms)
             case events.OrderQueried(order=WorkingOrder() as order) if record.found:
-                if self._by_venue_id(record.client_order_id) is not None:
+                if self.by_venue_id(record.client_order_id) is not None:
                     self.arrivals.before(order, account, now_ms)
             case events.OrderAccepted():
-                if (known := self._by_venue_id(record.client_order_id)) is not None:
+                if (known := self.by_venue_id(record.client_order_id)) is not None:
                     order = replace(known.phantom(), order_id=record.order_id, filled=record.filled)
                     self.arrivals.before(order, account, now_ms)
             case _:
@@ -210,7 +112,7 @@ class Reservations:
         if len(self.done) > DONE_MAX:
             oldest = self.done.pop(next(iter(self.done)))
             self.changed.pop(oldest.reservation_id, None)
-            for key in _names(oldest):
+            for key in names_of(oldest):
                 self.names.pop(key, None)
 
     def _keep(self, record: actions.KeepAnswer, now_ms: int) -> None:
@@ -240,11 +142,11 @@ class Reservations:
 
     def _accepted(self, record: events.OrderAccepted, now_ms: int) -> None:
         self._own(f"{record.account}|{record.order_id}")
-        if (known := self._by_venue_id(record.client_order_id)) is not None:
+        if (known := self.by_venue_id(record.client_order_id)) is not None:
             self._take(known, record.order_id, record.filled, record.status, now_ms)
 
     def _rejected(self, record: events.OrderRejected, now_ms: int) -> None:
-        known = self._by_venue_id(record.client_order_id)
+        known = self.by_venue_id(record.client_order_id)
         if known is None:
             return
         if record.reason is RejectReason.DUPLICATE_ID:
@@ -255,7 +157,7 @@ class Reservations:
         self._end(known.reservation_id, stage, f"{record.reason.value}: {record.message}")
 
     def _query(self, record: actions.QueryOrder, now_ms: int) -> None:
-        if (known := self._by_venue_id(record.client_order_id)) is not None:
+        if (known := self.by_venue_id(record.client_order_id)) is not None:
             wait_ms = min(500 * 2 ** min(known.queries, 3), 4_000)
             self._change(known, next_query_ms=now_ms + wait_ms)
 
@@ -271,32 +173,49 @@ class Reservations:
             del self.own[next(iter(self.own))]
 
     def _unknown(self, venue_id: str, now_ms: int) -> None:
-        known = self._by_venue_id(venue_id)
+        known = self.by_venue_id(venue_id)
         if known is not None and known.order_id is None:
             self._change(known, stage=Stage.UNKNOWN, next_query_ms=now_ms)
             self.changed[known.reservation_id] = None
 
     def _queried(self, record: events.OrderQueried, now_ms: int) -> None:
-        known = self._by_venue_id(record.client_order_id)
+        if record.order is not None:
+            self._own(f"{record.account}|{record.order.order_id}")
+        known = self.by_venue_id(record.client_order_id)
         if known is None:
             return
         if record.found and record.order is not None:
             order = record.order
-            self._take(known, order.order_id, order.filled, order.status, now_ms)
+            taken = (order.order_id, order.filled, order.status, now_ms)
+            self._take(known, *taken, is_asked=True)
         elif record.found is False:
             self._change(known, queries=known.queries + 1)
 
     def _see(self, order: WorkingOrder, now_ms: int) -> None:
-        known = self._of(order.account, order.order_id, order.client_order_id)
+        known = self.of(order.account, order.order_id, order.client_order_id)
         known = known or self._unnamed(order)
         if known is not None:
             self._take(known, order.order_id, order.filled, order.status, now_ms)
 
     def _fill(self, fill: events.OrderFilled, now_ms: int) -> None:
-        known = self._of(fill.account, fill.order_id, fill.client_order_id)
-        if known is not None and known.order_id is None:
-            # What is known of an order by its fills alone: its frames tell how much.
-            self._take(known, fill.order_id, Decimal(0), OrderStatus.OPEN, now_ms)
+        known = self.of(fill.account, fill.order_id, fill.client_order_id)
+        trade = f"{fill.account}|{fill.symbol}|{fill.trade_id}"
+        if known is None or trade in self.trades:
+            return
+        self.trades[trade] = None
+        if len(self.trades) > TRADES_MAX:
+            del self.trades[next(iter(self.trades))]
+        told = known.told + fill.quantity
+        stage = Stage.OPEN if known.order_id is None else known.stage
+        self._own(f"{fill.account}|{fill.order_id}")
+        self._change(
+            known,
+            stage=stage,
+            order_id=fill.order_id,
+            told=told,
+            filled=max(known.filled, known.sent_filled + told),
+        )
+        self.changed[known.reservation_id] = None
 
     def _read(self, snapshot: events.AccountSnapshotReceived, now_ms: int) -> None:
         """Compare with the working orders of a complete read."""
@@ -318,9 +237,12 @@ class Reservations:
         filled: Decimal,
         status: OrderStatus,
         now_ms: int,
+        *,
+        is_asked: bool = False,
     ) -> None:
         """Take what the venue says of the order that stands for a reservation now."""
-        total = max(known.filled, known.sent_filled + filled)
+        self._own(f"{known.account}|{order_id}")
+        total = max(known.filled, known.sent_filled + max(filled, known.told))
         is_amending = known.amend_quantity is not None and not known.wants_cancel
         if not status.is_final:
             stage = Stage.REPLACING if is_amending else Stage.OPEN
@@ -328,9 +250,17 @@ class Reservations:
                 self.changed[known.reservation_id] = None
             self._change(known, stage=stage, filled=total, order_id=order_id, queries=0)
             return
+        if is_amending and status is OrderStatus.CANCELED and not is_asked:
+            # How much of it had filled may be told later: the venue is asked before more is sent.
+            self._change(
+                known, stage=Stage.UNKNOWN, filled=total, order_id=order_id, next_query_ms=now_ms
+            )
+            return
         if is_amending and status is OrderStatus.CANCELED:
             # The order is gone; what replaces it is decided next.
             self._change(known, stage=Stage.REPLACING, filled=total, order_id=None, venue_id="")
+            for key in set(names_of(known)) - set(names_of(replace(known, venue_id=""))):
+                del self.names[key]
             self.changed[known.reservation_id] = None
             return
         self._change(known, filled=total, order_id=order_id, next_query_ms=now_ms)
@@ -339,24 +269,13 @@ class Reservations:
     def _change(self, known: Reservation, **changes: Any) -> None:
         self.live[known.reservation_id] = replace(known, **changes)
 
-    def _by_venue_id(self, venue_id: str) -> Reservation | None:
-        found = self.live.get(self.names.get(f"|{venue_id}", ""))
-        # What is told late of an order that was replaced speaks of the old one.
-        return found if found is not None and found.venue_id == venue_id else None
-
     def _name(self, reservation: Reservation) -> None:
-        for key in _names(reservation):
+        for key in names_of(reservation):
             self.names[key] = reservation.reservation_id
-
-    def _of(self, account: str, order_id: str, client_order_id: str | None) -> Reservation | None:
-        named = self._by_venue_id(client_order_id or "")
-        if named is not None:
-            return named if named.account == account else None
-        return next((r for r in self.on(account) if r.order_id == order_id), None)
 
     def _unnamed(self, order: WorkingOrder) -> Reservation | None:
         """Return the one approval that an order without its id can be, None = none, or several."""
-        if self.is_known(order.account, order.order_id, order.client_order_id):
+        if order.client_order_id or self.is_known(order) or self.may_be(order):
             return None
         found = [
             r

@@ -7,7 +7,7 @@ where the account says so (`cancel_rogue`). Exits stay: whoever closes lowers ri
 from __future__ import annotations
 
 from riskbot.core import actions, alerts, events, exits, outcomes
-from riskbot.core.model import Level, WorkingOrder, account_scope
+from riskbot.core.model import Level, OrderType, WorkingOrder, account_scope
 from riskbot.core.ordering import Stray
 from riskbot.core.turn import Turn
 
@@ -31,9 +31,22 @@ def watch(turn: Turn, event: events.Event) -> None:
             _drop(turn, stray)
 
 
-def _is_explained(turn: Turn, account: str, order_id: str, client_id: str | None) -> bool:
-    own = client_id is not None and client_id.startswith(turn.state.order_prefix)
-    return own or turn.state.reservations.is_known(account, order_id, client_id)
+def _is_explained(turn: Turn, order: WorkingOrder) -> bool:
+    pending = turn.state.enforcement.pending.get(order.client_order_id or "")
+    return pending is not None or turn.state.reservations.is_known(order)
+
+
+def _told(fill: events.OrderFilled) -> WorkingOrder:
+    """Return the order that a fill is of, as far as the fill tells."""
+    return WorkingOrder(
+        fill.account,
+        fill.symbol,
+        fill.order_id,
+        fill.client_order_id,
+        fill.side,
+        OrderType.MARKET,
+        fill.quantity,
+    )
 
 
 def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
@@ -42,9 +55,7 @@ def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
     if account is None or not account.exclusive:
         return
     name = f"{fill.account}|{fill.order_id}"
-    if name in kept.strays or _is_explained(
-        turn, fill.account, fill.order_id, fill.client_order_id
-    ):
+    if name in kept.strays or _is_explained(turn, _told(fill)):
         return
     stray = Stray(
         fill.account,
@@ -62,7 +73,7 @@ def _note_orders(turn: Turn, account: str) -> None:
     for order in turn.state.orders(account):
         if f"{account}|{order.order_id}" in strays:
             continue
-        if not _is_explained(turn, account, order.order_id, order.client_order_id):
+        if not _is_explained(turn, order):
             _set(
                 turn,
                 Stray(account, order.symbol, order.order_id, order.client_order_id, turn.now_ms),
@@ -74,7 +85,7 @@ def _act(turn: Turn, account: str) -> None:
     standing: list[Stray] = []
     for stray in [s for s in turn.state.reservations.strays.values() if s.account == account]:
         order = orders.get(stray.order_id)
-        is_explained = _is_explained(turn, account, stray.order_id, stray.client_order_id)
+        is_explained = _is_over(turn, stray, order)
         is_old = turn.now_ms - stray.seen_ms >= GRACE_MS
         if is_explained or (order is None and not stray.is_fill):
             _drop(turn, stray)
@@ -90,6 +101,12 @@ def _act(turn: Turn, account: str) -> None:
             _cancel(turn, order)
     if not standing:
         alerts.resolve(turn, "rogue_order", account_scope(account), "every order is explained")
+
+
+def _is_over(turn: Turn, stray: Stray, order: WorkingOrder | None) -> bool:
+    if order is not None:
+        return _is_explained(turn, order)
+    return f"{stray.account}|{stray.order_id}" in turn.state.reservations.own
 
 
 def _tell(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
@@ -120,6 +137,10 @@ def _tell(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
 def _may_cancel(turn: Turn, account: str, order: WorkingOrder | None) -> bool:
     known = turn.settings.accounts[account]
     if order is None or not known.cancel_rogue or not turn.is_enforcing:
+        return False
+    held = exits.holding(turn.state.accounts.get(account), order.symbol, order.position_side)
+    protects = order.stop_price is not None and held * order.side.sign < 0
+    if protects and order.remaining <= abs(held):
         return False
     return not exits.is_exit(turn.state.accounts.get(account), order)
 

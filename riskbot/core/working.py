@@ -37,7 +37,7 @@ def follow(turn: Turn) -> None:
 
 def _advance(turn: Turn, known: Reservation) -> None:
     match known.stage:
-        case Stage.RESERVED if turn.now_ms >= known.expires_ms:
+        case Stage.RESERVED if _has_lapsed(turn, known):
             end(turn, known, Stage.EXPIRED, "no order came within 30 s")
         case Stage.UNKNOWN if turn.now_ms >= known.next_query_ms:
             _look_up(turn, known)
@@ -47,6 +47,13 @@ def _advance(turn: Turn, known: Reservation) -> None:
             pull(turn, known)
         case _:
             pass
+
+
+def _has_lapsed(turn: Turn, known: Reservation) -> bool:
+    """Whether its time is up, and a read since then shows that no order of it is there."""
+    if turn.now_ms < known.expires_ms or known.account not in turn.settings.accounts:
+        return turn.now_ms >= known.expires_ms
+    return turn.state.read_since(known.account, known.expires_ms)
 
 
 def _look_up(turn: Turn, known: Reservation) -> None:
@@ -87,6 +94,7 @@ def _replace(turn: Turn, known: Reservation) -> None:
         amend_quantity=None,
         amend_price=None,
         sent_filled=known.filled,
+        told=Decimal(0),
         stage=Stage.SENT,
         sent_ms=turn.now_ms,
         order_id=None,
@@ -112,6 +120,7 @@ def place(turn: Turn, reservation: Reservation) -> None:
         )
     is_derivative = instrument is not None and instrument.kind is not InstrumentKind.SPOT
     is_one_way = reservation.position_side is PositionSide.NET
+    closes = reservation.is_exit or reservation.reduce_only
     turn.emit(
         actions.PlaceOrder(
             account=reservation.account,
@@ -122,12 +131,12 @@ def place(turn: Turn, reservation: Reservation) -> None:
             type=kind,
             price=price,
             time_in_force=lasts,
-            reduce_only=reservation.is_exit and is_derivative and is_one_way,
+            reduce_only=closes and is_derivative and is_one_way,
             position_side=reservation.position_side,
             is_hedge_mode=state.is_hedge_mode(reservation.account),
             intent_id=0,
             position_before=state.quantity(reservation.key),
-            is_protective=reservation.is_exit,
+            is_protective=closes,
             received_ns=turn.received_ns,
             strategy=reservation.strategy,
         )

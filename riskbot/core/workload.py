@@ -11,7 +11,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from riskbot.core import exits
-from riskbot.core.model import Instrument, InstrumentKind, PositionKey, Side, WorkingOrder
+from riskbot.core.model import (
+    Instrument,
+    InstrumentKind,
+    OrderType,
+    PositionKey,
+    Side,
+    WorkingOrder,
+)
 
 if TYPE_CHECKING:
     from riskbot.core.state import State
@@ -35,10 +42,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """What working entries may still fill on one position, USD, both >= 0."""
+    """What working entries may still fill on one position, USD, all >= 0.
+
+    Attributes:
+        risk: what they lose when their stops are hit.
+    """
 
     buys: float = 0.0
     sells: float = 0.0
+    risk: float = 0.0
 
     def plus(self, side: Side, usd: float) -> Working:
         """Return it with more of one side."""
@@ -68,11 +80,15 @@ def working(
     """
     found: dict[PositionKey, Working] = {}
     for name in accounts:
-        entries, closing = _orders(state, name, without, strategy)
+        orders = counted(state, name, without, strategy)
+        exiting, entries = exits.split(state.accounts.get(name), orders)
+        closing = [each for each in exiting if each.stop_price is None]
         sides = {(_key(each), each.side) for each in entries} | {(order.key, order.side)}
         for each in entries:
             if not _count(state, found, each, each.remaining):
                 return None
+            key = _key(each)
+            found[key] = replace(found[key], risk=found[key].risk + _risk_usd(state, each))
         left: dict[PositionKey, Decimal] = {}
         for each in closing:
             key = _key(each)
@@ -100,27 +116,66 @@ def _count(
     return True
 
 
+def _risk_usd(state: State, order: WorkingOrder) -> float:
+    """Return what an entry that works loses at its stop, `assume_stop` away where it has none."""
+    instrument = state.instrument(order.account, order.symbol)
+    usd = float(order.remaining) * (unit_usd(state, instrument) or 0.0) if instrument else 0.0
+    price = order.price if order.price is not None else None
+    at = float(price) if price is not None else state.price(order.account, order.symbol)
+    stop = state.reservations.stop_of(order)
+    if stop is None or not at:
+        return usd * state.settings.assume_stop
+    return usd * abs(at - float(stop)) / at
+
+
 def _key(order: WorkingOrder) -> PositionKey:
     return PositionKey(order.account, order.symbol, order.position_side)
 
 
-def _orders(
-    state: State, account: str, without: str, strategy: str | None
-) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
-    """Return entries and exits: what rests, what was approved, what has just filled."""
+def counted(
+    state: State, account: str, without: str = "", strategy: str | None = None
+) -> list[WorkingOrder]:
+    """Return all that works or may come: the venue's list, approvals, riskbot's own, late fills.
+
+    Args:
+        state: the state.
+        account: whose.
+        without: id of a reservation that does not count, nor does its order at the venue.
+        strategy: only what is this one's; None = everybody's.
+    """
     known, kept = state.accounts.get(account), state.reservations
-    beside = kept.outstanding(known, without, strategy)
-    added = {order.order_id for order in beside}
-    gone = kept.live[without].order_id if without else None
+    gone = kept.live[without].order_id if without in kept.live else None
+    closing = kept.closing(account)
+    found = []
+    for order in known.orders.values():
+        mine = strategy is None or kept.owner(account, order) == strategy
+        if mine and order.order_id != gone:
+            # What was approved as an exit stays one, whatever the position does meanwhile.
+            is_closing = order.order_id in closing and not order.reduce_only
+            found.append(replace(order, reduce_only=True) if is_closing else order)
+    found += kept.outstanding(known, without, strategy)
+    return found if strategy is not None else found + _own(state, account)
 
-    def counts(order: WorkingOrder) -> bool:
-        # What is beside is this strategy's own.
-        mine = strategy is None or order.order_id in added or kept.owner(account, order) == strategy
-        return mine and order.order_id != gone
 
-    closing, entries = exits.split(known, beside)
-    return [o for o in entries if counts(o)], [
-        o for o in closing if counts(o) and o.stop_price is None
+def _own(state: State, account: str) -> list[WorkingOrder]:
+    """Return riskbot's orders that the venue does not show (yet)."""
+    shown = {order.client_order_id for order in state.accounts.get(account).orders.values()}
+    return [
+        WorkingOrder(
+            account=account,
+            symbol=pending.symbol,
+            order_id=f"~{pending.client_order_id}",
+            client_order_id=pending.client_order_id,
+            side=Side.BUY if pending.sign > 0 else Side.SELL,
+            type=OrderType.MARKET,
+            quantity=pending.quantity,
+            filled=pending.filled,
+            reduce_only=not pending.is_hedge,
+            position_side=pending.key.side,
+            created_ms=pending.sent_ms,
+        )
+        for pending in state.enforcement.pending_of(account)
+        if pending.client_order_id not in shown
     ]
 
 

@@ -321,7 +321,7 @@ def test_checked_order_is_counted_once_when_it_shows_up() -> None:
 def test_order_without_its_id_matches_the_one_approval_it_can_be() -> None:
     made = market(GROSS)
     name = made.decide("BTC", "buy", "1", price="49000")["client_order_id"]
-    order = made.rest("BTC", "buy", "1", price="49000", client_order_id="x-abc")
+    order = made.rest("BTC", "buy", "1", price="49000")
     made.give(events.OrderUpdated(account="main", order=order))
     assert made.order(name)["order_id"] == order.order_id
 

@@ -15,6 +15,7 @@ from riskbot.core.reservations import (
     DONE_MAX,
     OWN_MAX,
     STRAYS_MAX,
+    TRADES_MAX,
     Reservations,
 )
 from tests import builders
@@ -82,8 +83,12 @@ def test_answers_strays_and_own_orders_are_bounded() -> None:
             ),
             number,
         )
-    sizes = (len(kept.answers), len(kept.strays), len(kept.own))
-    assert sizes == (ANSWERS_MAX, STRAYS_MAX, OWN_MAX)
+    kept.apply(actions.SetReservation(reservation=reservation(1)), 0)
+    for number in range(TRADES_MAX + 1):
+        fill = builders.fill(BTC, Side.BUY, "0.0001", 50_000, trade_id=f"t{number}", order_id="o1")
+        kept.apply(replace(fill, client_order_id="rb1"), number)
+    sizes = (len(kept.answers), len(kept.strays), len(kept.own), len(kept.trades))
+    assert sizes == (ANSWERS_MAX, STRAYS_MAX, OWN_MAX, TRADES_MAX)
 
 
 def test_fills_without_end_stay_exact_and_bounded() -> None:
@@ -153,20 +158,20 @@ def test_late_word_of_an_order_that_is_over_opens_nothing() -> None:
     late = builders.order(BTC, "buy", 1, order_id="o1", client_order_id="rb1")
     kept.apply(events.OrderUpdated(account="main", order=late), 3)
     assert kept.live["rb2"].stage is Stage.RESERVED
-    assert kept.is_known("main", "o1", "rb1")
-    assert not kept.is_known("other", "o1", "rb1")
+    assert kept.is_known(late)
+    assert not kept.is_known(replace(late, account="other", order_id="o7"))
 
 
-def test_fills_beyond_the_first_tell_nothing_new() -> None:
+def test_fills_count_once_each_and_tell_what_has_filled() -> None:
     kept = Reservations()
     kept.apply(actions.SetReservation(reservation=reservation(1)), 0)
     fill = builders.fill(BTC, Side.BUY, Decimal("0.1"), 50_000, order_id="o1")
     named = replace(fill, client_order_id="rb1")
     kept.apply(named, 1)
-    before = kept.live["rb1"]
-    kept.apply(replace(named, trade_id="t2"), 2)
-    assert before.stage is Stage.OPEN
-    assert kept.live["rb1"] == before
+    kept.apply(named, 2)
+    assert (kept.live["rb1"].stage, kept.live["rb1"].filled) == (Stage.OPEN, Decimal("0.1"))
+    kept.apply(replace(named, trade_id="t2"), 3)
+    assert kept.live["rb1"].filled == Decimal("0.2")
 
 
 def test_orders_are_known_by_id_while_they_live_and_riskbots_own_always() -> None:
@@ -182,6 +187,24 @@ def test_orders_are_known_by_id_while_they_live_and_riskbots_own_always() -> Non
         ),
         1,
     )
-    assert kept.is_known("main", "?", "rb1")
-    assert kept.is_known("main", "o9", None)
-    assert not kept.is_known("main", "o8", None)
+    named = builders.order(BTC, "buy", 1, order_id="?", client_order_id="rb1")
+    assert kept.is_known(named)
+    assert not kept.is_known(replace(named, quantity=Decimal(2)))
+    assert not kept.is_known(replace(named, side=Side.SELL))
+    assert kept.is_known(builders.order(BTC, "sell", 5, order_id="o9"))
+    assert not kept.is_known(builders.order(BTC, "sell", 5, order_id="o8"))
+
+
+def test_what_is_told_of_other_orders_changes_no_reservation() -> None:
+    kept, account = Reservations(), AccountState("main")
+    kept.apply(actions.SetReservation(reservation=reservation(1, stage=Stage.OPEN)), 0)
+    before = kept.live["rb1"]
+    other = builders.order(BTC, "buy", 1, order_id="o2", client_order_id="rb9")
+    asked = events.OrderQueried(
+        account="main", symbol=BTC, client_order_id="rb9", found=True, order=other
+    )
+    kept.before(asked, account, 1)
+    kept.apply(asked, 1)
+    kept.apply(events.CancelFinished(account="main", symbol=BTC, order_id="o2", done=True), 2)
+    assert kept.live["rb1"] == before
+    assert kept.arrivals.unseen(account) == []

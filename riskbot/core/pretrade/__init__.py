@@ -65,7 +65,7 @@ def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") ->
         largest = closable_of(trial, found)
     passes = largest or Decimal(0)
     if trial.is_exit:
-        fixed += exceeded(trial, found or [], passes)
+        fixed += _of_exit(trial, found or [], passes)
         return _conclude(trial, fixed, passes, passes)
     barred = [reason for check in ENTRIES for reason in check(trial)]
     if not barred and not request.reduce_only:
@@ -73,6 +73,12 @@ def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") ->
         largest = largest_of(trial, found, passes)
         fixed += exceeded(trial, found, largest)
     return _conclude(trial, fixed + barred, largest, passes)
+
+
+def _of_exit(trial: Trial, found: list[Bound], passes: Decimal) -> list[Reason]:
+    """Return what an exit goes beyond: limits that can be judged, nothing else."""
+    known = [bound for bound in found if not bound.is_unknown and bound.limit != "blind_price"]
+    return list(exceeded(trial, known, passes))
 
 
 def _conclude(
@@ -104,7 +110,9 @@ def _conclude(
             _is_enforced(state, trial.scopes),
             trial.position_side,
         )
-    return _denied(state, reasons, largest, trial.position_side, trial.scopes)
+    return _denied(
+        state, reasons, largest, trial.position_side, trial.scopes, is_exit=trial.is_exit
+    )
 
 
 def _denied(
@@ -113,6 +121,8 @@ def _denied(
     largest: Decimal | None,
     side: PositionSide,
     scopes: tuple[str, ...] = (PORTFOLIO,),
+    *,
+    is_exit: bool = False,
 ) -> Judgement:
     binds = any(reason.binds for reason in reasons) or _is_enforced(state, scopes)
     return Judgement(
@@ -120,7 +130,7 @@ def _denied(
         tuple(reasons),
         Decimal(0),
         largest,
-        is_exit=False,
+        is_exit=is_exit,
         enforced=binds,
         position_side=side,
     )

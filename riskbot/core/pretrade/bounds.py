@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import headroom, workload
 from riskbot.core.headroom import Bound
-from riskbot.core.model import PORTFOLIO, Response, strategy_scope
+from riskbot.core.model import PORTFOLIO, InstrumentKind, Response, Side, strategy_scope
 from riskbot.core.ordering import Code, Reason
 from riskbot.core.pretrade.trial import Trial, approach_factor, rules_of
 from riskbot.core.rounding import floor_to_step
@@ -33,7 +33,7 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
     books = state.scopes(trial.now_ms)
     found: list[Bound] = []
     for rules, scope in rules_of(trial):
-        at_price = order.unit_usd * trial.price / trial.mark
+        at_price = _at_price_usd(trial, order.unit_usd)
         found += _rule_bounds(rules, books[scope], order, at_price, closing)
     far = FAR * abs(books[PORTFOLIO].capital_usd or 0.0) + books[PORTFOLIO].gross_usd
     cap = closing + max(far / order.unit_usd, headroom.least(order))
@@ -57,6 +57,19 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
                 mine = owned if owned is not None else entries
             found += headroom.limit_bounds(state, denying, mine, order, cap)
     return sorted(found, key=lambda bound: bound.quantity)
+
+
+def _at_price_usd(trial: Trial, unit_usd: float) -> float:
+    """Return what one unit is worth at the order's own price; a sell is worth the mark at least.
+
+    The face value of an inverse contract is what it is at every price.
+    """
+    assert trial.price is not None  # noqa: S101 - without a price it is barred
+    assert trial.mark is not None  # noqa: S101 - likewise
+    if trial.instrument.kind is InstrumentKind.INVERSE:
+        return unit_usd
+    price = trial.price if trial.request.side is Side.BUY else max(trial.price, trial.mark)
+    return unit_usd * price / trial.mark
 
 
 def _rule_bounds(
@@ -106,7 +119,9 @@ def largest_of(trial: Trial, found: list[Bound], passes: Decimal) -> Decimal | N
 
 def closable_of(trial: Trial, found: list[Bound]) -> Decimal:
     """Return how much may be closed beside entries that open what an exit makes room for."""
-    least = min((_exact(bound) for bound in found), default=trial.closing)
+    # What cannot be judged bars new risk, never an exit.
+    known = [bound for bound in found if not bound.is_unknown and bound.limit != "blind_price"]
+    least = min((_exact(bound) for bound in known), default=trial.closing)
     return floor_to_step(min(least, trial.closing), trial.instrument.step)
 
 

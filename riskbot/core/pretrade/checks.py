@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from riskbot.core import workload
 from riskbot.core.model import PORTFOLIO, BlindKind, PositionSide, TradingState, account_scope
 from riskbot.core.ordering import Code, OrderRequest, Reason
 from riskbot.core.pretrade.trial import Trial, approach_factor, rules_of
@@ -27,13 +28,9 @@ def permitted(state: State, request: OrderRequest) -> Iterator[Reason]:
         words = f"{request.strategy} may not trade on {account}"
         yield Reason(Code.ACCOUNT_NOT_ALLOWED, scope, words, binds=True)
         return
-    allowed = state.settings.accounts[account].instruments
     if state.instrument(account, request.symbol) is None:
         words = f"{account} lists no {request.symbol}"
         yield Reason(Code.INSTRUMENT_UNKNOWN, scope, words, binds=True)
-    elif allowed and request.symbol not in allowed:
-        words = f"{request.symbol} is not among the instruments of {account}"
-        yield Reason(Code.INSTRUMENT_NOT_ALLOWED, scope, words, binds=True)
 
 
 def _precise(trial: Trial) -> Iterator[Reason]:
@@ -115,6 +112,15 @@ RESIZABLE = frozenset(
 
 
 # ---------------------------------------------------------------- what bars every entry
+
+
+def _allowed(trial: Trial) -> Iterator[Reason]:
+    """It is among what the account may trade, where that is listed; what is there may be closed."""
+    request = trial.request
+    allowed = trial.state.settings.accounts[request.account].instruments
+    if allowed and request.symbol not in allowed:
+        words = f"{request.symbol} is not among the instruments of {request.account}"
+        yield Reason(Code.INSTRUMENT_NOT_ALLOWED, trial.scopes[1], words, binds=True)
 
 
 def _active(trial: Trial) -> Iterator[Reason]:
@@ -206,6 +212,10 @@ def _collared(trial: Trial) -> Iterator[Reason]:
 
 def _paced(trial: Trial) -> Iterator[Reason]:
     """Orders per minute, of the strategy and of its account; fewer on approach."""
+    replaced = trial.state.reservations.live.get(trial.amends)
+    if replaced is not None and not replaced.venue_id:
+        # The second half of an amendment, which was counted when it was approved.
+        return
     factor = approach_factor(trial, "throttle")
     counted: set[str] = set()
     for rules, _ in rules_of(trial):
@@ -232,7 +242,7 @@ def _unlike(trial: Trial) -> Iterator[Reason]:
             continue
         alike = (known.strategy, known.account, known.symbol, known.side) == wanted
         same = (known.quantity, known.price) == (request.quantity, request.price)
-        if alike and same and known.client_order_id != trial.amends:
+        if alike and same and known.reservation_id != trial.amends:
             age_s = (trial.now_ms - known.created_ms) / 1000
             words = f"the same order as {known.client_order_id}, {age_s:.1f} s ago"
             yield Reason(Code.DUPLICATE, trial.scopes[-1], words, "", age_s, window_s)
@@ -244,8 +254,7 @@ def _uncrossed(trial: Trial) -> Iterator[Reason]:
     request = trial.request
     if trial.price is None:
         return
-    known = trial.state.accounts.get(request.account)
-    for order in (*known.orders.values(), *trial.beside()):
+    for order in workload.counted(trial.state, request.account, trial.amends):
         faces = order.symbol == request.symbol and order.side is request.side.opposite
         if not faces or order.price is None or order.stop_price is not None:
             continue
@@ -257,6 +266,7 @@ def _uncrossed(trial: Trial) -> Iterator[Reason]:
 
 
 ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
+    _allowed,
     _active,
     _priced,
     _sighted,
@@ -280,9 +290,4 @@ def forbids_new_risk(trial: Trial) -> bool:
 
 def bars(trial: Trial) -> list[Reason]:
     """Return what keeps every entry out, whatever its quantity."""
-    allowed = trial.state.settings.accounts[trial.request.account].instruments
-    found: list[Reason] = []
-    if allowed and trial.request.symbol not in allowed:
-        words = f"is not among the instruments of {trial.request.account}"
-        found = [Reason(Code.INSTRUMENT_NOT_ALLOWED, trial.scopes[1], words)]
-    return found + [reason for check in (_in_sight, *ENTRIES) for reason in check(trial)]
+    return [reason for check in (_in_sight, *ENTRIES) for reason in check(trial)]

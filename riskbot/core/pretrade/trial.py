@@ -63,11 +63,6 @@ class Trial:
         """Return it as a working order, to ask what it would raise."""
         return _stub(self.request, self.position_side, quantity)
 
-    def beside(self) -> list[WorkingOrder]:
-        """Return what counts as working beside the orders that the venue shows."""
-        account = self.state.accounts.get(self.request.account)
-        return self.state.reservations.outstanding(account, self.amends)
-
 
 def _stub(request: OrderRequest, side: PositionSide, quantity: Decimal) -> WorkingOrder:
     return WorkingOrder(
@@ -93,14 +88,11 @@ def make_trial(
     stub = _stub(request, side, Decimal(0))
     closing, has_rivals = Decimal(0), False
     if known.was_read:
-        beside = state.reservations.outstanding(known, amends)
-        amended = state.reservations.live.get(amends)
-        gone = amended.order_id if amended is not None else None
-        closing = exits.closable(known, stub, beside, without=gone)
+        orders = workload.counted(state, account, amends)
+        closing = exits.closable(known, stub, orders)
         has_rivals = any(
             (o.symbol, o.side, o.position_side) == (request.symbol, request.side, side)
-            for o in exits.split(known, beside)[1]
-            if o.order_id != gone
+            for o in exits.split(known, orders)[1]
         )
     closing = floor_to_step(closing, instrument.step)
     limit = float(request.price) if request.price is not None else None

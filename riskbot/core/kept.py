@@ -1,0 +1,159 @@
+"""What the gateway has approved, as it is read: by name, by account, as orders that may come.
+
+How it changes is `reservations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from riskbot.core.accounts import AccountState
+from riskbot.core.arrivals import Arrivals
+from riskbot.core.model import WorkingOrder
+from riskbot.core.ordering import Answer, Reservation, Stage, Stray
+from riskbot.core.plain import VOLATILE
+
+MINUTE_MS = 60_000
+
+
+def names_of(reservation: Reservation) -> tuple[str, ...]:
+    """Return the keys it is found by: its strategy's names of it, and the venue's."""
+    mine = (reservation.client_order_id, reservation.venue_id, reservation.reservation_id)
+    named = tuple(f"{reservation.strategy}|{name}" for name in mine if name)
+    return (*named, f"|{reservation.venue_id}") if reservation.venue_id else named
+
+
+@dataclass(slots=True)
+class Kept:
+    """What the gateway has approved.
+
+    Attributes:
+        live: by reservation id.
+        done: the same of what is over, oldest forgotten first.
+        answers: by `strategy|client id`, for repeated questions; oldest forgotten first.
+        approved_ms: when orders of a scope were approved, the last minute's.
+        strays: by `account|order id`, on accounts that are exclusive.
+        changed: ids whose state was not told yet.
+        names: reservation id by `strategy|name`, and by `|client id` of the order at the venue.
+        own: `account|venue id` of what was approved or is riskbot's own, oldest forgotten first.
+        trades: fills that were counted, oldest forgotten first.
+        phantoms: what lives as working orders, made once for each change.
+    """
+
+    live: dict[str, Reservation] = field(default_factory=dict)
+    done: dict[str, Reservation] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    approved_ms: dict[str, list[int]] = field(default_factory=dict)
+    strays: dict[str, Stray] = field(default_factory=dict)
+    changed: dict[str, None] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    own: dict[str, None] = field(default_factory=dict)
+    trades: dict[str, None] = field(default_factory=dict)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    phantoms: dict[str, tuple[Reservation, WorkingOrder]] = field(
+        default_factory=dict, metadata={VOLATILE: True}, compare=False
+    )
+
+    # ------------------------------------------------------------ reading
+
+    def find(self, strategy: str, name: str) -> Reservation | None:
+        """Return a strategy's order by any id it gave or was given, live or over."""
+        found = self.names.get(f"{strategy}|{name}", "")
+        return self.live.get(found) or self.done.get(found)
+
+    def answer(self, strategy: str, client_order_id: str) -> Answer | None:
+        """Return what was answered to a client id before."""
+        return self.answers.get(f"{strategy}|{client_order_id}")
+
+    def on(self, account: str) -> Iterator[Reservation]:
+        """Yield what lives on an account."""
+        return (r for r in self.live.values() if r.account == account)
+
+    def approved(self, scope: str, now_ms: int) -> int:
+        """Return how many orders of a scope were approved within the last minute."""
+        return sum(now_ms - ms < MINUTE_MS for ms in self.approved_ms.get(scope, ()))
+
+    def outstanding(
+        self, account: AccountState, without: str = "", strategy: str | None = None
+    ) -> list[WorkingOrder]:
+        """Return what was approved or has filled and the account does not show yet, as orders.
+
+        Args:
+            account: as it is known.
+            without: id of a reservation that is left out.
+            strategy: only what is this one's; None = everybody's, with what has just filled.
+        """
+        found = []
+        for reservation in self.on(account.name):
+            mine = strategy in {None, reservation.strategy}
+            if reservation.reservation_id == without or not mine:
+                continue
+            order = account.orders.get(reservation.order_id or "")
+            if order is None:
+                found.append(self._phantom(reservation))
+            elif (more := reservation.remaining - order.remaining) > 0:
+                found.append(replace(self._phantom(reservation), quantity=more))
+        return found if strategy is not None else found + self.arrivals.unseen(account)
+
+    def _phantom(self, reservation: Reservation) -> WorkingOrder:
+        made = self.phantoms.get(reservation.reservation_id)
+        if made is None or made[0] is not reservation:
+            made = self.phantoms[reservation.reservation_id] = (reservation, reservation.phantom())
+        return made[1]
+
+    def owner(self, account: str, order: WorkingOrder) -> str | None:
+        """Return whose a working order is, None = nobody's who asked."""
+        known = self.of(account, order.order_id, order.client_order_id)
+        return known.strategy if known is not None else None
+
+    def is_known(self, order: WorkingOrder) -> bool:
+        """Whether an order, or a fill told as one, is what was approved, or riskbot's own.
+
+        A name alone is not enough: another side, or more than was approved, is something else.
+        """
+        name = self.names.get(f"|{order.client_order_id}", "")
+        found = self.of(order.account, order.order_id, order.client_order_id)
+        found = found or self.done.get(name)
+        if found is None or found.account != order.account:
+            return f"{order.account}|{order.order_id}" in self.own
+        return (found.symbol, found.side) == (order.symbol, order.side) and (
+            order.quantity <= found.quantity
+        )
+
+    def stop_of(self, order: WorkingOrder) -> Decimal | None:
+        """Return the stop an order was approved with, None = none, or it was not."""
+        found = self.of(order.account, order.order_id, order.client_order_id)
+        return found.stop_loss if found is not None else None
+
+    def closing(self, account: str) -> set[str]:
+        """Return the venue ids of the orders that were approved as exits."""
+        return {r.order_id for r in self.on(account) if r.is_exit and r.order_id is not None}
+
+    def may_be(self, order: WorkingOrder) -> bool:
+        """Whether an order without a name may be one that riskbot has just sent for a strategy."""
+        sent = {Stage.SENT, Stage.UNKNOWN}
+        return any(
+            r.stage in sent and (r.symbol, r.side) == (order.symbol, order.side)
+            for r in self.on(order.account)
+        )
+
+    def is_taken(self, venue_id: str) -> bool:
+        """Whether a client id names an order at a venue already."""
+        return f"|{venue_id}" in self.names
+
+    # ------------------------------------------------------------ by the venue's names
+
+    def by_venue_id(self, venue_id: str) -> Reservation | None:
+        """Return what an order at the venue stands for now, by the client id it went out under."""
+        found = self.live.get(self.names.get(f"|{venue_id}", ""))
+        # What is told late of an order that was replaced speaks of the old one.
+        return found if found is not None and found.venue_id == venue_id else None
+
+    def of(self, account: str, order_id: str, client_order_id: str | None) -> Reservation | None:
+        """Return what an order stands for, by its client id or by the venue's."""
+        named = self.by_venue_id(client_order_id or "")
+        if named is not None:
+            return named if named.account == account else None
+        return next((r for r in self.on(account) if r.order_id == order_id), None)
