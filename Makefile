@@ -9,6 +9,8 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 PREFIX    ?= /opt/riskbot
 JOBS      ?= auto
+# Stories with real processes wait more than they compute.
+WAITING   ?= 3
 
 CORE_TESTS := tests/core tests/test_config.py tests/test_config_reference.py tests/test_docs.py tests/test_golden_journal.py
 
@@ -35,7 +37,7 @@ else
 	@# Measuring slows all that runs: the core's own tests cover it, the others go unmeasured.
 	@status=0; set -x; \
 	$(PY) -m pytest -n $(JOBS) $(CORE_TESTS) --cov=riskbot/core --cov-branch || status=$$?; \
-	$(PY) -m pytest -n $(JOBS) $(CORE_TESTS:%=--ignore=%) || status=$$?; \
+	$(PY) -m pytest -n $(WAITING) --dist worksteal $(CORE_TESTS:%=--ignore=%) || status=$$?; \
 	exit $$status
 endif
 
