@@ -247,3 +247,10 @@ def test_exit_beside_a_working_entry_passes_where_the_limits_let_it() -> None:
     free = market(held={"BTC": (-0.6, 50_000)})
     free.decide("BTC", "buy", "1")
     assert free.decide("BTC", "buy", "0.6")["order"]["is_exit"]
+
+
+def test_exit_of_another_position_takes_nothing_of_what_may_be_traded() -> None:
+    made = market(GROSS, held={"ETH": (10, 2_000)})
+    made.rest("ETH", "sell", "5", price="2100")
+    made.read()
+    assert made.decide("BTC", "buy", "2")["max_quantity"] == "1.6"
