@@ -53,10 +53,9 @@ def closable(account: AccountState, order: WorkingOrder, orders: Iterable[Workin
 
 
 def _taken(account: AccountState, order: WorkingOrder, orders: Iterable[WorkingOrder]) -> Decimal:
-    """Return what the exits on the same position take of it; a stop takes nothing yet."""
+    """Return what the exits on the same position take of it."""
     working = _split(account, orders)[0]
-    mine = (o for o in working if o.stop_price is None and _competes(account, o, order))
-    return sum((o.remaining for o in mine), Decimal(0))
+    return sum((o.remaining for o in working if _competes(account, o, order)), Decimal(0))
 
 
 def is_exit(account: AccountState, order: WorkingOrder) -> bool:
@@ -118,9 +117,7 @@ def _split(
     for order in ordered:
         if _is_marked(order):
             found.add(order.order_id)
-            if order.stop_price is None:
-                # A stop that can only close leaves the others their part: the venue sees to it.
-                taken[_claim(account, order)] += order.remaining
+            taken[_claim(account, order)] += order.remaining
     for order in ordered:
         claim = _claim(account, order)
         if order.order_id in found or taken[claim] + order.remaining > _closable(account, order):

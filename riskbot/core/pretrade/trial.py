@@ -88,7 +88,8 @@ def make_trial(
     stub = _stub(request, side, Decimal(0))
     closing, has_rivals = Decimal(0), False
     if known.was_read:
-        orders = workload.counted(state, account, amends)
+        # A stop takes nothing of what may be closed until it triggers.
+        orders = [o for o in workload.counted(state, account, amends) if o.stop_price is None]
         closing = exits.closable(known, stub, orders)
         has_rivals = any(
             (o.symbol, o.side, o.position_side) == (request.symbol, request.side, side)
