@@ -25,7 +25,7 @@ async def settle(rounds: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait in real time until something holds; what must hold has a generous deadline."""
     async with asyncio.timeout(seconds):
         while not condition():
