@@ -22,6 +22,20 @@ ORDERS_MAX = 1_000
 """Orders followed per position between two reads; beyond, the oldest is taken as shown."""
 
 
+def order_of(fill: events.OrderFilled) -> WorkingOrder:
+    """Return the order that a fill is of, as far as the fill tells."""
+    return WorkingOrder(
+        fill.account,
+        fill.symbol,
+        fill.order_id,
+        fill.client_order_id,
+        fill.side,
+        OrderType.MARKET,
+        fill.quantity,
+        position_side=fill.position_side,
+    )
+
+
 @dataclass(slots=True)
 class Flow:
     """What one order moved since the last quiet read: as its frames say, as its fills say."""
@@ -83,16 +97,7 @@ class Arrivals:
 
     def before_fill(self, fill: events.OrderFilled, account: AccountState, now_ms: int) -> None:
         """Take a fill, before the account folds it."""
-        order = WorkingOrder(
-            fill.account,
-            fill.symbol,
-            fill.order_id,
-            fill.client_order_id,
-            fill.side,
-            OrderType.MARKET,
-            fill.quantity,
-            position_side=fill.position_side,
-        )
+        order = order_of(fill)
         known = account.orders.get(fill.order_id)
         start = known.filled if known is not None else Decimal(0)
         self._flow(order, account, start, now_ms).filled += fill.quantity

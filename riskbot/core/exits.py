@@ -23,19 +23,12 @@ from riskbot.core.model import (
 
 def exits(account: AccountState) -> list[WorkingOrder]:
     """Return the working orders that can only reduce what is held, oldest first."""
-    return _split(account, account.orders.values())[0]
+    return split(account, account.orders.values())[0]
 
 
 def entries(account: AccountState) -> list[WorkingOrder]:
     """Return the working orders that may add risk, oldest first."""
-    return _split(account, account.orders.values())[1]
-
-
-def split(
-    account: AccountState, orders: Iterable[WorkingOrder]
-) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
-    """Return exits and entries among orders that count as working on an account."""
-    return _split(account, orders)
+    return split(account, account.orders.values())[1]
 
 
 def closable(account: AccountState, order: WorkingOrder, orders: Iterable[WorkingOrder]) -> Decimal:
@@ -54,7 +47,7 @@ def closable(account: AccountState, order: WorkingOrder, orders: Iterable[Workin
 
 def _taken(account: AccountState, order: WorkingOrder, orders: Iterable[WorkingOrder]) -> Decimal:
     """Return what the exits on the same position take of it."""
-    working = _split(account, orders)[0]
+    working = split(account, orders)[0]
     return sum((o.remaining for o in working if _competes(account, o, order)), Decimal(0))
 
 
@@ -108,9 +101,10 @@ def protective(account: AccountState) -> dict[PositionKey, list[WorkingOrder]]:
     return found
 
 
-def _split(
+def split(
     account: AccountState, orders: Iterable[WorkingOrder]
 ) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
+    """Return exits and entries among orders that count as working on an account."""
     ordered = sorted(orders, key=lambda o: (o.created_ms, o.order_id))
     taken: defaultdict[tuple[str, PositionSide, Side], Decimal] = defaultdict(Decimal)
     found: set[str] = set()

@@ -154,8 +154,7 @@ def _document(
 
 def _again(turn: Turn, document: dict[str, Any], reservation_id: str) -> dict[str, Any]:
     """Return an earlier answer, with the order as it stands now."""
-    kept = turn.state.reservations
-    known = kept.live.get(reservation_id) or kept.done.get(reservation_id)
+    known = turn.state.reservations.get(reservation_id)
     answer = document if known is None else {**document, "order": known.document()}
     was_checked = document["expires_at_ms"] is not None
     is_void = known is None or (known.stage.is_final and known.order_id is None)
@@ -268,8 +267,7 @@ def _reply(turn: Turn, event: Request, document: dict[str, Any]) -> None:
 
 
 def _answer(turn: Turn, event: Request, known: Reservation) -> None:
-    kept = turn.state.reservations
-    now = kept.live.get(known.reservation_id) or kept.done.get(known.reservation_id, known)
+    now = turn.state.reservations.get(known.reservation_id) or known
     turn.emit(
         actions.SendReply(
             request_id=event.request_id,

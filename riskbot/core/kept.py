@@ -60,8 +60,11 @@ class Kept:
 
     def find(self, strategy: str, name: str) -> Reservation | None:
         """Return a strategy's order by any id it gave or was given, live or over."""
-        found = self.names.get(f"{strategy}|{name}", "")
-        return self.live.get(found) or self.done.get(found)
+        return self.get(self.names.get(f"{strategy}|{name}", ""))
+
+    def get(self, reservation_id: str) -> Reservation | None:
+        """Return a reservation, live or over."""
+        return self.live.get(reservation_id) or self.done.get(reservation_id)
 
     def answer(self, strategy: str, client_order_id: str) -> Answer | None:
         """Return what was answered to a client id before."""

@@ -7,7 +7,8 @@ where the account says so (`cancel_rogue`). Exits stay: whoever closes lowers ri
 from __future__ import annotations
 
 from riskbot.core import actions, alerts, events, exits, outcomes
-from riskbot.core.model import Level, OrderType, WorkingOrder, account_scope
+from riskbot.core.arrivals import order_of
+from riskbot.core.model import Level, WorkingOrder, account_scope
 from riskbot.core.ordering import Stray
 from riskbot.core.turn import Turn
 
@@ -28,25 +29,12 @@ def watch(turn: Turn, event: events.Event) -> None:
     for stray in list(turn.state.reservations.strays.values()):
         known = turn.settings.accounts.get(stray.account)
         if known is None or not known.exclusive:
-            _drop(turn, stray)
+            _set(turn, stray, is_over=True)
 
 
 def _is_explained(turn: Turn, order: WorkingOrder) -> bool:
     pending = turn.state.enforcement.pending.get(order.client_order_id or "")
     return pending is not None or turn.state.reservations.is_known(order)
-
-
-def _told(fill: events.OrderFilled) -> WorkingOrder:
-    """Return the order that a fill is of, as far as the fill tells."""
-    return WorkingOrder(
-        fill.account,
-        fill.symbol,
-        fill.order_id,
-        fill.client_order_id,
-        fill.side,
-        OrderType.MARKET,
-        fill.quantity,
-    )
 
 
 def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
@@ -55,7 +43,7 @@ def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
     if account is None or not account.exclusive:
         return
     name = f"{fill.account}|{fill.order_id}"
-    if name in kept.strays or _is_explained(turn, _told(fill)):
+    if name in kept.strays or _is_explained(turn, order_of(fill)):
         return
     stray = Stray(
         fill.account,
@@ -88,13 +76,13 @@ def _act(turn: Turn, account: str) -> None:
         is_explained = _is_over(turn, stray, order)
         is_old = turn.now_ms - stray.seen_ms >= GRACE_MS
         if is_explained or (order is None and not stray.is_fill):
-            _drop(turn, stray)
+            _set(turn, stray, is_over=True)
         elif is_old and not stray.is_told:
             _tell(turn, stray, order)
             _set(turn, stray, is_told=True)
             standing.append(stray)
         elif stray.is_fill and is_old:
-            _drop(turn, stray)
+            _set(turn, stray, is_over=True)
         elif is_old:
             standing.append(stray)
         if is_old and order is not None and not is_explained:
@@ -150,7 +138,7 @@ def _cancel(turn: Turn, order: WorkingOrder) -> None:
         outcomes.cancel_order(turn, order, 0)
 
 
-def _set(turn: Turn, stray: Stray, *, is_told: bool = False) -> None:
+def _set(turn: Turn, stray: Stray, *, is_told: bool = False, is_over: bool = False) -> None:
     turn.emit(
         actions.SetStray(
             account=stray.account,
@@ -160,18 +148,6 @@ def _set(turn: Turn, stray: Stray, *, is_told: bool = False) -> None:
             seen_ms=stray.seen_ms,
             is_fill=stray.is_fill,
             is_told=is_told,
-        )
-    )
-
-
-def _drop(turn: Turn, stray: Stray) -> None:
-    turn.emit(
-        actions.SetStray(
-            account=stray.account,
-            symbol=stray.symbol,
-            order_id=stray.order_id,
-            client_order_id=stray.client_order_id,
-            seen_ms=stray.seen_ms,
-            is_over=True,
+            is_over=is_over,
         )
     )

@@ -120,7 +120,7 @@ def _risk_usd(state: State, order: WorkingOrder) -> float:
     """Return what an entry that works loses at its stop, `assume_stop` away where it has none."""
     instrument = state.instrument(order.account, order.symbol)
     usd = float(order.remaining) * (unit_usd(state, instrument) or 0.0) if instrument else 0.0
-    price = order.price if order.price is not None else None
+    price = order.price
     at = float(price) if price is not None else state.price(order.account, order.symbol)
     stop = state.reservations.stop_of(order)
     if stop is None or not at:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from riskbot.core.headroom import Bound
 from riskbot.core.model import PORTFOLIO, Mode, PositionSide, TradingState
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason
-from riskbot.core.pretrade.bounds import bounds, closable_of, exceeded, largest_of
+from riskbot.core.pretrade.bounds import bounds, closable_of, exceeded, judged, largest_of
 from riskbot.core.pretrade.checks import ENTRIES, EVERY, RESIZABLE, forbids_new_risk, permitted
 from riskbot.core.pretrade.trial import Trial, make_trial
 from riskbot.core.rounding import floor_to_step
@@ -65,7 +65,7 @@ def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") ->
         largest = closable_of(trial, found)
     passes = largest or Decimal(0)
     if trial.is_exit:
-        fixed += _of_exit(trial, found or [], passes)
+        fixed += exceeded(trial, judged(found or []), passes)
         return _conclude(trial, fixed, passes, passes)
     barred = [reason for check in ENTRIES for reason in check(trial)]
     if not barred and not request.reduce_only:
@@ -73,12 +73,6 @@ def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") ->
         largest = largest_of(trial, found, passes)
         fixed += exceeded(trial, found, largest)
     return _conclude(trial, fixed + barred, largest, passes)
-
-
-def _of_exit(trial: Trial, found: list[Bound], passes: Decimal) -> list[Reason]:
-    """Return what an exit goes beyond: limits that can be judged, nothing else."""
-    known = [bound for bound in found if not bound.is_unknown and bound.limit != "blind_price"]
-    return list(exceeded(trial, known, passes))
 
 
 def _conclude(

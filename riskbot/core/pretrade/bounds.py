@@ -119,10 +119,13 @@ def largest_of(trial: Trial, found: list[Bound], passes: Decimal) -> Decimal | N
 
 def closable_of(trial: Trial, found: list[Bound]) -> Decimal:
     """Return how much may be closed beside entries that open what an exit makes room for."""
-    # What cannot be judged bars new risk, never an exit.
-    known = [bound for bound in found if not bound.is_unknown and bound.limit != "blind_price"]
-    least = min((_exact(bound) for bound in known), default=trial.closing)
+    least = min((_exact(bound) for bound in judged(found)), default=trial.closing)
     return floor_to_step(min(least, trial.closing), trial.instrument.step)
+
+
+def judged(found: list[Bound]) -> list[Bound]:
+    """Return what can be judged: the rest bars new risk, never an exit."""
+    return [bound for bound in found if not bound.is_unknown and bound.limit != "blind_price"]
 
 
 def _exact(bound: Bound) -> Decimal:
