@@ -24,6 +24,8 @@ NEWER = {"ConfigRead", "ApplyConfig"} | {
     "KeepAnswer",
     "SetStray",
     "StrategyTold",
+    "ReadHistory",
+    "PriceHistoryRead",
 }
 """Kinds that came after the newest golden journal; the next one has them."""
 

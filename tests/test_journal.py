@@ -579,6 +579,8 @@ def test_every_event_and_action_has_a_retention_class() -> None:
     assert rows.retention_class(decision()) == "decision"
     assert rows.retention_class(events.Stopping()) == "fact"
     assert rows.retention_class(price()) == "observation"
+    assert rows.retention_class(events.PriceHistoryRead(series=())) == "observation"
+    assert rows.retention_class(actions.ReadHistory(wanted=())) == "observation"
     assert rows.subject(price()) == "main|BTC/USDT:USDT"
     assert rows.subject(decision()) == "portfolio"
     assert rows.subject(events.Stopping()) == ""

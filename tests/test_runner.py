@@ -112,6 +112,7 @@ EFFECTS = (
     actions.RemoveHaltFile,
     actions.SetDeadMan,
     actions.ReadDepth,
+    actions.ReadHistory,
     actions.AddMargin,
     actions.ApplyConfig,
 )

@@ -21,6 +21,7 @@ from riskbot.core.duty import (
     PendingPlan,
     Silence,
 )
+from riskbot.core.histories import HistoryWanted
 from riskbot.core.model import (
     BlindKind,
     OrderType,
@@ -118,6 +119,14 @@ class ReadDepth:
     account: str
     symbols: tuple[str, ...]
     kind: Literal["ReadDepth"] = "ReadDepth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadHistory:
+    """Find daily price history of these underlyings, up to the last day that has ended."""
+
+    wanted: tuple[HistoryWanted, ...]
+    kind: Literal["ReadHistory"] = "ReadHistory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -664,6 +673,7 @@ Effect = (
     | QueryOrder
     | RefreshAccount
     | ReadDepth
+    | ReadHistory
     | AddMargin
     | SendAlert
     | SendReply

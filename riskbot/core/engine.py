@@ -46,7 +46,7 @@ from riskbot.core.turn import Turn
 
 TICK_MS = 1_000
 
-_QUIET = (events.PricesUpdated, events.DepthRead, events.FeedAlive)
+_QUIET = (events.PricesUpdated, events.DepthRead, events.PriceHistoryRead, events.FeedAlive)
 """Decided on when a level may have been crossed, else with the second's timer."""
 
 BOOKINGS_MAX = 4

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from riskbot.core.histories import DailySeries
 from riskbot.core.model import (
     Actor,
     Balance,
@@ -238,6 +239,14 @@ class DepthRead:
     bid_quantity: Decimal
     ask_quantity: Decimal
     kind: Literal["DepthRead"] = "DepthRead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceHistoryRead:
+    """Daily price history was read: replaces what was known of each underlying it names."""
+
+    series: tuple[DailySeries, ...]
+    kind: Literal["PriceHistoryRead"] = "PriceHistoryRead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -622,6 +631,7 @@ Event = (
     | OrderFilled
     | PricesUpdated
     | DepthRead
+    | PriceHistoryRead
     | AssetPriced
     | FeedAlive
     | FeedLost

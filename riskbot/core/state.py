@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from riskbot.core import actions, events, exits, lines, plan, rewind, sizing
 from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
+from riskbot.core.analysis import Analysis
 from riskbot.core.duty import Target
 from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import Leg, ScopeBook
@@ -49,6 +50,7 @@ READ_OVERDUE_MS = 5_000
 
 _PARTS: dict[str, type[Any]] = {
     "accounts": Accounts,
+    "analysis": Analysis,
     "enforcement": Enforcement,
     "alerts": Alerts,
     "feeds": Feeds,
@@ -74,6 +76,7 @@ class State:
         self.settings = settings
         self.order_prefix = order_prefix
         self.accounts = Accounts()
+        self.analysis = Analysis()
         self.enforcement = Enforcement()
         self.alerts = Alerts()
         self.feeds = Feeds()
@@ -107,6 +110,7 @@ class State:
         if isinstance(record, TELLING):
             self.reservations.before(record, self.accounts.get(record.account), now_ms)
         change = self.accounts.fold(record, now_ms)
+        self.analysis.apply(record, now_ms)
         self.enforcement.apply(record, now_ms)
         self.alerts.apply(record, now_ms)
         self.feeds.apply(record, now_ms)

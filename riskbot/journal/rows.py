@@ -27,7 +27,7 @@ _OBSERVATIONS: frozenset[type] = (
     PASSING
     | CONFLATED
     | {events.AccountSnapshotReceived, events.FeedLost, actions.RecordExposure, actions.RecordNav}
-    | {actions.ReadDepth}
+    | {actions.ReadDepth, actions.ReadHistory, events.PriceHistoryRead}
 )
 _EVENTS = frozenset(get_args(events.Event))
 
