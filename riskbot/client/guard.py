@@ -43,6 +43,7 @@ _STATUS = {
     "rejected": "rejected",
     "absent": "rejected",
     "expired": "expired",
+    "revoked": "canceled",
 }
 
 

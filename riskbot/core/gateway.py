@@ -16,6 +16,7 @@ from riskbot.core import actions, events
 from riskbot.core.model import PORTFOLIO, OrderType, strategy_scope
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason, Reservation, Stage, plain
 from riskbot.core.pretrade import Judgement, judge
+from riskbot.core.revoking import with_room
 from riskbot.core.turn import Turn
 from riskbot.core.working import as_request, audit, end, notify, place, pull
 
@@ -59,15 +60,18 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
     if fault := _name_fault(turn, order):
         _refuse(turn, event, 409, fault)
         return
-    judgement = judge(turn.state, order, turn.now_ms)
-    passes = judgement.decision is not Decision.DENY or (order.is_submit and not judgement.enforced)
+    judgement = with_room(turn, order, judge(turn.state, order, turn.now_ms))
+    # What shadow would have denied is sent all the same: it is known, and no stranger.
+    passes = judgement.decision is not Decision.DENY or not judgement.enforced
     quantity = judgement.quantity if judgement.decision is not Decision.DENY else order.quantity
     reservation = None
     if passes:
         reservation = _reserved(turn, order, judgement, quantity)
         turn.emit(
             actions.SetReservation(
-                reservation=reservation, is_new=True, takes_id=not order.is_submit
+                reservation=reservation,
+                is_new=not reservation.is_tolerated,
+                takes_id=not order.is_submit,
             )
         )
         if order.is_submit:
@@ -129,6 +133,7 @@ def _reserved(
         sent_ms=turn.now_ms,
         expires_ms=turn.now_ms + LIFE_MS,
         next_query_ms=turn.now_ms,
+        is_tolerated=judgement.decision is Decision.DENY and not order.is_submit,
     )
 
 
@@ -156,7 +161,7 @@ def _again(turn: Turn, document: dict[str, Any], reservation_id: str) -> dict[st
     """Return an earlier answer, with the order as it stands now."""
     known = turn.state.reservations.get(reservation_id)
     answer = document if known is None else {**document, "order": known.document()}
-    was_checked = document["expires_at_ms"] is not None
+    was_checked = document["expires_at_ms"] is not None and document["decision"] != "deny"
     is_void = known is None or (known.stage.is_final and known.order_id is None)
     if was_checked and is_void:
         # Whoever asks again would send an order that holds no exposure any more.

@@ -11,11 +11,13 @@ from decimal import Decimal
 
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import Arrivals
+from riskbot.core.limits._base import position_subject
 from riskbot.core.model import WorkingOrder
 from riskbot.core.ordering import Answer, Reservation, Stage, Stray
 from riskbot.core.plain import VOLATILE
 
 MINUTE_MS = 60_000
+NONE: frozenset[str] = frozenset()
 
 
 def names_of(reservation: Reservation) -> tuple[str, ...]:
@@ -23,6 +25,11 @@ def names_of(reservation: Reservation) -> tuple[str, ...]:
     mine = (reservation.client_order_id, reservation.venue_id, reservation.reservation_id)
     named = tuple(f"{reservation.strategy}|{name}" for name in mine if name)
     return (*named, f"|{reservation.venue_id}") if reservation.venue_id else named
+
+
+def idle_name(reservation: Reservation) -> str:
+    """Return the key of whose exit of which position it is."""
+    return f"{reservation.strategy}|{position_subject(reservation.key)}"
 
 
 @dataclass(slots=True)
@@ -39,6 +46,8 @@ class Kept:
         names: reservation id by `strategy|name`, and by `|client id` of the order at the venue.
         own: `account|venue id` of what was approved or is riskbot's own, oldest forgotten first.
         trades: fills that were counted, oldest forgotten first.
+        late: ids of orders that were seen after their approval was let go, not told of yet.
+        idle: when a strategy last let an exit's approval go unsent, by `strategy|position`.
         phantoms: what lives as working orders, made once for each change.
     """
 
@@ -52,6 +61,8 @@ class Kept:
     own: dict[str, None] = field(default_factory=dict)
     trades: dict[str, None] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals)
+    late: dict[str, None] = field(default_factory=dict)
+    idle: dict[str, int] = field(default_factory=dict)
     phantoms: dict[str, tuple[Reservation, WorkingOrder]] = field(
         default_factory=dict, metadata={VOLATILE: True}, compare=False
     )
@@ -79,19 +90,23 @@ class Kept:
         return sum(now_ms - ms < MINUTE_MS for ms in self.approved_ms.get(scope, ()))
 
     def outstanding(
-        self, account: AccountState, without: str = "", strategy: str | None = None
+        self,
+        account: AccountState,
+        without: frozenset[str] = NONE,
+        strategy: str | None = None,
     ) -> list[WorkingOrder]:
         """Return what was approved or has filled and the account does not show yet, as orders.
 
         Args:
             account: as it is known.
-            without: id of a reservation that is left out.
+            without: ids of reservations that are left out.
             strategy: only what is this one's; None = everybody's, with what has just filled.
         """
         found = []
         for reservation in self.on(account.name):
             mine = strategy in {None, reservation.strategy}
-            if reservation.reservation_id == without or not mine:
+            holds_nothing = reservation.is_tolerated and reservation.is_unsent
+            if reservation.reservation_id in without or not mine or holds_nothing:
                 continue
             order = account.orders.get(reservation.order_id or "")
             if order is None:
@@ -119,6 +134,8 @@ class Kept:
         name = self.names.get(f"|{order.client_order_id}", "")
         found = self.of(order.account, order.order_id, order.client_order_id)
         found = found or self.done.get(name)
+        if found is not None and found.is_rogue:
+            return False
         if found is None or found.account != order.account:
             return f"{order.account}|{order.order_id}" in self.own
         return (found.symbol, found.side) == (order.symbol, order.side) and (

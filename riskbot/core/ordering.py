@@ -139,6 +139,7 @@ class Stage(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     ABSENT = "absent"
+    REVOKED = "revoked"
 
     @property
     def is_final(self) -> bool:
@@ -146,7 +147,14 @@ class Stage(StrEnum):
         return self in _FINAL
 
 
-_FINAL = {Stage.FILLED, Stage.CANCELED, Stage.REJECTED, Stage.EXPIRED, Stage.ABSENT}
+_FINAL = {
+    Stage.FILLED,
+    Stage.CANCELED,
+    Stage.REJECTED,
+    Stage.EXPIRED,
+    Stage.ABSENT,
+    Stage.REVOKED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +177,11 @@ class Reservation:
         wants_cancel: the strategy wants it gone; asked again until it is.
         amend_quantity, amend_price: what replaces it once the present order is gone.
         queries: look-ups that did not know it; next_query_ms: when it is looked up next.
+        ended_ms: when it was let go, 0 = it lives.
+        is_tolerated: it was denied, and shadow lets it pass: it holds nothing before its order is
+            seen.
+        is_late: its order was seen after the approval had been let go.
+        is_rogue: so late that riskbot had taken the approval back well before.
     """
 
     reservation_id: str
@@ -200,6 +213,10 @@ class Reservation:
     queries: int = 0
     next_query_ms: int = 0
     note: str = ""
+    ended_ms: int = 0
+    is_tolerated: bool = False
+    is_late: bool = False
+    is_rogue: bool = False
 
     @property
     def key(self) -> PositionKey:
@@ -211,6 +228,11 @@ class Reservation:
         """What may still fill, the larger of now and after an amendment under way, >= 0."""
         whole = max(self.quantity, self.amend_quantity or Decimal(0))
         return max(whole - self.filled, Decimal(0))
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether it waits for an order that its strategy was to send."""
+        return self.stage is Stage.RESERVED
 
     @property
     def sent_quantity(self) -> Decimal:

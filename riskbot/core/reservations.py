@@ -13,7 +13,8 @@ from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
-from riskbot.core.kept import MINUTE_MS, Kept, names_of
+from riskbot.core.arrivals import order_of
+from riskbot.core.kept import MINUTE_MS, Kept, idle_name, names_of
 from riskbot.core.model import OrderStatus, RejectReason, WorkingOrder
 from riskbot.core.ordering import Answer, Reservation, Stage, Stray
 from riskbot.core.plain import from_plain, to_plain
@@ -24,6 +25,8 @@ STRAYS_MAX = 1_000
 OWN_MAX = 5_000
 TRADES_MAX = 5_000
 SOON_MS = 250
+ON_ITS_WAY_MS = 2_000
+"""An order seen so soon after its approval was taken back had been sent before."""
 SEEN_AFTER_MS = 2_000
 """An order is in a read that began this long after it was sent; else it is over, or was never."""
 
@@ -69,11 +72,12 @@ class Reservations(Kept):
             case actions.SetReservation():
                 self._set(record.reservation, now_ms, is_new=record.is_new)
             case actions.EndReservation():
-                self._end(record.reservation_id, record.stage, record.note)
+                self._end(record.reservation_id, record.stage, now_ms, record.note)
             case actions.KeepAnswer():
                 self._keep(record, now_ms)
             case actions.NotifyOrder():
                 self.changed.pop(record.reservation_id, None)
+                self.late.pop(record.reservation_id, None)
             case actions.SetStray():
                 self._stray(record)
             case events.Started():
@@ -104,11 +108,14 @@ class Reservations(Kept):
             stamps[:] = [ms for ms in stamps if now_ms - ms < MINUTE_MS]
             stamps.append(now_ms)
 
-    def _end(self, name: str, stage: Stage, note: str = "") -> None:
+    def _end(self, name: str, stage: Stage, now_ms: int, note: str = "") -> None:
         known = self.live.pop(name)
         self.phantoms.pop(name, None)
         self.changed[name] = None
-        self.done[name] = replace(known, stage=stage, note=note or known.note)
+        if known.is_unsent and known.is_exit:
+            self.idle = {k: ms for k, ms in self.idle.items() if now_ms - ms < MINUTE_MS}
+            self.idle[idle_name(known)] = now_ms
+        self.done[name] = replace(known, stage=stage, note=note or known.note, ended_ms=now_ms)
         if len(self.done) > DONE_MAX:
             oldest = self.done.pop(next(iter(self.done)))
             self.changed.pop(oldest.reservation_id, None)
@@ -154,7 +161,7 @@ class Reservations(Kept):
             self._unknown(record.client_order_id, now_ms)
             return
         stage = Stage.CANCELED if known.filled else Stage.REJECTED
-        self._end(known.reservation_id, stage, f"{record.reason.value}: {record.message}")
+        self._end(known.reservation_id, stage, now_ms, f"{record.reason.value}: {record.message}")
 
     def _query(self, record: actions.QueryOrder, now_ms: int) -> None:
         if (known := self.by_venue_id(record.client_order_id)) is not None:
@@ -171,6 +178,10 @@ class Reservations(Kept):
         self.own[name] = None
         if len(self.own) > OWN_MAX:
             del self.own[next(iter(self.own))]
+
+    def _own_of(self, known: Reservation, order_id: str) -> None:
+        if not known.is_rogue:
+            self._own(f"{known.account}|{order_id}")
 
     def _unknown(self, venue_id: str, now_ms: int) -> None:
         known = self.by_venue_id(venue_id)
@@ -193,12 +204,13 @@ class Reservations(Kept):
 
     def _see(self, order: WorkingOrder, now_ms: int) -> None:
         known = self.of(order.account, order.order_id, order.client_order_id)
-        known = known or self._unnamed(order)
+        known = known or self._late(order, order.filled, now_ms) or self._unnamed(order)
         if known is not None:
             self._take(known, order.order_id, order.filled, order.status, now_ms)
 
     def _fill(self, fill: events.OrderFilled, now_ms: int) -> None:
         known = self.of(fill.account, fill.order_id, fill.client_order_id)
+        known = known or self._late(order_of(fill), fill.quantity, now_ms)
         trade = f"{fill.account}|{fill.symbol}|{fill.trade_id}"
         if known is None or trade in self.trades:
             return
@@ -207,7 +219,7 @@ class Reservations(Kept):
             del self.trades[next(iter(self.trades))]
         told = known.told + fill.quantity
         stage = Stage.OPEN if known.order_id is None else known.stage
-        self._own(f"{fill.account}|{fill.order_id}")
+        self._own_of(known, fill.order_id)
         self._change(
             known,
             stage=stage,
@@ -241,7 +253,7 @@ class Reservations(Kept):
         is_asked: bool = False,
     ) -> None:
         """Take what the venue says of the order that stands for a reservation now."""
-        self._own(f"{known.account}|{order_id}")
+        self._own_of(known, order_id)
         total = max(known.filled, known.sent_filled + max(filled, known.told))
         is_amending = known.amend_quantity is not None and not known.wants_cancel
         if not status.is_final:
@@ -264,7 +276,7 @@ class Reservations(Kept):
             self.changed[known.reservation_id] = None
             return
         self._change(known, filled=total, order_id=order_id, next_query_ms=now_ms)
-        self._end(known.reservation_id, _STAGES[status])
+        self._end(known.reservation_id, _STAGES[status], now_ms)
 
     def _change(self, known: Reservation, **changes: Any) -> None:
         self.live[known.reservation_id] = replace(known, **changes)
@@ -273,8 +285,32 @@ class Reservations(Kept):
         for key in names_of(reservation):
             self.names[key] = reservation.reservation_id
 
+    def _late(self, order: WorkingOrder, filled: Decimal, now_ms: int) -> Reservation | None:
+        """Take an order back whose approval was let go before it was seen, None = it is none."""
+        known = self.done.get(self.names.get(f"|{order.client_order_id}", ""))
+        if known is None or known.order_id is not None or known.account != order.account:
+            return None
+        is_same = (known.symbol, known.side, known.venue_id) == (
+            order.symbol,
+            order.side,
+            order.client_order_id,
+        )
+        if not is_same or order.quantity > known.quantity or (order.status.is_final and not filled):
+            return None
+        is_rogue = known.stage is Stage.REVOKED and now_ms - known.ended_ms > ON_ITS_WAY_MS
+        name = known.reservation_id
+        del self.done[name]
+        self.live[name] = replace(
+            known, stage=Stage.OPEN, ended_ms=0, is_late=True, is_rogue=is_rogue
+        )
+        self.late[name] = self.changed[name] = None
+        return self.live[name]
+
     def _unnamed(self, order: WorkingOrder) -> Reservation | None:
-        """Return the one approval that an order without its id can be, None = none, or several."""
+        """Return the approval that an order without its id can be, None = none, or several.
+
+        Of several that are just like it, it is the oldest.
+        """
         if order.client_order_id or self.is_known(order) or self.may_be(order):
             return None
         found = [
@@ -284,7 +320,10 @@ class Reservations(Kept):
             and (r.symbol, r.side) == (order.symbol, order.side)
             and order.quantity <= r.quantity
         ]
-        return found[0] if len(found) == 1 and not order.is_conditional else None
+        alike = [r for r in found if (r.quantity, r.price) == (order.quantity, order.price)]
+        if order.is_conditional or not (alike or len(found) == 1):
+            return None
+        return min(alike or found, key=lambda r: (r.created_ms, r.reservation_id))
 
     # ------------------------------------------------------------ strays
 

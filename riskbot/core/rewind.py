@@ -49,6 +49,11 @@ def rewind(state: State, now_ms: int) -> int:
     return max(newest_ms - now_ms, 0)
 
 
+_OF_APPROVALS = frozenset({"created_ms", "expires_ms"})
+_OWN_WAITS = frozenset({"expires_ms", "expires_at_ms"})
+"""When an approval lapses: a moment of riskbot's own, whose name a venue's moments have, too."""
+
+
 def rewound(data: Any, now_ms: int, newest_ms: int) -> Any:
     """Return the JSON values of a dumped state in which nothing that happened lies ahead.
 
@@ -60,20 +65,29 @@ def rewound(data: Any, now_ms: int, newest_ms: int) -> Any:
     return _walk(data, "", now_ms, newest_ms - now_ms)
 
 
-def _walk(value: Any, name: str, now_ms: int, back_ms: int) -> Any:
+def _walk(value: Any, name: str, now_ms: int, back_ms: int, *, is_own: bool = False) -> Any:
     if isinstance(value, dict):
         # A moment's name goes on to what stands in it: `asked_ms` by account, `answered` by key.
         return {
-            key: _walk(item, key if _is_moment(key) else name, now_ms, back_ms)
+            key: _walk(
+                item,
+                key if _is_moment(key) else name,
+                now_ms,
+                back_ms,
+                is_own=is_own or key == "reservations",
+            )
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_walk(item, name, now_ms, back_ms) for item in value]
-    if not isinstance(value, int) or value <= now_ms or not name or name in _LEFT:
+        return [_walk(item, name, now_ms, back_ms, is_own=is_own) for item in value]
+    if not isinstance(value, int) or value <= now_ms or not name:
+        return value
+    waits = _WAITS | _OWN_WAITS if is_own else _WAITS
+    if name in _LEFT and not (is_own and name in _OF_APPROVALS):
         return value
     if name in _SIGHTINGS:
         return 0
-    return max(value - back_ms, now_ms) if name in _WAITS else now_ms
+    return max(value - back_ms, now_ms) if name in waits else now_ms
 
 
 def _is_moment(key: str) -> bool:

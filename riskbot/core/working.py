@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from riskbot.core import actions, outcomes
+from riskbot.core import actions, outcomes, revoking
 from riskbot.core.model import (
     InstrumentKind,
     OrderType,
@@ -30,6 +30,8 @@ ABSENT_AFTER_MS = 10_000
 
 def follow(turn: Turn) -> None:
     """Bring every approval on: expire, look up, pull, replace; then tell its strategy."""
+    revoking.tell_late(turn)
+    revoking.at_holds(turn)
     for known in list(turn.state.reservations.live.values()):
         _advance(turn, known)
     notify(turn)

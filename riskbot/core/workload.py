@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from riskbot.core import exits
+from riskbot.core.kept import NONE
 from riskbot.core.model import (
     Instrument,
     InstrumentKind,
@@ -63,7 +64,7 @@ def working(
     state: State,
     accounts: Iterable[str],
     order: Order,
-    without: str = "",
+    without: frozenset[str] = NONE,
     strategy: str | None = None,
 ) -> dict[PositionKey, Working] | None:
     """Return the working entries by position; None = one of them has no price.
@@ -75,7 +76,7 @@ def working(
         state: the state.
         accounts: whose.
         order: what would be traded.
-        without: id of a reservation that does not count, nor does its order at the venue.
+        without: ids of reservations that do not count, nor do their orders at the venue.
         strategy: only what is this one's; None = everybody's.
     """
     found: dict[PositionKey, Working] = {}
@@ -133,23 +134,23 @@ def _key(order: WorkingOrder) -> PositionKey:
 
 
 def counted(
-    state: State, account: str, without: str = "", strategy: str | None = None
+    state: State, account: str, without: frozenset[str] = NONE, strategy: str | None = None
 ) -> list[WorkingOrder]:
     """Return all that works or may come: the venue's list, approvals, riskbot's own, late fills.
 
     Args:
         state: the state.
         account: whose.
-        without: id of a reservation that does not count, nor does its order at the venue.
+        without: ids of reservations that do not count, nor do their orders at the venue.
         strategy: only what is this one's; None = everybody's.
     """
     known, kept = state.accounts.get(account), state.reservations
-    gone = kept.live[without].order_id if without in kept.live else None
+    gone = {kept.live[name].order_id for name in without if name in kept.live}
     closing = kept.closing(account)
     found = []
     for order in known.orders.values():
         mine = strategy is None or kept.owner(account, order) == strategy
-        if mine and order.order_id != gone:
+        if mine and order.order_id not in gone:
             # What was approved as an exit stays one, whatever the position does meanwhile.
             is_closing = order.order_id in closing and not order.reduce_only
             found.append(replace(order, reduce_only=True) if is_closing else order)

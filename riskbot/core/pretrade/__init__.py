@@ -7,11 +7,12 @@ the answer is `gateway`'s business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from riskbot.core.headroom import Bound
+from riskbot.core.kept import NONE
 from riskbot.core.model import PORTFOLIO, Mode, PositionSide, TradingState
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason
 from riskbot.core.pretrade.bounds import bounds, closable_of, exceeded, judged, largest_of
@@ -31,6 +32,7 @@ class Judgement:
         quantity: that is approved, 0 when denied.
         max_quantity: the largest that passes, on the venue's step; None = nothing bounds it.
         enforced: it binds; False = shadow, which only says what it would do.
+        closing: how much of its direction only closes now, >= 0.
     """
 
     decision: Decision
@@ -40,9 +42,16 @@ class Judgement:
     is_exit: bool
     enforced: bool
     position_side: PositionSide
+    closing: Decimal = Decimal(0)
 
 
-def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") -> Judgement:
+def judge(
+    state: State,
+    request: OrderRequest,
+    now_ms: int,
+    amends: str = "",
+    yielding: frozenset[str] = NONE,
+) -> Judgement:
     """Return whether an order may go.
 
     Args:
@@ -50,12 +59,13 @@ def judge(state: State, request: OrderRequest, now_ms: int, amends: str = "") ->
         request: the order.
         now_ms: UTC ms.
         amends: id of the reservation that it replaces, empty = it is a new one.
+        yielding: ids of reservations that would make room for it.
     """
     nowhere = list(permitted(state, request))
     instrument = state.instrument(request.account, request.symbol)
     if nowhere or instrument is None:
         return _denied(state, nowhere, Decimal(0), PositionSide.NET)
-    trial = make_trial(state, request, instrument, now_ms, amends)
+    trial = make_trial(state, request, instrument, now_ms, amends, yielding)
     fixed = [reason for check in EVERY for reason in check(trial)]
     found: list[Bound] | None = None
     largest: Decimal | None = trial.closing
@@ -88,6 +98,7 @@ def _conclude(
             trial.is_exit,
             _is_enforced(state, trial.scopes),
             trial.position_side,
+            trial.closing,
         )
     fits = floor_to_step(request.quantity, trial.instrument.step)
     resized = fits if largest is None else min(fits, largest)
@@ -103,9 +114,11 @@ def _conclude(
             only_closes,
             _is_enforced(state, trial.scopes),
             trial.position_side,
+            trial.closing,
         )
-    return _denied(
-        state, reasons, largest, trial.position_side, trial.scopes, is_exit=trial.is_exit
+    return replace(
+        _denied(state, reasons, largest, trial.position_side, trial.scopes, is_exit=trial.is_exit),
+        closing=trial.closing,
     )
 
 

@@ -39,7 +39,7 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
     cap = closing + max(far / order.unit_usd, headroom.least(order))
     # Beyond what a rule lets pass only the quantity that is asked for is of interest.
     cap = max(min((bound.quantity for bound in found), default=cap), float(request.quantity))
-    entries = workload.working(state, state.settings.accounts, order, trial.amends)
+    entries = workload.working(state, state.settings.accounts, order, trial.without)
     if entries is None:
         words = "a working entry has no price"
         return [Bound("blind_price", PORTFOLIO, 0.0, None, None, words)]
@@ -53,7 +53,7 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
             mine = entries
             if denying and scope == strategy_scope(request.strategy):
                 accounts = state.settings.accounts
-                owned = workload.working(state, accounts, order, trial.amends, request.strategy)
+                owned = workload.working(state, accounts, order, trial.without, request.strategy)
                 mine = owned if owned is not None else entries
             found += headroom.limit_bounds(state, denying, mine, order, cap)
     return sorted(found, key=lambda bound: bound.quantity)

@@ -254,7 +254,7 @@ def _uncrossed(trial: Trial) -> Iterator[Reason]:
     request = trial.request
     if trial.price is None:
         return
-    for order in workload.counted(trial.state, request.account, trial.amends):
+    for order in workload.counted(trial.state, request.account, trial.without):
         faces = order.symbol == request.symbol and order.side is request.side.opposite
         if not faces or order.price is None or order.stop_price is not None:
             continue

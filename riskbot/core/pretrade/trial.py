@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from riskbot.core import exits, workload
+from riskbot.core.kept import NONE
 from riskbot.core.model import (
     PORTFOLIO,
     Instrument,
@@ -38,6 +39,7 @@ class Trial:
         has_rivals: entries of its side work on its position: once an exit has closed it, they open
             the other side with more than was counted on.
         amends: id of the reservation that it replaces, empty = none.
+        yielding: ids of reservations that make room for it.
     """
 
     state: State
@@ -52,6 +54,12 @@ class Trial:
     has_rivals: bool
     now_ms: int
     amends: str = ""
+    yielding: frozenset[str] = NONE
+
+    @property
+    def without(self) -> frozenset[str]:
+        """Ids of the reservations that do not count beside it."""
+        return self.yielding | {self.amends}
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -78,7 +86,12 @@ def _stub(request: OrderRequest, side: PositionSide, quantity: Decimal) -> Worki
 
 
 def make_trial(
-    state: State, request: OrderRequest, instrument: Instrument, now_ms: int, amends: str = ""
+    state: State,
+    request: OrderRequest,
+    instrument: Instrument,
+    now_ms: int,
+    amends: str = "",
+    yielding: frozenset[str] = NONE,
 ) -> Trial:
     """Return an order with what the checks need of the state."""
     account = request.account
@@ -87,9 +100,10 @@ def make_trial(
     known = state.accounts.get(account)
     stub = _stub(request, side, Decimal(0))
     closing, has_rivals = Decimal(0), False
+    without = yielding | {amends}
     if known.was_read:
         # A stop takes nothing of what may be closed until it triggers.
-        orders = [o for o in workload.counted(state, account, amends) if o.stop_price is None]
+        orders = [o for o in workload.counted(state, account, without) if o.stop_price is None]
         closing = exits.closable(known, stub, orders)
         has_rivals = any(
             (o.symbol, o.side, o.position_side) == (request.symbol, request.side, side)
@@ -110,6 +124,7 @@ def make_trial(
         has_rivals=has_rivals,
         now_ms=now_ms,
         amends=amends,
+        yielding=yielding,
     )
 
 
