@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
-from riskbot.core import digest, operations, results, tellings, views
+from riskbot.core import digest, exits, operations, results, tellings, views
 from riskbot.core.engine import Engine
+from riskbot.core.model import PositionSide, Side
 
 DOCUMENTS: Mapping[str, Callable[..., Any]] = {
     "status": views.status,
@@ -46,6 +48,19 @@ class Views:
         """Return a strategy's order as it stands now, None = it has none of that id."""
         found = self._engine.state.reservations.find(strategy, client_order_id)
         return None if found is None else found.document()
+
+    def is_cancelling(self, strategy: str, client_order_id: str) -> bool:
+        """Whether a strategy's order is being cancelled already."""
+        found = self._engine.state.reservations.find(strategy, client_order_id)
+        return found is not None and found.wants_cancel
+
+    def closable(self, account: str, symbol: str, side: Side) -> Decimal:
+        """Return what is held that an order of a side would close, base units, >= 0."""
+        found = self._engine.state.accounts.by_name.get(account)
+        if found is None:
+            return Decimal(0)
+        held = (exits.holding(found, symbol, each) for each in PositionSide)
+        return max(Decimal(0), *(-quantity * side.sign for quantity in held))
 
     def is_priced(self, account: str, symbol: str) -> bool:
         """Whether an instrument of an account has a fresh price now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from riskbot.config.broker import SECRET_MIN
 from riskbot.config.faults import nearest
 from riskbot.config.models import AccountConfig, Root, TelegramConfig
 from riskbot.core.limits._base import Limit
@@ -175,6 +176,11 @@ def _check_gateway(root: Root, faults: list[str]) -> None:
             _check_account_name(f"{path}.accounts", account, root, faults)
         if strategy.token is None:
             faults.append(f"{path}.token: is missing (give token, token_file or token_env)")
+        secret = strategy.hmac_secret
+        if secret is not None and len(secret.get_secret_value()) < SECRET_MIN:
+            faults.append(
+                f"{path}.hmac_secret: is too short to sign with, needs {SECRET_MIN} characters"
+            )
 
 
 def _check_doors(root: Root, faults: list[str]) -> None:

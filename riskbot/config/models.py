@@ -223,6 +223,12 @@ class StrategyConfig(Section):
     """One strategy at the gateway."""
 
     token: Secret | None = Field(None, description="it shows at the gateway")
+    hmac_secret: Secret | None = Field(
+        None, description="its requests must be signed with it too, 32 characters or more"
+    )
+    request_rate: int = Field(
+        600, ge=1, description="requests a minute, beyond them 429; no cancel or exit counts"
+    )
     accounts: list[str] = Field(min_length=1, description="where it may trade")
     capital_usd: Positive | None = Field(None, description="its E, for its ratio limits, USD")
     limits: RawLimits = Field(default_factory=dict, description="of this strategy alone")

@@ -22,16 +22,19 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from riskbot.clock import Clock
-from riskbot.core import events
-from riskbot.core.model import Actor, Role
+from riskbot.frontends._gateway import body
+from riskbot.frontends._gateway.logins import Logins
+from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
+from riskbot.frontends._gateway.signatures import Signed
+from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends._socket import bind, peer_uid_of
-from riskbot.frontends.http import body
-from riskbot.frontends.http.refusal import RefusalError, malformed, shown
-from riskbot.frontends.http.tokens import FAILURES_MAX, FAILURES_MS, Caller, Failures, Tokens
 
 CONNECTIONS_MAX = 400
-"""Connections at once; more are hung up on, so that the venues' sockets have theirs."""
+"""Connections of each address at once; more are hung up on, so that the venues' sockets have theirs
+and whoever comes by the other address is not shut out."""
+
+STRATEGY_MAX, STRATEGIES_MAX = 256, 350
+"""Connections of one strategy, and of all of them: the others are left to people and scripts."""
 
 FIRST_S = 10.0
 """How long a connection may take to send its first request."""
@@ -40,8 +43,6 @@ BODY_S = 10.0
 """How long a body may take to arrive."""
 
 IDLE_S = 75.0
-REFUSALS_MAX, REFUSALS_MS = 20, 60_000
-"""So many failed logins are audited in that time; those beyond it are only counted."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -60,9 +61,7 @@ class Door:
     Args:
         listen: host:port, None = only the unix socket.
         path: of the unix socket.
-        tokens: who may come in.
-        clock: for counting failed logins.
-        emit: takes the audit of failed logins.
+        logins: who may come in.
 
     Attributes:
         routes: (method, path, handler) of what is served.
@@ -73,15 +72,11 @@ class Door:
         self,
         listen: str | None,
         path: Path,
-        tokens: Tokens,
-        clock: Clock,
-        emit: Callable[[events.Event], None],
+        logins: Logins,
     ) -> None:
-        self._listen, self._path, self._tokens = listen, path, tokens
-        self._clock, self._emit = clock, emit
-        self._failures = Failures()
-        self._refused_ms: list[int] = []
+        self._listen, self._path, self._logins = listen, path, logins
         self._silent: set[asyncio.BaseProtocol] = set()
+        self._held: dict[str, set[web.RequestHandler]] = {}
         self._ids = itertools.count(1)
         self._hosts = _names_of(listen)
         self.routes: list[tuple[str, str, Handler]] = []
@@ -102,39 +97,47 @@ class Door:
         """Return an id that no other request of this process has."""
         return f"http-{os.getpid()}-{next(self._ids)}"
 
-    def caller(self, request: web.Request) -> Caller:
-        """Return who asks.
+    async def caller(self, request: web.Request) -> Caller:
+        """Return who asks; a strategy that signs has proven it.
 
         Raises:
-            RefusalError: nobody who is known.
+            RefusalError: nobody who is known, or a strategy with too many connections.
         """
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if not token or kind.lower() != "bearer":
             message = "a token is needed: `Authorization: Bearer TOKEN`"
             headers = {"WWW-Authenticate": "Bearer"}
             raise RefusalError(HTTPStatus.UNAUTHORIZED, message, headers=headers)
-        found = self._tokens.find(token.strip())
-        # Also while wrong tokens come from there: on one machine all share an address, and a token
-        # of 128 bits cannot be tried out. Whoever has one is never locked out by somebody else.
-        if found is None:
-            raise self._failed(request)
+        peer = _peer(request)
+        found = self._logins.find(token.strip(), peer, "http")
+        if found.signs_with:
+            self._logins.prove(found, await _signed(request), peer, "http")
+        if found.strategy is not None:
+            self._hold(found.strategy, request.protocol)
         return found
 
-    def _failed(self, request: web.Request) -> RefusalError:
-        peer, now_ms = _peer(request), self._clock.now_ms()
-        count = self._failures.note(peer, now_ms)
-        if count > FAILURES_MAX:
-            message = f"more than {FAILURES_MAX} failed logins within a minute"
-            headers = {"Retry-After": str(FAILURES_MS // 1_000)}
-            return RefusalError(HTTPStatus.TOO_MANY_REQUESTS, message, headers=headers)
-        self._refused_ms = [ms for ms in self._refused_ms if now_ms - ms < REFUSALS_MS]
-        if len(self._refused_ms) < REFUSALS_MAX:
-            self._refused_ms.append(now_ms)
-            actor = Actor(f"http:{peer}", Role.VIEWER, "http")
-            reason = f"unknown token, failed login {count} within a minute"
-            self._emit(events.CommandRefused(actor=actor, reason=reason))
-        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        return RefusalError(HTTPStatus.UNAUTHORIZED, "the token is not known", headers=headers)
+    def _hold(self, strategy: str, connection: web.RequestHandler) -> None:
+        """Count a strategy's connection.
+
+        Raises:
+            RefusalError: it is one too many.
+        """
+        mine = self._held.setdefault(strategy, set())
+        if connection in mine:
+            return
+        if len(mine) >= STRATEGY_MAX or sum(map(len, self._held.values())) >= STRATEGIES_MAX:
+            for name, held in self._held.items():
+                self._held[name] = {each for each in held if each.transport is not None}
+            mine = self._held[strategy]
+        if len(mine) >= STRATEGY_MAX or sum(map(len, self._held.values())) >= STRATEGIES_MAX:
+            message = f"too many connections, {STRATEGY_MAX} of a strategy at most"
+            raise RefusalError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                message,
+                headers={"Connection": "close"},
+                retry_after_s=1,
+            )
+        mine.add(connection)
 
     # ------------------------------------------------------------ the server
 
@@ -162,10 +165,11 @@ class Door:
         try:
             listener = bind(self._path)
             inode = self._path.stat().st_ino
-            made = self._connections_of(runner)
+            made = self._connections_of(runner, is_unix=True)
             servers.append(await loop.create_unix_server(made, sock=listener))
             if self._listen is not None:
                 host, _, port = self._listen.rpartition(":")
+                made = self._connections_of(runner, is_unix=False)
                 servers.append(await loop.create_server(made, host.strip("[]"), int(port)))
             self.is_listening.set()
             await asyncio.Event().wait()
@@ -181,14 +185,19 @@ class Door:
                 if inode and self._path.stat().st_ino == inode:
                     self._path.unlink()
 
-    def _connections_of(self, runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
-        """Return what makes a connection's protocol: one that asks, or one that hangs up."""
+    def _connections_of(
+        self, runner: web.AppRunner, *, is_unix: bool
+    ) -> Callable[[], asyncio.BaseProtocol]:
+        """Return what makes an address's connections: such as ask, and such as are hung up on."""
         server, loop = runner.server, asyncio.get_running_loop()
         assert server is not None  # noqa: S101 - the runner was set up
 
         def make() -> asyncio.BaseProtocol:
-            if len(server.connections) >= CONNECTIONS_MAX:
-                return _HangUp()
+            open_now = server.connections
+            if len(open_now) >= CONNECTIONS_MAX:
+                here = sum(_is_at_unix(each.transport) is is_unix for each in open_now)
+                if here >= CONNECTIONS_MAX:
+                    return _HangUp()
             made = server()
             self._silent.add(made)
             loop.call_later(FIRST_S, self._drop_silent, made)
@@ -222,7 +231,7 @@ class Door:
 
     def _check_host(self, request: web.Request) -> None:
         """Refuse a name that is not ours: a browser was sent here by somebody else's page."""
-        if _is_unix(request):
+        if _is_at_unix(request.transport):
             return
         host = _bare(request.headers.get("Host", ""))
         if host in self._hosts or ("*" in self._hosts and _is_address(host)):
@@ -242,6 +251,8 @@ class _HangUp(asyncio.Protocol):
 def _told(refusal: RefusalError) -> web.Response:
     told = answer(refusal.document(), refusal.status)
     told.headers.update(refusal.headers)
+    if refusal.headers.get("Connection") == "close":
+        told.force_close()
     return told
 
 
@@ -268,18 +279,28 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 # ---------------------------------------------------------------- of a request
 
 
-def _socket_of(request: web.Request) -> socket.socket | None:
-    transport = request.transport
+def _socket_of(transport: asyncio.BaseTransport | None) -> socket.socket | None:
     return None if transport is None else transport.get_extra_info("socket")
 
 
-def _is_unix(request: web.Request) -> bool:
-    found = _socket_of(request)
+def _is_at_unix(transport: asyncio.BaseTransport | None) -> bool:
+    found = _socket_of(transport)
     return found is not None and found.family == socket.AF_UNIX
 
 
+async def _signed(request: web.Request) -> Signed:
+    return Signed(
+        method=request.method,
+        path=request.raw_path,
+        body=await _read(request),
+        ts=request.headers.get("X-Riskbot-Timestamp", ""),
+        nonce=request.headers.get("X-Riskbot-Nonce", ""),
+        signature=request.headers.get("X-Riskbot-Signature", ""),
+    )
+
+
 def _peer(request: web.Request) -> str:
-    found = _socket_of(request)
+    found = _socket_of(request.transport)
     if found is not None and found.family == socket.AF_UNIX:
         return f"uid {peer_uid_of(found)}"
     return request.remote or "unknown"
@@ -317,12 +338,7 @@ async def json_of(request: web.Request, *, may_be_empty: bool = False) -> dict[s
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         message = "the body must not be compressed"
         raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
-    try:
-        async with asyncio.timeout(BODY_S):
-            raw = await request.read()
-    except TimeoutError:
-        message = f"the body did not arrive within {BODY_S:g} s"
-        raise RefusalError(HTTPStatus.REQUEST_TIMEOUT, message) from None
+    raw = await _read(request)
     if may_be_empty and not raw:
         return {}
     if request.content_type != "application/json":
@@ -345,3 +361,17 @@ def query_of(request: web.Request, *names: str) -> Mapping[str, str]:
             message = f"{name}: is given twice"
             raise malformed(message, name)
     return {name: value for name, value in request.query.items() if value}
+
+
+async def _read(request: web.Request) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        RefusalError: it did not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        message = f"the body did not arrive within {BODY_S:g} s"
+        raise RefusalError(HTTPStatus.REQUEST_TIMEOUT, message) from None

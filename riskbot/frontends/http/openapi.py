@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from riskbot.core.commands import BY_NAME
-from riskbot.frontends.http import models
+from riskbot.frontends._gateway import models
 
 _REF = "#/components/schemas/{model}"
 _BODIES = (models.OrderBody, models.AmendBody, models.CommandBody)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from riskbot.clock import Clock
 from riskbot.core import actions, events
-from riskbot.core.model import Role
-from riskbot.frontends.http.guard import Ask, Decisions, Feed, Guard, View
-
-if TYPE_CHECKING:
-    from riskbot.frontends.http.tokens import Caller
+from riskbot.frontends._gateway.guard import Ask, Decisions, Feed, View
+from riskbot.frontends._gateway.parts import Gateway
 
 AGAIN_S = 5.0
 """How long the door rests when the address is taken, or after a bug of its own."""
@@ -44,6 +41,7 @@ class HttpParts:
 
     Attributes:
         parts: (name, part) to run.
+        gateway: what is behind it, for other doors too; None = there is none.
         is_listening: the door is open.
         door, stream: where there is one.
     """
@@ -65,8 +63,8 @@ class HttpParts:
         self._clock, self._emit = clock, emit
         self._is_down = False
         root = config.root
-        self._is_wanted = root.http is not None or bool(root.gateway.strategies)
-        if not self._is_wanted:
+        self.gateway: Gateway | None = None
+        if root.http is None and not root.gateway.strategies:
             return
         # Imported where it is configured: the server takes its time to load.
         from riskbot.frontends.http import openapi
@@ -74,29 +72,27 @@ class HttpParts:
         from riskbot.frontends.http.orders import Orders
         from riskbot.frontends.http.reads import Reads
         from riskbot.frontends.http.stream import Stream
-        from riskbot.frontends.http.tokens import Tokens
 
-        # An account with an allow-list watches all of it, and trades nothing else.
-        is_open = {name for name, account in root.accounts.items() if not account.instruments}
-        watching = _Open(feeds, is_open)
-        guard = Guard(ask, latest_view, decisions, watching, before, emit, clock)
+        gateway = Gateway(root, ask, latest_view, decisions, feeds, before, emit, clock)
+        self.gateway = gateway
         listen = root.http.listen if root.http is not None else None
         self._listen = listen or str(config.gateway_path)
-        self.door = Door(listen, config.gateway_path, Tokens(_callers(root)), clock, emit)
+        self.door = Door(listen, config.gateway_path, gateway.logins)
         self.is_listening = self.door.is_listening
-        orders = Orders(self.door, guard, tuple(root.gateway.strategies))
-        Reads(self.door, guard, orders.prepare, openapi.document(version))
-        self.stream = Stream(self.door, guard)
+        Orders(self.door, gateway.guard, gateway.asking)
+        Reads(self.door, gateway.guard, gateway.asking, openapi.document(version))
+        self.stream = Stream(self.door, gateway.guard)
+        gateway.subscribe(self.stream.notify)
         self.parts = (("http", self),)
 
     def notify(self, action: actions.NotifyOrder) -> None:
         """Tell of an order. Never waits."""
-        if self._is_wanted:
-            self.stream.notify(action)
+        if self.gateway is not None:
+            self.gateway.notify(action)
 
     def observe(self, decided: Iterable[actions.Action]) -> None:
         """Take note of what was decided. Never waits."""
-        if self._is_wanted:
+        if self.gateway is not None:
             self.stream.observe(decided)
 
     async def run(self) -> None:
@@ -128,37 +124,3 @@ class HttpParts:
             self._is_down = True
             _log.error("the HTTP door is shut: %s", detail)
             self._emit(events.FrontendChanged(name="http", is_up=False, detail=detail))
-
-
-class _Open(Mapping[str, Feed]):
-    """Feeds of the accounts that trade whatever the venue lists; `app` fills them in later."""
-
-    def __init__(self, feeds: Mapping[str, Feed], is_open: set[str]) -> None:
-        self._feeds, self._is_open = feeds, is_open
-
-    def __getitem__(self, name: str) -> Feed:
-        if name not in self._is_open:
-            raise KeyError(name)
-        return self._feeds[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self._feeds if name in self._is_open)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-def _callers(root: Any) -> Iterator[tuple[str, Caller]]:
-    from riskbot.frontends.http.tokens import Caller
-
-    if root.http is not None:
-        for role in Role:
-            if (token := getattr(root.http, f"{role.value}_token")) is not None:
-                yield token.get_secret_value(), Caller(f"http:{role.value}", role)
-        if (token := root.http.investor_token) is not None:
-            yield token.get_secret_value(), Caller("http:investor")
-    for name, strategy in root.gateway.strategies.items():
-        if strategy.token is not None:
-            accounts = tuple(strategy.accounts)
-            known = Caller(f"strategy:{name}", strategy=name, accounts=accounts)
-            yield strategy.token.get_secret_value(), known

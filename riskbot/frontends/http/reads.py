@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
@@ -15,11 +14,12 @@ from riskbot.core import actions, events
 from riskbot.core.commands import BY_NAME
 from riskbot.core.model import Actor, Role
 from riskbot.errors import StorageError
+from riskbot.frontends._gateway.asking import Asking
+from riskbot.frontends._gateway.guard import Guard
+from riskbot.frontends._gateway.models import CommandBody, taken
+from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
+from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends.http.door import Door, answer, json_of, query_of
-from riskbot.frontends.http.guard import Guard
-from riskbot.frontends.http.models import CommandBody, taken
-from riskbot.frontends.http.refusal import RefusalError, malformed, shown
-from riskbot.frontends.http.tokens import Caller
 
 VIEWS = ("positions", "exposure", "limits", "alerts")
 """Documents that are read as they are."""
@@ -37,7 +37,7 @@ class Reads:
     Args:
         door: is told of the routes.
         guard: answers.
-        prepare: has an instrument watched before its size is asked for.
+        asking: has an instrument watched before its size is asked for, and counts that.
         contract: the OpenAPI document.
     """
 
@@ -45,10 +45,10 @@ class Reads:
         self,
         door: Door,
         guard: Guard,
-        prepare: Callable[[str, str], Awaitable[None]],
+        asking: Asking,
         contract: dict[str, Any],
     ) -> None:
-        self._door, self._guard, self._prepare, self._contract = door, guard, prepare, contract
+        self._door, self._guard, self._asking, self._contract = door, guard, asking, contract
         door.add("GET", "/healthz", self._health)
         door.add("GET", "/readyz", self._ready)
         door.add("GET", "/v1/openapi.json", self._openapi)
@@ -78,23 +78,23 @@ class Reads:
     # ------------------------------------------------------------ documents
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        self._door.caller(request)
+        await self._door.caller(request)
         return answer(self._contract)
 
     async def _status(self, request: web.Request) -> web.Response:
-        caller = self._door.caller(request)
+        caller = await self._door.caller(request)
         if caller.strategy is None:
             _person(caller)
         query_of(request)
         return answer(self._guard.latest_view().get("status"))
 
     async def _document(self, request: web.Request) -> web.Response:
-        _person(self._door.caller(request))
+        _person(await self._door.caller(request))
         query_of(request)
         return answer(self._guard.latest_view().get(request.path.rpartition("/")[2]))
 
     async def _decisions(self, request: web.Request) -> web.Response:
-        _person(self._door.caller(request))
+        _person(await self._door.caller(request))
         query = query_of(request, "limit", "before")
         limit = _whole(query, "limit") or ROWS
         if limit > ROWS_MAX:
@@ -108,7 +108,7 @@ class Reads:
         return answer(rows)
 
     async def _history(self, request: web.Request) -> web.Response:
-        caller = self._door.caller(request)
+        caller = await self._door.caller(request)
         role = _person(caller)
         query = query_of(request, "measure", "since", "until")
         args: dict[str, Any] = {
@@ -120,7 +120,7 @@ class Reads:
         return await self._read(caller, role, "history", args)
 
     async def _size(self, request: web.Request) -> web.Response:
-        caller = self._door.caller(request)
+        caller = await self._door.caller(request)
         role = Role.VIEWER if caller.strategy is not None else _person(caller)
         query = query_of(request, "instrument", "stop", "account")
         if "instrument" not in query:
@@ -131,8 +131,9 @@ class Reads:
             message = "stop: must be a price"
             raise malformed(message, "stop")
         account = _account(caller, query.get("account"))
+        self._asking.admit(caller)
         if account is not None:
-            await self._prepare(account, query["instrument"])
+            await self._asking.prepare(account, query["instrument"])
         args = {"instrument": query["instrument"], "account": account}
         return await self._read(
             caller, role, "size", args if stop is None else {**args, "stop": float(stop)}
@@ -150,7 +151,7 @@ class Reads:
     # ------------------------------------------------------------ commands
 
     async def _command(self, request: web.Request) -> web.Response:
-        caller, name = self._door.caller(request), request.match_info["name"]
+        caller, name = await self._door.caller(request), request.match_info["name"]
         role = _person(caller)
         kind = BY_NAME.get(name)
         if kind is None:

@@ -18,10 +18,10 @@ from aiohttp import web
 
 from riskbot.core import actions
 from riskbot.errors import StorageError
+from riskbot.frontends._gateway.guard import Guard
+from riskbot.frontends._gateway.refusal import RefusalError
+from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends.http.door import Door
-from riskbot.frontends.http.guard import Guard
-from riskbot.frontends.http.refusal import RefusalError
-from riskbot.frontends.http.tokens import Caller
 
 LISTENERS_MAX = 64
 WAITING_MAX = 256
@@ -131,7 +131,7 @@ class Stream:
     # ------------------------------------------------------------ listeners
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        caller = self._door.caller(request)
+        caller = await self._door.caller(request)
         if caller.strategy is None and caller.role is None:
             message = f"{caller.name} may not listen"
             raise RefusalError(HTTPStatus.FORBIDDEN, message)

@@ -18,7 +18,7 @@ from riskbot.clock import SystemClock
 from riskbot.config import Config, load
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
-from riskbot.frontends.http.guard import Asked
+from riskbot.frontends._gateway.guard import Asked
 from riskbot.frontends.http.parts import HttpParts
 from riskbot.journal import Journal
 from riskbot.runner import Inbox, Runner

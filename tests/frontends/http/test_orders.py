@@ -14,8 +14,8 @@ import aiohttp
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.errors import StorageError
-from riskbot.frontends.http import models
-from riskbot.frontends.http.orders import AT_ONCE
+from riskbot.frontends._gateway import models
+from riskbot.frontends._gateway.asking import AT_ONCE
 from riskbot.journal import Journal
 from riskbot.runner import Inbox
 from tests.fakes import until

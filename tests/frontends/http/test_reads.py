@@ -15,7 +15,8 @@ from riskbot.core import actions, events
 from riskbot.core.commands import BY_NAME
 from riskbot.core.model import RejectReason
 from riskbot.core.ordering import Code
-from riskbot.frontends.http import models, stream
+from riskbot.frontends._gateway import models
+from riskbot.frontends.http import stream
 from tests.fakes import until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import ORDER, Stage, stage, token

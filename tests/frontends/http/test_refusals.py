@@ -15,10 +15,10 @@ import pytest
 
 from riskbot.core import events
 from riskbot.core.model import Role
-from riskbot.frontends.http import body, models
+from riskbot.frontends._gateway import body, models
+from riskbot.frontends._gateway.refusal import RefusalError
+from riskbot.frontends._gateway.tokens import FAILURES_MAX, Caller, Failures, Tokens
 from riskbot.frontends.http.door import CONNECTIONS_MAX, FIRST_S
-from riskbot.frontends.http.refusal import RefusalError
-from riskbot.frontends.http.tokens import FAILURES_MAX, Caller, Failures, Tokens
 from tests.fakes import until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import ORDER, Stage, free_port, stage, token

@@ -1,14 +1,16 @@
-"""What this door needs of the rest of riskbot; `app` hands it over."""
+"""What the gateway needs of the rest of riskbot; `app` hands it over."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
 from riskbot.clock import Clock
 from riskbot.core import actions, events
+from riskbot.core.model import Side
 
 Asked = (
     events.CommandReceived | events.OrderRequested | events.AmendRequested | events.CancelRequested
@@ -24,6 +26,14 @@ class View(Protocol):
 
     def order(self, strategy: str, client_order_id: str) -> dict[str, Any] | None:
         """Return a strategy's order as it stands now, None = it has none of that id."""
+        ...
+
+    def is_cancelling(self, strategy: str, client_order_id: str) -> bool:
+        """Whether a strategy's order is being cancelled already."""
+        ...
+
+    def closable(self, account: str, symbol: str, side: Side) -> Decimal:
+        """Return what is held that an order of a side would close, base units, >= 0."""
         ...
 
     def is_priced(self, account: str, symbol: str) -> bool:
@@ -59,7 +69,7 @@ class Decisions(Protocol):
 
 @dataclass(frozen=True)
 class Guard:
-    """The guard behind the door.
+    """The guard behind the doors.
 
     Attributes:
         ask: asks the core.

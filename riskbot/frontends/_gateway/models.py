@@ -24,8 +24,8 @@ from pydantic_core import PydanticCustomError
 
 from riskbot.core.model import OrderType, PositionSide, Side
 from riskbot.core.ordering import Code, Decision, OrderRequest, Stage, plain
-from riskbot.frontends.http.body import Unusable
-from riskbot.frontends.http.refusal import malformed, shown
+from riskbot.frontends._gateway.body import Unusable
+from riskbot.frontends._gateway.refusal import malformed, shown
 
 DIGITS_MAX = 28
 LARGEST, SMALLEST = 15, -18

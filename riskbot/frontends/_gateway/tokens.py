@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from riskbot.core.model import Role
 
@@ -26,12 +26,14 @@ class Caller:
         role: None for a strategy, and for whoever may only see the investor view.
         strategy: None = it is none.
         accounts: where the strategy may trade.
+        signs_with: key that its requests are signed with, empty = they are not.
     """
 
     name: str
     role: Role | None = None
     strategy: str | None = None
     accounts: tuple[str, ...] = ()
+    signs_with: bytes = field(default=b"", repr=False)
 
 
 class Tokens:
@@ -43,6 +45,9 @@ class Tokens:
 
     def __init__(self, known: Iterable[tuple[str, Caller]]) -> None:
         self._known = [(_digest(token), caller) for token, caller in known]
+
+    def __contains__(self, caller: object) -> bool:
+        return any(known == caller for _, known in self._known)
 
     def find(self, token: str) -> Caller | None:
         """Return whose token it is; every digest is compared, so that time tells nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from riskbot.frontends.http.refusal import RefusalError, malformed, shown
+from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
 
 BODY_MAX = 65_536
 """Longest body, bytes."""

@@ -15,7 +15,8 @@ class RefusalError(Exception):
     Attributes:
         field: of the body or the query that is at fault, None = none is.
         more: further fields of the answer.
-        headers: of the answer.
+        headers: of the answer over HTTP.
+        retry_after_s: when to try again, None = it is no matter of time.
     """
 
     def __init__(
@@ -26,10 +27,14 @@ class RefusalError(Exception):
         *,
         more: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(words)
         self.status, self.field = status, field
         self.more, self.headers = more or {}, headers or {}
+        self.retry_after_s = retry_after_s
+        if retry_after_s is not None:
+            self.headers["Retry-After"] = str(retry_after_s)
 
     def document(self) -> dict[str, Any]:
         """Return it as it is answered."""
