@@ -49,6 +49,22 @@ class Views:
         found = self._engine.state.reservations.find(strategy, client_order_id)
         return None if found is None else found.document()
 
+    def orders_of(self, strategy: str | None, most: int) -> list[dict[str, Any]]:
+        """Return orders as they stand, the newest ones, in the order they were approved.
+
+        Args:
+            strategy: whose, None = everybody's.
+            most: how many.
+        """
+        kept = self._engine.state.reservations
+        mine = [
+            order
+            for order in (*kept.done.values(), *kept.live.values())
+            if strategy in {None, order.strategy}
+        ]
+        mine.sort(key=lambda order: order.created_ms)
+        return [order.document() for order in mine[-most:]]
+
     def is_cancelling(self, strategy: str, client_order_id: str) -> bool:
         """Whether a strategy's order is being cancelled already."""
         found = self._engine.state.reservations.find(strategy, client_order_id)

@@ -28,6 +28,10 @@ class View(Protocol):
         """Return a strategy's order as it stands now, None = it has none of that id."""
         ...
 
+    def orders_of(self, strategy: str | None, most: int) -> list[dict[str, Any]]:
+        """Return orders as they stand, the newest ones, in the order they were approved."""
+        ...
+
     def is_cancelling(self, strategy: str, client_order_id: str) -> bool:
         """Whether a strategy's order is being cancelled already."""
         ...

@@ -81,7 +81,7 @@ class HttpParts:
         self.is_listening = self.door.is_listening
         Orders(self.door, gateway.guard, gateway.asking)
         Reads(self.door, gateway.guard, gateway.asking, openapi.document(version))
-        self.stream = Stream(self.door, gateway.guard)
+        self.stream = Stream(self.door, gateway.guard, gateway.logins.knows)
         gateway.subscribe(self.stream.notify)
         self.parts = (("http", self),)
 

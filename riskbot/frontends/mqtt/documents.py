@@ -12,11 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
-import orjson
-
 from riskbot.clock import Clock
 from riskbot.core import actions
 from riskbot.errors import ChannelError, StorageError
+from riskbot.frontends._documents import CHANGES, dumped, steady
 
 FIGURES_MS = 1_000
 """Figures that move are published so often at most."""
@@ -36,21 +35,7 @@ SETTLE_MS = 10
 SOURCES = {"state": "status", "limits": "limits", "exposure": "exposure"}
 """Topic below the base: the view it shows. In this order: trading state first."""
 
-_CHANGES = frozenset(
-    {
-        actions.PlaceHold,
-        actions.DropHold,
-        actions.SetEpisode,
-        actions.EndEpisode,
-        actions.SetIntent,
-        actions.EndIntent,
-        actions.SetBlind,
-        actions.SetAlert,
-    }
-)
 _AT_ONCE = ("state", "limits")
-# Moves with the time alone.
-_VOLATILE = frozenset({"as_of_ms", "age_s"})
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +97,7 @@ class Documents:
         """Take note of what was decided and kept. Never waits, never raises."""
         for action in decided:
             kind = type(action)
-            if kind in _CHANGES and not self._has_changed:
+            if kind in CHANGES and not self._has_changed:
                 self._has_changed = True
                 self._wake.set()
             elif kind is actions.RecordDecision and not self._has_decided:
@@ -171,15 +156,15 @@ class Documents:
         content = self._view(SOURCES[name])
         if not isinstance(content, dict):
             content = {name: content}
-        steady = _dumped(_steady(content))
+        still = dumped(steady(content))
         told, told_ms = self._told.get(name, (b"", 0))
-        if steady == told and now_ms - told_ms < HEARTBEAT_MS:
+        if still == told and now_ms - told_ms < HEARTBEAT_MS:
             return None
-        self._told[name] = (steady, now_ms)
+        self._told[name] = (still, now_ms)
         # Also time, so that it grows over restarts.
         self._seq = max(self._seq + 1, now_ms)
         head = {"ts_ms": now_ms, "seq": self._seq, "run": self._run, "heartbeat_ms": HEARTBEAT_MS}
-        return _dumped({**head, **content})
+        return dumped({**head, **content})
 
     async def _publish(self, name: str, payload: bytes, *, retain: bool) -> None:
         try:
@@ -199,7 +184,7 @@ class Documents:
         before, self._cursor = self._cursor, newest
         for row in reversed(rows):
             if before is not None and row["seq"] > before:
-                await self._publish("decisions", _dumped(row), retain=False)
+                await self._publish("decisions", dumped(row), retain=False)
 
     async def _pause(self) -> None:
         """Wait for what comes first: a notice, changes after their spacing, or figures."""
@@ -228,16 +213,3 @@ class Documents:
 
 async def _sleep(clock: Clock, until_ms: int) -> None:
     await clock.sleep_until(until_ms)
-
-
-def _dumped(document: Any) -> bytes:
-    return orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS)
-
-
-def _steady(value: Any) -> Any:
-    """Return a document without what moves with the time alone."""
-    if isinstance(value, dict):
-        return {key: _steady(item) for key, item in value.items() if key not in _VOLATILE}
-    if isinstance(value, list):
-        return [_steady(item) for item in value]
-    return value

@@ -17,6 +17,7 @@ from riskbot.core.model import RejectReason
 from riskbot.core.ordering import Code
 from riskbot.frontends._gateway import models
 from riskbot.frontends.http import stream
+from riskbot.frontends.http.replay import KEPT_MAX
 from tests.fakes import until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import ORDER, Stage, stage, token
@@ -93,8 +94,10 @@ async def test_riskier_command_is_planned_then_confirmed_by_the_same_token(door:
 
 
 @asynccontextmanager
-async def listening(door: Stage, who: str) -> AsyncIterator[list[tuple[str, Any]]]:
-    """Listen as a client does; what was heard grows while the block runs."""
+async def listening(
+    door: Stage, who: str, last_id: str = "", ids: list[str] | None = None
+) -> AsyncIterator[list[tuple[str, Any]]]:
+    """Listen as a client does; what was heard, and the ids, grow while the block runs."""
     heard: list[tuple[str, Any]] = []
 
     async def listen(response: aiohttp.ClientResponse) -> None:
@@ -103,10 +106,13 @@ async def listening(door: Stage, who: str) -> AsyncIterator[list[tuple[str, Any]
             word, _, rest = line.decode().rstrip("\n").partition(": ")
             if word == "event":
                 name = rest
+            elif word == "id" and ids is not None:
+                ids.append(rest)
             elif word == "data":
                 heard.append((name, json.loads(rest)))
 
     headers = {"Authorization": f"Bearer {token(who)}"}
+    headers |= {"Last-Event-ID": last_id} if last_id else {}
     async with (
         aiohttp.ClientSession(read_bufsize=2**22) as session,
         session.get(f"{door.url}/v1/stream", headers=headers) as response,
@@ -185,15 +191,72 @@ async def test_listener_that_does_not_read_is_let_go_and_the_others_miss_nothing
     await until(lambda: not door.http.stream.listeners)
 
 
-async def test_listeners_are_bounded_and_told_of_the_end(tmp_path: Path) -> None:
+async def test_listeners_of_a_token_are_bounded_others_have_room_and_all_hear_the_end(
+    tmp_path: Path,
+) -> None:
     async with stage(tmp_path, limits=GROSS) as door, AsyncExitStack() as stack:
-        for _ in range(stream.LISTENERS_MAX):
-            heard = await stack.enter_async_context(listening(door, "viewer"))
-        assert (await door.ask("GET", "/v1/stream", who="viewer")).status == 503
+        for _ in range(stream.TOKEN_MAX):
+            heard = await stack.enter_async_context(listening(door, "grid"))
+        refused = await door.ask("GET", "/v1/stream", who="grid")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
+        for who in ("trend", "viewer", "operator", "admin"):
+            await stack.enter_async_context(listening(door, who))
         for task in door.tasks[1:]:
             task.cancel()
         await until(lambda: of(heard, "end"))
         assert "stopping" in of(heard, "end")[0]["reason"]
+
+
+def lives(heard: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(o["client_order_id"], o["status"]) for o in of(heard, "order")]
+
+
+async def test_listener_that_comes_back_is_told_each_event_of_its_orders_once(door: Stage) -> None:
+    ids: list[str] = []
+    people: list[str] = []
+    async with listening(door, "grid", ids=ids) as grid, listening(door, "viewer", "", people):
+        await door.place(client_order_id="a", type="limit", price="40000")
+        await until(lambda: lives(grid)[-1:] == [("a", "open")])
+    first = lives(grid)
+    # What happens while nobody listens, or another strategy, is told to whom it belongs.
+    await door.ask("DELETE", "/v1/orders/a")
+    await door.place("trend", client_order_id="b")
+    await until(lambda: (door.runner.latest_view().order("trend", "b") or {})["status"] == "filled")
+    async with (
+        listening(door, "grid", ids[-1], ids) as again,
+        listening(door, "viewer", people[-1]) as viewer,
+    ):
+        await until(lambda: ("a", "canceled") in lives(again))
+        await until(lambda: ("b", "filled") in lives(viewer))
+        await until(lambda: [d for d in of(viewer, "decision") if "cancel" in str(d)])
+        await door.place(client_order_id="c")
+        await until(lambda: ("c", "filled") in lives(again))
+        numbers = [int(each.split("-")[1]) for each in ids]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) == 1 + len(first) + len(lives(again))
+        assert {name for name, _ in lives(again)} == {"a", "c"}
+        assert not of(again, "reset")
+        seqs = [d["seq"] for d in of(viewer, "decision")]
+        assert seqs == sorted(set(seqs))
+    async with listening(door, "grid", ids[-1]) as heard:
+        await until(lambda: of(heard, "status"))
+        assert not lives(heard)
+
+
+async def test_listener_that_missed_too_much_is_told_how_its_orders_stand(door: Stage) -> None:
+    ids: list[str] = []
+    async with listening(door, "grid", ids=ids) as heard:
+        await until(lambda: of(heard, "status"))
+    order = (await door.place(client_order_id="a")).document["order"]
+    await until(lambda: door.market.quantity("BTC"))
+    for _ in range(KEPT_MAX):
+        door.http.notify(actions.NotifyOrder(reservation_id="r", strategy="grid", document=order))
+    await door.place("trend", client_order_id="b")
+    for last_id in (ids[0], "00000000-1-1", "nonsense"):
+        async with listening(door, "grid", last_id) as heard:
+            await until(lambda heard=heard: of(heard, "order"))
+            assert [name for name, _ in heard[:2]] == ["status", "reset"]
+            assert lives(heard) == [("a", "filled")]
 
 
 # ---------------------------------------------------------------- the contract
