@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any, Literal, NoReturn, TypeVar
 
 from riskbot.client.answers import Approval, DeniedError, GatewayAwayError
-from riskbot.client.http import URL, AsyncClient, Client, new_id
+from riskbot.client.calls import new_id
+from riskbot.client.http import URL, AsyncClient, Client
 
 Mode = Literal["check", "submit"]
 X = TypeVar("X")
@@ -55,6 +56,7 @@ def guard(
     url: str = URL,
     mode: Mode = "check",
     allow_resize: bool = False,
+    hmac_secret: str | None = None,
 ) -> X:
     """Put the gateway before an exchange object, and return the same object.
 
@@ -69,8 +71,11 @@ def guard(
         mode: `check` asks, and the script's own object sends; `submit` has riskbot send, and the
             object needs no key that may trade.
         allow_resize: a smaller order that passes is sent instead of none.
+        hmac_secret: signs each request, for a strategy that has one.
     """
-    _Guard(exchange, token, account, url, mode, allow_resize=allow_resize).install()
+    kind = AsyncClient if inspect.iscoroutinefunction(exchange.create_order) else Client  # type: ignore[attr-defined]
+    client = kind(token, url, hmac_secret=hmac_secret)
+    _Guard(exchange, client, account, mode, allow_resize=allow_resize).install()
     return exchange
 
 
@@ -91,12 +96,18 @@ class _Guard:
     """
 
     def __init__(
-        self, exchange: Any, token: str, account: str, url: str, mode: Mode, *, allow_resize: bool
+        self,
+        exchange: Any,
+        client: AsyncClient | Client,
+        account: str,
+        mode: Mode,
+        *,
+        allow_resize: bool,
     ) -> None:
         self._exchange, self._account = exchange, account
         self._mode, self._allow_resize = mode, allow_resize
-        self._is_async = inspect.iscoroutinefunction(exchange.create_order)
-        self._client: Any = (AsyncClient if self._is_async else Client)(token, url)
+        self._is_async = isinstance(client, AsyncClient)
+        self._client: Any = client
         self._plain = {name: getattr(exchange, name) for name in _WORK if hasattr(exchange, name)}
 
     def install(self) -> None:
