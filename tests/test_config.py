@@ -449,13 +449,11 @@ def test_warnings_when_parts_are_not_built_or_cannot_work_name_them(tmp_path: Pa
             accounts={"main": {"exchange": "paper"}},
             portfolio={"preset": "market_neutral", "limits": {"value_at_risk": {"max": 0.1}}},
             mqtt={"host": "broker"},
-            scenarios_dir="mine",
             telegram={"token": "1:a"},
         ),
     )
     keys = [warning.partition(":")[0] for warning in config.warnings]
     assert keys == [
-        "scenarios_dir",
         "portfolio value_at_risk",
         "telegram.users",
         "telegram.totp_secret",

@@ -13,11 +13,12 @@ import yaml
 from pydantic import BaseModel
 
 from riskbot.config import load, shipped_sectors
-from riskbot.config.docs import render
+from riskbot.config.docs import render, render_scenarios
 from riskbot.config.models import OrdersConfig, Root
 from riskbot.config.shape import Key, keys
 from riskbot.core.limits import LIMITS, Limit
 from riskbot.core.limits.presets import preset_limits
+from riskbot.core.scenarios import parse_scenario
 from tests.config_files import MINIMAL, limits_of, secret
 
 ROOT = Path(__file__).parent.parent
@@ -125,6 +126,20 @@ def test_minimal_file_when_loaded_has_neither_fault_nor_warning(tmp_path: Path, 
 def test_page_of_limits_is_what_the_models_say() -> None:
     page = (ROOT / "docs" / "limits.md").read_text()
     assert page == render(), "run: python -m riskbot.config --docs docs/limits.md"
+
+
+def test_page_of_scenarios_lists_those_that_ship_and_every_field() -> None:
+    page = (ROOT / "docs" / "scenarios.md").read_text()
+    assert render_scenarios() in page, "run: python -m riskbot.config --scenarios"
+
+
+def test_scenario_on_the_page_is_one_that_loads() -> None:
+    page = (ROOT / "docs" / "scenarios.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    faults: list[str] = []
+    scenario = parse_scenario({"name": "example", **yaml.safe_load(example)}, faults)
+    assert scenario is not None, faults
+    assert scenario.shock_of("UNI", "defi") == (-0.5, "sector:defi")
 
 
 def test_page_of_limits_describes_every_key_and_field() -> None:

@@ -22,10 +22,12 @@ from riskbot.config.document import Document, read_document
 from riskbot.config.faults import sentences, with_lines
 from riskbot.config.models import AccountConfig, Root
 from riskbot.config.salvage import whole_part
+from riskbot.config.scenarios import load_scenarios
 from riskbot.config.secret import Secret, SecretReader, is_open_to_others
 from riskbot.config.settings import build_limits, config_hash, core_settings
 from riskbot.config.shape import keys
 from riskbot.core.limits._base import Limit
+from riskbot.core.scenarios import Scenario
 from riskbot.core.settings import CoreSettings
 from riskbot.errors import ConfigError
 from riskbot.exchanges._lazy import exchange_ids
@@ -41,9 +43,6 @@ GATEWAY_NAME = "gateway.sock"
 HALT_NAME = "HALT"
 MEMORY_NAME = "strategies.json"
 """Files of the state directory."""
-
-NOT_BUILT = ("scenarios_dir",)
-"""Sections that are accepted and checked, but that nothing reads yet."""
 
 # Credentials that people hand to ccxt directly; they count as inline secrets.
 _CCXT_SECRETS = ("apiKey", "secret", "password", "walletAddress", "privateKey", "token")
@@ -62,6 +61,7 @@ class Config:
         state_dir: absolute; journal, HALT file and socket live there.
         limits: (scope, limit) of every limit that is on.
         sectors: sector by underlying, shipped map with the user's own over it.
+        scenarios: stress scenarios, those that ship with the user's own over them.
         warnings: sentences for the start: parts that are not built yet, loose file modes.
         hash: of everything but secrets; the same file gives the same hash.
         secrets: every secret read, for redaction of logs.
@@ -72,6 +72,7 @@ class Config:
     state_dir: Path
     limits: tuple[tuple[str, Limit], ...]
     sectors: Mapping[str, str]
+    scenarios: tuple[Scenario, ...]
     warnings: tuple[str, ...]
     hash: str
     secrets: tuple[Secret, ...]
@@ -136,7 +137,7 @@ class Config:
 
     def core(self) -> CoreSettings:
         """Return what the core is configured by."""
-        return core_settings(self.root, self.limits, self.sectors)
+        return core_settings(self.root, self.limits, self.sectors, self.scenarios)
 
 
 def load(
@@ -167,6 +168,9 @@ def load(
     _hide(reader)
     root = _validate(data, faults)
     limits = [] if root is None else _check(root, faults)
+    scenarios: tuple[Scenario, ...] = ()
+    if root is not None:
+        scenarios = load_scenarios(root.scenarios_dir, file, _sectors(root), faults, warnings)
     if for_run and env.get(STATE_VARIABLE) and document.data.get("state_dir") is None:
         faults.append(
             f"state_dir: is missing: under systemd write `state_dir: {env[STATE_VARIABLE]}`, so "
@@ -182,8 +186,9 @@ def load(
         state_dir=_state_dir(root.state_dir, file, env),
         limits=tuple(limits),
         sectors=_sectors(root),
+        scenarios=scenarios,
         warnings=(*warnings, *_warnings(root, limits)),
-        hash=config_hash(root, limits, _CCXT_SECRETS),
+        hash=config_hash(root, limits, scenarios, _CCXT_SECRETS),
         secrets=tuple(reader.found),
     )
 
@@ -374,11 +379,6 @@ def _sectors(root: Root) -> dict[str, str]:
 
 def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
     told = [
-        f"{name}: is accepted, but this version does not use it yet"
-        for name in NOT_BUILT
-        if getattr(root, name) != Root.model_fields[name].get_default(call_default_factory=True)
-    ]
-    told += [
         f"{scope} {limit.name}: needs statistics this version does not compute: it stays UNKNOWN"
         for scope, limit in limits
         if limit.needs_statistics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import date
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -12,13 +13,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from riskbot.config.models import Root
+from riskbot.config.scenarios import shipped_scenarios
 from riskbot.config.secret import Secret
 from riskbot.config.shape import keys
 from riskbot.core.limits import LIMITS
 from riskbot.core.limits._base import Limit
 from riskbot.core.limits.presets import OFF_UNTIL_STATISTICS, PRESETS, preset_limits
+from riskbot.core.scenarios import JointMove, Scenario, StopsHit, Window
 
 _VENUES_SHOWN = 2
+
+_NAMED_MAX = 3
+"""Shocks of so many coins are written out in a table."""
 
 _INTRO = """\
 # Limits and configuration
@@ -60,6 +66,52 @@ def render() -> str:
         _table(("key", "type", "default", "what"), _key_rows(Root, "")),
     ]
     return "\n".join(parts)
+
+
+def render_scenarios() -> str:
+    """Return the tables of `docs/scenarios.md`: what ships, and the fields of a file."""
+    return "\n".join(
+        (
+            _table(("name", "kind", "what", "BTC", "other coins", "source"), _scenario_rows()),
+            "## Fields\n",
+            _table(("field", "type", "default", "what"), _field_rows()),
+        )
+    )
+
+
+def _scenario_rows() -> Iterator[tuple[str, ...]]:
+    for scenario in shipped_scenarios():
+        names = [scenario.name, *(one.name for one in scenario.variants()[1:])]
+        for name, shocks in zip(names, (scenario.shocks, scenario.extremes), strict=False):
+            others = [key for key in shocks if key not in {"BTC", "DEFAULT"}]
+            falls = [_percent(shocks.get("DEFAULT"))] if shocks else []
+            falls += [f"{len(others)} by name"] if len(others) > _NAMED_MAX else []
+            if len(others) <= _NAMED_MAX:
+                falls += [f"{key} {_percent(shocks[key])}" for key in others]
+            btc = _percent(shocks.get("BTC", shocks.get("DEFAULT")))
+            title = scenario.title if name == scenario.name else "the same, at intraday extremes"
+            yield f"`{name}`", scenario.kind, title, btc, ", ".join(falls) or "-", scenario.source
+
+
+def _percent(shock: float | None) -> str:
+    return "-" if shock is None else f"{shock * 100:.1f} %"
+
+
+def _field_rows() -> Iterator[tuple[str, ...]]:
+    sections: dict[str, type[BaseModel]] = {
+        "joint_move": JointMove,
+        "stops": StopsHit,
+        "window": Window,
+    }
+    described = _attributes(Scenario)
+    for name, field in Scenario.model_fields.items():
+        section = sections.get(name)
+        kind = "mapping" if section else _type(field.annotation)
+        yield f"`{name}`", kind, _default(field), described[name]
+        if section is not None:
+            inner = _attributes(section)
+            for key, part in section.model_fields.items():
+                yield f"`{name}.{key}`", _type(part.annotation), _default(part), inner[key]
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -176,6 +228,7 @@ def _default(field: FieldInfo) -> str:
 _WORDS: dict[Any, str] = {
     str: "text",
     float: "number",
+    date: "day",
     int: "whole number",
     bool: "true, false",
     Secret: "secret",

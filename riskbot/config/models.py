@@ -367,4 +367,8 @@ class Root(Section):
         None, description="pinged while every critical task progresses"
     )
     retention_days: RetentionConfig = RetentionConfig()
-    scenarios_dir: str | None = Field(None, description="the user's own stress scenarios (YAML)")
+    scenarios_dir: str | None = Field(
+        None,
+        description="directory of the user's own stress scenarios, a YAML file each "
+        "(docs/scenarios.md); relative: to this file",
+    )

@@ -11,6 +11,7 @@ from riskbot.config.secret import Secret
 from riskbot.core.limits import account_limits, check_shared, parse_limits
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import PORTFOLIO, Mode, Role, account_scope, strategy_scope
+from riskbot.core.scenarios import Scenario, expanded
 from riskbot.core.settings import (
     AccountSettings,
     CoreSettings,
@@ -55,7 +56,10 @@ def build_limits(root: Root, faults: list[str]) -> Limits:
 
 
 def core_settings(
-    root: Root, limits: Iterable[tuple[str, Limit]], sectors: Mapping[str, str]
+    root: Root,
+    limits: Iterable[tuple[str, Limit]],
+    sectors: Mapping[str, str],
+    scenarios: Iterable[Scenario] = (),
 ) -> CoreSettings:
     """Return the core's settings.
 
@@ -63,6 +67,7 @@ def core_settings(
         root: a file without faults.
         limits: (scope, limit) of those that are on.
         sectors: sector by underlying.
+        scenarios: stress scenarios.
     """
     portfolio = root.portfolio
     rules = _rules(portfolio.orders)
@@ -104,6 +109,7 @@ def core_settings(
         has_factor=root.telegram is not None and root.telegram.totp_secret is not None,
         flatten_factor=root.telegram.flatten_totp if root.telegram is not None else "never",
         limits=tuple(limits),
+        scenarios=expanded(scenarios),
         users=users(root),
     )
 
@@ -152,19 +158,26 @@ def _rules(shared: OrdersConfig, own: OrdersConfig | None = None) -> OrderRules:
     return OrderRules(**fields)
 
 
-def config_hash(root: Root, limits: Iterable[tuple[str, Limit]], hidden: Sequence[str]) -> str:
+def config_hash(
+    root: Root,
+    limits: Iterable[tuple[str, Limit]],
+    scenarios: Iterable[Scenario],
+    hidden: Sequence[str],
+) -> str:
     """Return a hash of the effective configuration without secrets, 16 hex digits.
 
     Args:
         root: a file without faults.
         limits: (scope, limit) of those that are on.
+        scenarios: stress scenarios, whose files are part of the configuration.
         hidden: keys below `ccxt:` that hold secrets.
     """
     sections = root.model_dump(mode="python")
     for account in sections["accounts"].values():
         account["ccxt"] = {k: v for k, v in account["ccxt"].items() if k not in hidden}
     rules = [[scope, limit.name, limit.model_dump(mode="json")] for scope, limit in limits]
-    text = json.dumps([sections, rules], sort_keys=True, default=_hashable)
+    stories = [scenario.model_dump(mode="json") for scenario in scenarios]
+    text = json.dumps([sections, rules, stories], sort_keys=True, default=_hashable)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

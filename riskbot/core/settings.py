@@ -11,6 +11,7 @@ from typing import Literal
 
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Mode, Role
+from riskbot.core.scenarios import Scenario
 
 SpotPolicy = Literal["hold", "trade"]
 """Whether spot coins are only measured (`hold`) or may be sold by a close (`trade`)."""
@@ -189,6 +190,7 @@ class CoreSettings:
         has_factor: one-time codes are configured: the riskiest commands ask for one.
         flatten_factor: when a flatten asks for one, too.
         limits: (scope, limit) of every limit that is on, presets resolved.
+        scenarios: stress scenarios, each followed by that of its extremes.
         users: who may command, by door.
         channels: names of the channels that alerts go to.
     """
@@ -218,6 +220,7 @@ class CoreSettings:
     has_factor: bool = False
     flatten_factor: FlattenFactor = "never"
     limits: tuple[tuple[str, Limit], ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
     users: tuple[User, ...] = ()
     channels: tuple[str, ...] = ()
 
