@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskbot.core.stats import correlation
 from riskbot.core.stats._arrays import (
-    BoolArray,
     FloatArray,
     IntArray,
     columns,
@@ -20,9 +20,6 @@ from riskbot.core.stats._arrays import (
     matrix,
     places,
 )
-
-MIN_DAYS = 30
-"""Fewer returns of its own, and nothing is said of an asset."""
 
 BETA_FLOOR = 1.0
 """What lists late is rarely calmer than the market: a beta measured on few days may say so."""
@@ -127,14 +124,16 @@ def missing_share(returns: FloatArray) -> FloatArray:
     return np.asarray(1.0 - known.sum(axis=0) / len(known))
 
 
-def complete(returns: FloatArray, benchmark_column: int, min_days: int = MIN_DAYS) -> Completed:
+def complete(
+    returns: FloatArray, benchmark_column: int, min_days: int = correlation.MIN_DAYS
+) -> Completed:
     """Fill the days an asset has no return of with its beta times the benchmark's return.
 
     A book of today is judged on days some of its assets did not exist yet. Leaving those days out
     of the asset would call it riskless then; leaving the days out would forget what the others
     went through. Beta is at least `BETA_FLOOR`; the asset's own noise is missing on filled days,
-    so `own_days` is to be shown with what is computed. A day on which the benchmark has no return
-    either, and some asset needs it, is left out.
+    so `own_days` is to be shown with what is computed. A day on which the benchmark itself has
+    no return is left out.
 
     Args:
         returns: shape (t, n), simple returns, oldest first, NaN = missing.
@@ -158,7 +157,9 @@ def complete(returns: FloatArray, benchmark_column: int, min_days: int = MIN_DAY
     is_own = ~np.isnan(found)
     is_holed = ~is_own.all(axis=0)
     benchmark = found[:, benchmark_column]
-    betas = np.where(is_holed, np.maximum(_betas(found, benchmark, is_own), BETA_FLOOR), np.nan)
+    betas = np.full(count, np.nan)
+    slopes = correlation.betas(found[:, is_holed], benchmark, min_days)
+    betas[is_holed] = np.maximum(slopes, BETA_FLOOR)
     is_unknown = (is_own.sum(axis=0) < min_days) | (is_holed & np.isnan(betas))
     betas[is_unknown] = np.nan
     filled = np.maximum(betas * benchmark[:, np.newaxis], TOTAL_LOSS)
@@ -170,27 +171,8 @@ def complete(returns: FloatArray, benchmark_column: int, min_days: int = MIN_DAY
         own_days=is_own.sum(axis=0),
         betas=betas,
         unknown=indexes(is_unknown),
-        constant=indexes(_is_constant(found, is_own) & ~is_unknown),
+        constant=indexes(correlation.is_constant(found, is_own) & ~is_unknown),
     )
-
-
-def _is_constant(returns: FloatArray, known: BoolArray) -> BoolArray:
-    lowest = np.where(known, returns, np.inf).min(axis=0)
-    highest = np.where(known, returns, -np.inf).max(axis=0)
-    return np.asarray(lowest >= highest)
-
-
-def _betas(returns: FloatArray, benchmark: FloatArray, common: BoolArray) -> FloatArray:
-    """Slopes of each column on the benchmark over their common days, NaN where there is none."""
-    market = np.where(common, benchmark[:, np.newaxis], 0.0)
-    own = np.where(common, returns, 0.0)
-    is_flat = _is_constant(market, common)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        days = common.sum(axis=0)
-        market = np.where(common, market - market.sum(axis=0) / days, 0.0)
-        own = np.where(common, own - own.sum(axis=0) / days, 0.0)
-        slopes = (market * own).sum(axis=0) / (market * market).sum(axis=0)
-    return np.where(is_flat, np.nan, slopes)
 
 
 def _pairs(closes: FloatArray, *, span_gaps: bool) -> tuple[FloatArray, FloatArray]:

@@ -254,6 +254,15 @@ def _pnl(pnl_usd: FloatArray) -> FloatArray:
     return pnl
 
 
+def tail_days(days: int, confidence: float) -> int:
+    """Return the rank of the day that is the VaR: 1 = the worst, at most `days`.
+
+    Raises:
+        ValueError: a confidence out of range.
+    """
+    return _depth(days, confidence)[1] + 1
+
+
 @lru_cache(maxsize=64)
 def _depth(days: int, confidence: float) -> tuple[float, int]:
     """Return how many days the tail holds, and the place of the last of them in order of loss.

@@ -147,7 +147,7 @@ def books(draw):
     return draw(numbers((days, count), -1.0, 3.0)), draw(numbers(count, -1e6, 1e6))
 
 
-quickly = settings(max_examples=60)
+quickly = settings(max_examples=40)
 
 
 @quickly
