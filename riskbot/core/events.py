@@ -203,9 +203,17 @@ class PricesUpdated:
     """Prices of one instrument on one account's venue, in quote units; None = not in this frame.
 
     Attributes:
-        is_rest: read over REST rather than pushed.
+        is_rest: read over REST rather than pushed, or without any price in it: it does not show
+            that prices flow.
         venue_ms: the venue's time of the price, None = not stated.
-        delta, gamma, vega: greeks of an option.
+        delta, gamma, vega: greeks of one unit of an option's quantity: delta in underlying units
+            per unit (-1 to 1); gamma the change of delta per 1 quote unit that the underlying
+            moves; vega USD per point (0.01) of implied volatility. Black-Scholes, of the value in
+            money: what an option paid in coin owes to the coin's own price is in its collateral.
+        funding_rate: of a perpetual, share of the notional that longs pay shorts at the next
+            settlement; < 0 = shorts pay.
+        funding_interval_h: hours between two settlements, > 0.
+        next_funding_ms: when the next one is, UTC ms.
     """
 
     account: str
@@ -222,6 +230,9 @@ class PricesUpdated:
     delta: float | None = None
     gamma: float | None = None
     vega: float | None = None
+    funding_rate: float | None = None
+    funding_interval_h: float | None = None
+    next_funding_ms: int | None = None
     kind: Literal["PricesUpdated"] = "PricesUpdated"
 
 
@@ -305,6 +316,7 @@ class LedgerEntryBooked:
 
     Attributes:
         amount: in asset units, > 0 = credited to the account.
+        symbol: the instrument it was booked for; None = none, or not stated.
     """
 
     account: str
@@ -313,6 +325,7 @@ class LedgerEntryBooked:
     asset: str
     amount: Decimal
     venue_ms: int
+    symbol: str | None = None
     kind: Literal["LedgerEntryBooked"] = "LedgerEntryBooked"
 
 

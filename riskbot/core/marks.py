@@ -14,7 +14,17 @@ from typing import Any
 from riskbot.core import actions, events
 from riskbot.core.model import Instrument, InstrumentKind, PriceSource
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
-from riskbot.core.quotes import Price, Quote, Seen, StatedPrice, is_price, seen_after, take_rest
+from riskbot.core.quotes import (
+    OPTION_ENDS,
+    Price,
+    Quote,
+    Seen,
+    StatedPrice,
+    is_price,
+    seen_after,
+    take_rest,
+    take_terms,
+)
 
 DISAGREEMENT = 0.01
 """Sources that differ by this share or more disagree (spec section 2)."""
@@ -120,14 +130,15 @@ class Marks:
             quote = of_account[frame.symbol] = Quote()
         if frame.mark is not None:
             quote.mark = seen_after(quote.mark, frame.mark, frame, now_ms)
-        if frame.index is not None:
+        # An option's index is the price of its underlying, and none of its own.
+        if frame.index is not None and not frame.symbol.endswith(OPTION_ENDS):
             quote.index = seen_after(quote.index, frame.index, frame, now_ms)
         if frame.bid is not None or frame.ask is not None:
             self._take_book(quote, frame, now_ms)
         if frame.last is not None and self._is_on_tick(frame, frame.last):
             quote.last = seen_after(quote.last, frame.last, frame, now_ms)
-        if frame.delta is not None:
-            quote.delta, quote.gamma, quote.vega = frame.delta, frame.gamma, frame.vega
+        if frame.delta is not None or frame.funding_rate is not None:
+            take_terms(quote, frame, now_ms)
         if frame.is_rest:
             take_rest(quote, frame, now_ms)
         if quote.mark is not None and quote.mark.moved_ms == now_ms:

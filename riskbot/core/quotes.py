@@ -14,8 +14,14 @@ from riskbot.core import events
 from riskbot.core.model import PriceSource
 from riskbot.core.plain import VOLATILE
 
+OPTION_ENDS = ("-C", "-P")
+"""How the symbol of an option ends: a call, a put."""
+
 AGREEMENT = 0.001
 """A REST price within this share of the known one shows that the known one still holds."""
+
+_LARGEST_RATE = 1.0
+"""No venue takes more than a position's whole notional at one settlement."""
 
 _REST_LAG_MS = 1_000
 """A REST read without a venue time may be older than a pushed price by this much."""
@@ -72,10 +78,30 @@ class AssetPrice(NamedTuple):
 
 
 @dataclass(slots=True)
+class Funding:
+    """What a perpetual's venue says of its next funding.
+
+    Attributes:
+        rate: share of the notional that longs pay shorts at a settlement; < 0 = shorts pay.
+        seen_ms: when it was last told.
+        interval_h: hours between two settlements, > 0; None = not stated.
+        next_ms: when the next one is, UTC ms; None = not stated.
+    """
+
+    rate: float
+    seen_ms: int
+    interval_h: float | None = None
+    next_ms: int | None = None
+
+
+@dataclass(slots=True)
 class Quote:
     """All that is known of one instrument's price on one account's venue.
 
     Attributes:
+        delta, gamma, vega: greeks of one unit of an option, as in `events.PricesUpdated`.
+        greeks_ms: when they were last told.
+        funding: of a perpetual, as last told.
         fresh_ms: up to when some source was fresh for certain, kept by `marks`.
     """
 
@@ -91,6 +117,8 @@ class Quote:
     delta: float | None = None
     gamma: float | None = None
     vega: float | None = None
+    greeks_ms: int = 0
+    funding: Funding | None = None
     fresh_ms: int = field(default=0, metadata={VOLATILE: True})
 
     def find_freshest(self) -> None:
@@ -168,6 +196,39 @@ def _is_news(old: Seen, frame: events.PricesUpdated, now_ms: int) -> bool:
     if frame.venue_ms is not None and old.venue_ms is not None:
         return frame.venue_ms > old.venue_ms
     return now_ms - old.seen_ms > _REST_LAG_MS
+
+
+def take_terms(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
+    """Take what a frame says of an instrument besides prices: its funding, its greeks."""
+    _take_greeks(quote, frame, now_ms)
+    _take_funding(quote, frame, now_ms)
+
+
+def _take_funding(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
+    # What cannot be a rate leaves all as it was.
+    rate = frame.funding_rate
+    if rate is None or not abs(rate) <= _LARGEST_RATE:
+        return
+    known = quote.funding
+    if known is None:
+        known = quote.funding = Funding(rate, now_ms)
+    known.rate, known.seen_ms = rate, now_ms
+    interval_h = frame.funding_interval_h
+    if interval_h is not None and is_price(interval_h):
+        known.interval_h = interval_h
+    if frame.next_funding_ms is not None:
+        known.next_ms = frame.next_funding_ms
+
+
+def _take_greeks(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
+    delta = frame.delta
+    if delta is None or not math.isfinite(delta):
+        return
+    quote.delta, quote.greeks_ms = delta, now_ms
+    quote.gamma, quote.vega = (
+        value if value is not None and math.isfinite(value) else None
+        for value in (frame.gamma, frame.vega)
+    )
 
 
 def take_rest(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:

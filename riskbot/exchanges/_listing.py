@@ -208,6 +208,15 @@ class Listing:
             RejectReason.UNKNOWN_INSTRUMENT, f"{self.account}: unknown instrument {market_id}"
         )
 
+    def named(self, market_id: Any, *kinds: InstrumentKind) -> str | None:
+        """Return the symbol of a venue's own name, None for none and for one it does not list."""
+        if not market_id:
+            return None
+        try:
+            return self.symbol_of(market_id, *kinds)
+        except VenueError:
+            return None
+
     def market_id(self, symbol: str) -> str:
         """Return the venue's own name of a symbol.
 

@@ -279,7 +279,7 @@ class Streams:
         else:
             result = await getattr(api, watch.method)(*watch.arguments, params=dict(watch.params))
         # Only what the tap let through arrives here.
-        self._publish(self._dialect.translate(result) or [])
+        self.publish(self._dialect.translate(result) or [])
 
     def _went_down(self, watcher: _Watcher, reason: str) -> None:
         if watcher.is_told or watcher.watch.is_optional:
@@ -332,10 +332,10 @@ class Streams:
     def frame(self, url: str, message: Any) -> bool:
         """Publish what the frame says; True when ccxt need not parse it."""
         found = self._dialect.decode(message, url)
-        self._came_alive(url, is_data=bool(found))
+        self._came_alive(url, is_data=any(not getattr(e, "is_rest", False) for e in found or ()))
         if found is None:
             return False
-        self._publish(found)
+        self.publish(found)
         return True
 
     def result(self, url: str, result: Any) -> bool:
@@ -344,7 +344,7 @@ class Streams:
         if found is None:
             return False
         self._came_alive(url, is_data=True)
-        self._publish(found)
+        self.publish(found)
         return True
 
     def bad_frame(self, url: str, error: Exception) -> None:
@@ -385,7 +385,8 @@ class Streams:
         self._alive_ms[feed] = now_ms
         return True
 
-    def _publish(self, found: list[events.Event]) -> None:
+    def publish(self, found: Sequence[events.Event]) -> None:
+        """Hand events on; prices of what is not asked for are left out."""
         for event in found:
             if isinstance(event, events.PricesUpdated) and not self.is_wanted(event.symbol):
                 continue

@@ -25,12 +25,13 @@ from riskbot.exchanges import _generic, binance_frames, binance_rows
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._client import is_absent
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
-from riskbot.exchanges.binance_reads import CONTRACTS, BinanceReads
+from riskbot.exchanges.binance_reads import CONTRACTS, KINDS, BinanceReads
 
 LEDGER_PAGE, LEDGER_PAGES = 1000, 5
 LEDGER_REACHES_MS = (6 * 3_600_000, 3_600_000)
 KEY_EVERY_S = 60.0
 KEY_GONE = "-1125"
+INTERVALS_LOOK_S = 300.0
 
 
 class Binance(BinanceReads):
@@ -184,7 +185,16 @@ class Binance(BinanceReads):
             second = "watch_tickers" if kind is InstrumentKind.SPOT else "watch_mark_prices"
             methods = ("watch_bids_asks", second)
             found.extend(Watch(PRICES, method, portion, (list(portion),)) for method in methods)
+            if kind is not InstrumentKind.SPOT:
+                call = self._keep_intervals
+                found.append(Watch(PRICES, "funding", portion, call=call, is_optional=True))
         return found
+
+    async def _keep_intervals(self, api: Any) -> None:
+        # Rates come with the marks; how often they are settled must be asked for.
+        del api
+        await self.read_intervals()
+        await self._time.sleep(INTERVALS_LOOK_S)
 
     def decode(self, message: Any, url: str = "") -> list[events.Event] | None:
         """Turn a frame into events; None leaves it to ccxt (replies to subscriptions)."""
@@ -227,7 +237,11 @@ class Binance(BinanceReads):
                 rows, is_whole = await self._incomes(
                     market, max(since_ms, now_ms - reach_ms), is_urgent=is_urgent
                 )
-                read = [binance_rows.income(self.account, row) for row in rows]
+                kind = KINDS[market]
+                read = [
+                    binance_rows.income(self.account, row, self.named(row.get("symbol"), kind))
+                    for row in rows
+                ]
                 booked.update((row.entry_id, row) for row in read if row is not None)
                 if is_whole:
                     break

@@ -46,6 +46,10 @@ class Names(Protocol):
         """Return the last known price of an asset in USD."""
         ...
 
+    def funding_interval_h(self, symbol: str) -> float | None:
+        """Return the hours between two settlements of funding; None = not known yet."""
+        ...
+
 
 def decode(names: Names, message: Any) -> list[events.Event] | None:
     """Turn a frame into events; None for a frame that is ccxt's own business.
@@ -82,13 +86,19 @@ def _mark(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
     mark, index = normal.real(row.get("p")), normal.real(row.get("i"))
     if mark is None and index is None:
         return []
+    symbol = names.symbol_of(row.get("s"), *_CONTRACTS)
+    # Dated contracts state an empty rate and the time 0.
+    rate = normal.real(row.get("r"))
     return [
         events.PricesUpdated(
             account=names.account,
-            symbol=names.symbol_of(row.get("s"), *_CONTRACTS),
+            symbol=symbol,
             mark=mark,
             index=index,
             venue_ms=normal.stamp(row.get("E")),
+            funding_rate=rate,
+            funding_interval_h=None if rate is None else names.funding_interval_h(symbol),
+            next_funding_ms=None if rate is None else normal.stamp(row.get("T")),
         )
     ]
 

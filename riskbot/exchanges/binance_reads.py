@@ -19,7 +19,7 @@ from riskbot.core.model import (
 )
 from riskbot.errors import VenueError
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges import binance_errors, binance_rows, binance_urls
+from riskbot.exchanges import binance_errors, binance_prices, binance_rows, binance_urls
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._errors import ErrorRules
@@ -28,6 +28,7 @@ from riskbot.exchanges.unified import UnifiedExchange
 
 MODE_EVERY_MS = 60_000
 INDEX_EVERY_MS = 30_000
+INTERVALS_EVERY_MS = 3_600_000
 FEW_SYMBOLS = 8
 ORDER_SYMBOLS = 20
 """Orders of so many instruments are asked for one by one: at 1 each instead of 40 for the list."""
@@ -35,7 +36,7 @@ ORDER_SYMBOLS = 20
 LIST_EVERY_MS, TIGHT_LIST_EVERY_MS = 10_000, 30_000
 WHOLE_COST = 100
 CONTRACTS = {"linear": "fapi", "inverse": "dapi"}
-_KINDS = {
+KINDS = {
     "linear": InstrumentKind.LINEAR,
     "inverse": InstrumentKind.INVERSE,
     "spot": InstrumentKind.SPOT,
@@ -55,14 +56,16 @@ class BinanceReads(UnifiedExchange):
 
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = _MARKETS_BY_ID.get(self.venue_id, self.markets)
-        unknown = set(self.markets) - set(_KINDS)
+        unknown = set(self.markets) - set(KINDS)
         self._notes.extend(f"markets: {name} is not supported here" for name in sorted(unknown))
-        self.markets = tuple(name for name in self.markets if name in _KINDS)
+        self.markets = tuple(name for name in self.markets if name in KINDS)
         self._mode_ms: dict[str, int] = {}
         self._modes: dict[str, bool] = {}
         self._answering: set[str] = set()
         self._index_ms = 0
         self._index: dict[str, float] = {}
+        self._intervals: dict[str, dict[str, float]] = {}
+        self._intervals_ms = -INTERVALS_EVERY_MS
         self._listed_ms = -TIGHT_LIST_EVERY_MS
         self._in_play: set[str] = set()
         # Margin pairs and currencies lie behind another section, with another address.
@@ -90,7 +93,7 @@ class BinanceReads(UnifiedExchange):
 
     def _market_of(self, symbol: str) -> str:
         kind = self.instrument(symbol).kind
-        return next(name for name, value in _KINDS.items() if value is kind)
+        return next(name for name, value in KINDS.items() if value is kind)
 
     async def _first_of(self, methods: Sequence[str], **keywords: Any) -> Any:
         # Newer versions of an endpoint first; a server may have only an older one, which is asked
@@ -131,7 +134,7 @@ class BinanceReads(UnifiedExchange):
             [self._api_of(market, name) for name in methods], cost=5, is_urgent=is_urgent
         )
         prices = await self._asset_prices() if market == "linear" else {}
-        kind = _KINDS[market]
+        kind = KINDS[market]
         return binance_rows.futures_wallet(
             normal.table(reply, what), what, prices, lambda name: self.symbol_of(name, kind)
         )
@@ -170,7 +173,7 @@ class BinanceReads(UnifiedExchange):
                 self._modes[market] = side != "BOTH"
             quantity = normal.need(row, f"{self.account} {row.get('symbol')}", "positionAmt")
             if quantity != 0:
-                instrument = self.instrument(self.symbol_of(row.get("symbol"), _KINDS[market]))
+                instrument = self.instrument(self.symbol_of(row.get("symbol"), KINDS[market]))
                 found.append(binance_rows.position(self.account, instrument, row, quantity))
         return found
 
@@ -250,7 +253,7 @@ class BinanceReads(UnifiedExchange):
         reply = await self.client.call(method, params, cost=cost, is_urgent=is_urgent)
         if isinstance(reply, dict) and isinstance(reply.get("orders"), list):
             reply = reply["orders"]
-        kind = _KINDS[market]
+        kind = KINDS[market]
         return [
             parse(self.account, self.instrument(self.symbol_of(row.get("symbol"), kind)), row)
             for row in normal.rows(reply, f"{self.account} {name}")
@@ -266,13 +269,33 @@ class BinanceReads(UnifiedExchange):
 
     # ------------------------------------------------------------ prices
 
+    def funding_interval_h(self, symbol: str) -> float | None:
+        """Return the hours between two settlements of funding; None = not known yet."""
+        known = self._intervals.get(self._market_of(symbol))
+        if known is None:
+            return None
+        return known.get(self.market_id(symbol), binance_prices.USUAL_INTERVAL_H)
+
+    async def read_intervals(self) -> None:
+        """Read which contracts settle funding at other hours than usual, once an hour."""
+        if self._time.now_ms() - self._intervals_ms < INTERVALS_EVERY_MS:
+            return
+        self._intervals_ms = self._time.now_ms()
+        for market in self.markets:
+            if market in CONTRACTS:
+                method = self._api_of(market, "PublicGetFundingInfo")
+                reply = await self.client.optional(method, cost=1)
+                if isinstance(reply, list):
+                    listed = [row for row in reply if isinstance(row, dict)]
+                    self._intervals[market] = binance_prices.intervals(listed)
+
     async def prices(self, symbols: tuple[str, ...]) -> list[events.PricesUpdated]:
         """Read mark, index and book of these symbols."""
         reads = [
             self._price_read(market, name, parse, wanted)
             for market in self.markets
             if (wanted := {s for s in symbols if self._market_of(s) == market})
-            for name, parse in binance_rows.price_reads(market)
+            for name, parse in binance_prices.price_reads(market)
         ]
         found: list[events.PricesUpdated] = []
         failure: VenueError | None = None
@@ -325,7 +348,7 @@ class BinanceReads(UnifiedExchange):
             for row in reply if isinstance(reply, list) else [reply]:
                 listed = normal.table(row, name)
                 try:
-                    symbol = self.symbol_of(listed.get("symbol"), _KINDS[market])
+                    symbol = self.symbol_of(listed.get("symbol"), KINDS[market])
                 except VenueError:
                     continue
                 if symbol in wanted and (price := parse(self.account, symbol, listed)) is not None:

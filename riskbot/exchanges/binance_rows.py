@@ -50,7 +50,6 @@ _DEPOSITS = frozenset({"DEPOSIT", "COIN_SWAP_DEPOSIT", "WELCOME_BONUS", "CONTEST
 _WITHDRAWALS = frozenset({"WITHDRAW", "COIN_SWAP_WITHDRAW"})
 
 Symbols = Callable[[Any], str]
-Parse = Callable[[str, str, Mapping[str, Any]], events.PricesUpdated | None]
 
 
 def status(value: Any) -> OrderStatus:
@@ -301,54 +300,12 @@ def fill(account: str, instrument: Instrument, row: Mapping[str, Any]) -> events
     )
 
 
-def price_reads(market: str) -> Sequence[tuple[str, Parse]]:
-    """Return the endpoints that state prices, with what reads their rows."""
-    if market == "spot":
-        return (("PublicGetTickerBookTicker", book), ("PublicGetTickerPrice", last))
-    return (("PublicGetPremiumIndex", mark), ("PublicGetTickerBookTicker", book))
-
-
-def mark(account: str, symbol: str, row: Mapping[str, Any]) -> events.PricesUpdated | None:
-    """Read mark and index."""
-    price, index = normal.real(row.get("markPrice")), normal.real(row.get("indexPrice"))
-    if price is None and index is None:
-        return None
-    venue_ms = normal.stamp(row.get("time"))
-    return events.PricesUpdated(
-        account=account, symbol=symbol, mark=price, index=index, venue_ms=venue_ms, is_rest=True
-    )
-
-
-def book(account: str, symbol: str, row: Mapping[str, Any]) -> events.PricesUpdated | None:
-    """Read the best bid and ask."""
-    bid, ask = normal.real(row.get("bidPrice")), normal.real(row.get("askPrice"))
-    if bid is None and ask is None:
-        return None
-    return events.PricesUpdated(
-        account=account,
-        symbol=symbol,
-        bid=bid,
-        ask=ask,
-        bid_quantity=normal.real(row.get("bidQty")),
-        ask_quantity=normal.real(row.get("askQty")),
-        venue_ms=normal.stamp(row.get("time")),
-        is_rest=True,
-    )
-
-
-def last(account: str, symbol: str, row: Mapping[str, Any]) -> events.PricesUpdated | None:
-    """Read the last price."""
-    price = normal.real(row.get("price"))
-    if price is None:
-        return None
-    venue_ms = normal.stamp(row.get("time"))
-    return events.PricesUpdated(
-        account=account, symbol=symbol, last=price, venue_ms=venue_ms, is_rest=True
-    )
-
-
-def income(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | None:
+def income(
+    account: str, row: Mapping[str, Any], symbol: str | None = None
+) -> events.LedgerEntryBooked | None:
     """Turn a row of the income history into a ledger entry; None when it repeats a fill.
+
+    `symbol` is that of the contract it names.
 
     Raises:
         VenueError: no amount or no time.
@@ -373,6 +330,7 @@ def income(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | N
         asset=str(row.get("asset")),
         amount=amount,
         venue_ms=int(normal.need(row, what, "time")),
+        symbol=symbol,
     )
 
 

@@ -265,9 +265,13 @@ class BybitReads(UnifiedExchange):
             if is_absent(error):
                 return []
             raise
-        found = [bybit_rows.booked(self.account, row) for row in rows]
+        found = [bybit_rows.booked(self.account, row, self._symbol_in(row)) for row in rows]
         booked = [entry for entry in found if entry is not None]
         return sorted(booked, key=lambda entry: entry.venue_ms)
+
+    def _symbol_in(self, row: Mapping[str, Any]) -> str | None:
+        kind = KINDS.get(str(row.get("category")))
+        return None if kind is None else self.named(row.get("symbol"), kind)
 
 
 def _with_mode(

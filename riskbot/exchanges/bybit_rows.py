@@ -219,6 +219,9 @@ def prices(
     """Read a ticker; None when it states no price."""
     names = ("markPrice", "indexPrice", "bid1Price", "ask1Price", "lastPrice")
     mark, index, bid, ask, last = (normal.real(row.get(name)) for name in names)
+    if bid is None and ask is None:
+        # Options are streamed under other names than they are read.
+        bid, ask = normal.real(row.get("bidPrice")), normal.real(row.get("askPrice"))
     if all(price is None for price in (mark, index, bid, ask, last)):
         return None
     return events.PricesUpdated(
@@ -233,11 +236,21 @@ def prices(
         ask_quantity=normal.real(row.get("ask1Size")),
         venue_ms=venue_ms,
         is_rest=is_rest,
+        delta=normal.real(row.get("delta")),
+        gamma=normal.real(row.get("gamma")),
+        vega=normal.real(row.get("vega")),
+        funding_rate=normal.real(row.get("fundingRate")),
+        funding_interval_h=normal.real(row.get("fundingIntervalHour")),
+        next_funding_ms=normal.stamp(row.get("nextFundingTime")),
     )
 
 
-def booked(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | None:
+def booked(
+    account: str, row: Mapping[str, Any], symbol: str | None = None
+) -> events.LedgerEntryBooked | None:
     """Turn a row of the transaction log into a ledger entry; None when it repeats a fill.
+
+    `symbol` is that of the instrument it names.
 
     Raises:
         VenueError: no amount or no time.
@@ -260,6 +273,7 @@ def booked(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | N
         asset=str(row.get("currency")),
         amount=normal.need(row, what, "change", "cashFlow"),
         venue_ms=int(normal.need(row, what, "transactionTime")),
+        symbol=symbol,
     )
 
 

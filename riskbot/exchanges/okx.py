@@ -139,11 +139,32 @@ class Okx(OkxReads):
             found.append(Watch(PRICES, "watch_tickers", portion, listed))
             if kind is not InstrumentKind.SPOT:
                 found.append(Watch(PRICES, "watch_mark_prices", portion, listed))
+                if swaps := [s for s in portion if self.client.api.markets[s].get("swap")]:
+                    rates = (swaps,)
+                    found.append(
+                        Watch(PRICES, "watch_funding_rates", portion, rates, is_optional=True)
+                    )
                 if indexes := self._indexes_of(portion):
                     found.append(
                         Watch(PRICES, "index_prices", portion, call=_watch_indexes(indexes),
                               is_optional=True)
                     )  # fmt: skip
+            if kind is InstrumentKind.OPTION:
+                found.append(self.polls.watch("greeks", portion, self._ask_greeks))
+        return found
+
+    async def _ask_greeks(self, symbols: Sequence[str]) -> list[events.PricesUpdated]:
+        # A question is of all options of one family and expiry.
+        wanted = {self.market_id(symbol): symbol for symbol in symbols}
+        found = []
+        for family, expiry in sorted({okx_rows.chain_of(name) for name in wanted}):
+            params = {"instFamily": family, "expTime": expiry}
+            reply = await self.client.optional("publicGetPublicOptSummary", params, cost=1)
+            for row in reply.get("data") or () if isinstance(reply, dict) else ():
+                symbol = wanted.get(str(row.get("instId")))
+                stated = symbol and okx_rows.greeks(self.account, symbol, row)
+                if stated:
+                    found.append(stated)
         return found
 
     def _indexes_of(self, symbols: Sequence[str]) -> list[str]:

@@ -10,6 +10,8 @@ from riskbot.core.model import Balance, Instrument, InstrumentKind, Position
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges import okx_rows
 
+_RATES = "funding-rate"
+
 
 class Names(Protocol):
     """Who knows the venue's names for instruments."""
@@ -40,12 +42,18 @@ def decode(names: Names, message: Any) -> list[events.Event] | None:
         VenueError: a field that must be there is missing, or an instrument is unknown.
     """
     if not isinstance(message, dict) or "data" not in message or "arg" not in message:
-        return None
+        return _refused(message)
     handler = _HANDLERS.get(str(message["arg"].get("channel")))
     if handler is None:
         return None
     read = normal.each(message["data"], lambda row: handler(names, row))
     return [event for part in read for event in part]
+
+
+def _refused(message: Any) -> list[events.Event] | None:
+    # ccxt would end every subscription of the socket: prices go on without the rates of funding.
+    is_refused = isinstance(message, dict) and message.get("event") == "error"
+    return [] if is_refused and _RATES in str(message.get("msg")) else None
 
 
 def _instrument_of(names: Names, row: Mapping[str, Any]) -> Instrument:
@@ -56,6 +64,11 @@ def _prices(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
     symbol = names.symbol_of(row.get("instId"))
     price = okx_rows.prices(names.account, symbol, row, is_rest=False)
     return [] if price is None else [price]
+
+
+def _funding(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
+    found = okx_rows.funding(names.account, names.symbol_of(row.get("instId")), row)
+    return [] if found is None else [found]
 
 
 def _index(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
@@ -108,6 +121,7 @@ _HANDLERS: dict[str, Callable[[Names, Mapping[str, Any]], list[events.Event]]] =
     "mark-price": _prices,
     "tickers": _prices,
     "index-tickers": _index,
+    _RATES: _funding,
     "account": _account,
     "positions": _position,
     "orders": _order,

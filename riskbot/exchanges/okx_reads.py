@@ -250,7 +250,7 @@ class OkxReads(UnifiedExchange):
             if is_absent(error):
                 return []
             raise
-        found = [okx_rows.booked(self.account, row) for row in rows]
+        found = [okx_rows.booked(self.account, row, self.named(row.get("instId"))) for row in rows]
         # A server may not know `begin`: what is older is left out here.
         booked = [entry for entry in found if entry is not None and entry.venue_ms >= begin_ms]
         return sorted(booked, key=lambda entry: entry.venue_ms)

@@ -32,6 +32,7 @@ _STATUSES = {
     "mmp_canceled": OrderStatus.CANCELED,
     "order_failed": OrderStatus.REJECTED,
 }
+HOUR_MS = 3_600_000
 _TRANSFER, _INTEREST, _FUNDING = "1", "7", "8"
 # Trades, deliveries, liquidations and deleveraging: their profit and fee are in the fills.
 _REPEATS = frozenset({"2", "3", "5", "9"})
@@ -283,8 +284,55 @@ def prices(
     )
 
 
-def booked(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | None:
+def funding(account: str, symbol: str, row: Mapping[str, Any]) -> events.PricesUpdated | None:
+    """Read the rate of the next funding of a perpetual; None when it states none."""
+    rate = normal.real(row.get("fundingRate"))
+    if rate is None:
+        return None
+    settled_ms = normal.stamp(row.get("fundingTime"))
+    after_ms = normal.stamp(row.get("nextFundingTime"))
+    is_stated = settled_ms is not None and after_ms is not None and after_ms > settled_ms
+    return events.PricesUpdated(
+        account=account,
+        symbol=symbol,
+        is_rest=True,
+        funding_rate=rate,
+        funding_interval_h=((after_ms or 0) - (settled_ms or 0)) / HOUR_MS if is_stated else None,
+        next_funding_ms=settled_ms,
+    )
+
+
+def chain_of(instrument_id: str) -> tuple[str, str]:
+    """Return family and expiry of an option: `BTC-USD`, `240329` of `BTC-USD-240329-32000-C`."""
+    family, expiry, _, _ = instrument_id.rsplit("-", 3)
+    return family, expiry
+
+
+def greeks(account: str, symbol: str, row: Mapping[str, Any]) -> events.PricesUpdated | None:
+    """Read the greeks of an option; None when it states none.
+
+    Those in money: the venue's plain ones are of the premium in coin, whose own price moves with
+    the collateral that it is paid in.
+    """
+    delta = normal.real(row.get("deltaBS"))
+    if delta is None:
+        return None
+    return events.PricesUpdated(
+        account=account,
+        symbol=symbol,
+        is_rest=True,
+        delta=delta,
+        gamma=normal.real(row.get("gammaBS")),
+        vega=normal.real(row.get("vegaBS")),
+    )
+
+
+def booked(
+    account: str, row: Mapping[str, Any], symbol: str | None = None
+) -> events.LedgerEntryBooked | None:
     """Turn a bill into a ledger entry; None when it repeats a fill or moves nothing.
+
+    `symbol` is that of the instrument it names.
 
     Raises:
         VenueError: no amount or no time.
@@ -301,6 +349,7 @@ def booked(account: str, row: Mapping[str, Any]) -> events.LedgerEntryBooked | N
         asset=str(row.get("ccy")),
         amount=normal.need(row, what, "balChg"),
         venue_ms=int(normal.need(row, what, "ts")),
+        symbol=symbol,
     )
 
 

@@ -30,6 +30,7 @@ from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._base import Credentials, Emit
 from riskbot.exchanges._client import is_absent, is_refused
 from riskbot.exchanges._margins import Margins
+from riskbot.exchanges._polls import Polls
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
 
 SYMBOLS_PER_CALL = 100
@@ -66,6 +67,8 @@ class UnifiedExchange(Margins):
             account, self, self._stream_api, self.client.retired.retire, clock, rng,
             self.client.faults,
         )  # fmt: skip
+        streams = self._streams
+        self.polls = Polls(account, self.client, clock, streams.is_wanted, streams.publish)
         self.stream_client: Any = None
         self._announced: set[str] = set()
 
@@ -128,6 +131,7 @@ class UnifiedExchange(Margins):
             for name, method in methods:
                 if has.get(name):
                     found.append(Watch(PRICES, method, portion, (list(portion),)))
+            found.extend(self.polls.watches(portion, kind))
         return found
 
     def portions(

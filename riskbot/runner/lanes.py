@@ -46,6 +46,9 @@ _PRICE_FIELDS = (
     "delta",
     "gamma",
     "vega",
+    "funding_rate",
+    "funding_interval_h",
+    "next_funding_ms",
 )
 
 

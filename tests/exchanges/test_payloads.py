@@ -70,6 +70,9 @@ class Names:
     def asset_price(self, asset: str) -> float | None:
         return {"USDT": 0.9995}.get(asset)
 
+    def funding_interval_h(self, symbol: str) -> float | None:
+        return {"BTC/USDT:USDT": 4.0}.get(symbol)
+
     def joined(self, position: Position) -> list[Position]:
         return self.holdings.pushed(position, self.instrument(position.symbol).kind)
 

@@ -22,7 +22,7 @@ from tests.servers.ledger_types import (
 from tests.servers.okx_account import OkxAccount
 from tests.servers.okx_catalog import family_of, kind_of, num
 from tests.servers.okx_money import balance_body, position_row
-from tests.servers.okx_public import index_row, levels, mark_row, ticker_row
+from tests.servers.okx_public import funding_rate, index_row, levels, mark_row, ticker_row
 from tests.servers.okx_rows import Row, algo_push, order_push
 from tests.servers.okx_venue import OkxVenue
 from tests.servers.sockets import Connection
@@ -78,7 +78,8 @@ class Publisher:
                 name, channel = arg.get("instId"), arg["channel"]
                 if name not in {instrument.id, family_of(instrument)}:
                     continue
-                if books or channel not in BOOK_DEPTH:
+                # Rates of funding are told by the minute, whatever prices do.
+                if channel != "funding-rate" and (books or channel not in BOOK_DEPTH):
                     self.push_price(connection, arg, instrument)
 
     def push_price(self, connection: Connection, arg: Row, instrument: Instrument) -> None:
@@ -92,6 +93,8 @@ class Publisher:
             rows = [ticker_row(venue, instrument)]
         elif channel == "mark-price":
             rows = [mark_row(venue, instrument)]
+        elif channel == "funding-rate":
+            rows = funding_rate(venue, {"instId": instrument.id})
         elif channel in BOOK_DEPTH:
             self._push_book(connection, arg, instrument)
             return

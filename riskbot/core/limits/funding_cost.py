@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class FundingCost(Limit):
-    """Largest projected funding of the next 24 h, as a share of E."""
+    """Projected funding of the next 24 h, paid less received, as a share of E; income is 0."""
 
     name: ClassVar[str] = "funding_cost"
     family: ClassVar[str] = "statistics"

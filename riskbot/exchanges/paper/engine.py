@@ -24,6 +24,7 @@ from riskbot.exchanges.paper.rules import Case, judge
 from riskbot.exchanges.paper.upkeep import Upkeep
 
 _BID, _ASK = Side.BUY, Side.SELL
+_HOUR_MS = 3_600_000
 _REACH = Decimal("0.01")
 
 
@@ -189,6 +190,7 @@ class PaperVenue(Upkeep):
         is_derivative = self.listings[symbol].is_derivative
         bid, ask = book.touch(_BID), book.touch(_ASK)
         mark = float(book.mark)
+        rate, every_ms = float(self.listings[symbol].funding_rate), self.rules.funding_every_ms
         return events.PricesUpdated(
             account=self.account,
             symbol=symbol,
@@ -201,6 +203,9 @@ class PaperVenue(Upkeep):
             ask_quantity=float(book.touch_quantity(_ASK)),
             venue_ms=now_ms,
             is_rest=is_rest,
+            funding_rate=rate if is_derivative else None,
+            funding_interval_h=every_ms / _HOUR_MS if is_derivative else None,
+            next_funding_ms=(now_ms // every_ms + 1) * every_ms if is_derivative else None,
         )
 
     def depth(self, symbol: str) -> events.DepthRead:

@@ -22,7 +22,13 @@ class Upkeep(Matching):
     # ------------------------------------------------------------ ledger
 
     def book(
-        self, kind: LedgerKind, asset: str, amount: Decimal, now_ms: int, visible_ms: int = 0
+        self,
+        kind: LedgerKind,
+        asset: str,
+        amount: Decimal,
+        now_ms: int,
+        visible_ms: int = 0,
+        symbol: str | None = None,
     ) -> None:
         """Write a row of the ledger; it can be read from `visible_ms` on."""
         row = events.LedgerEntryBooked(
@@ -32,6 +38,7 @@ class Upkeep(Matching):
             asset=asset,
             amount=amount,
             venue_ms=now_ms,
+            symbol=symbol,
         )
         self.ledger.append((max(visible_ms, now_ms), row))
 
@@ -83,7 +90,7 @@ class Upkeep(Matching):
             amount = -value * listing.funding_rate
             wallets = self.pool.wallets
             wallets[listing.settle] = wallets.get(listing.settle, _ZERO) + amount
-            self.book(LedgerKind.FUNDING, listing.settle, amount, at_ms, now_ms)
+            self.book(LedgerKind.FUNDING, listing.settle, amount, at_ms, now_ms, listing.symbol)
             paid[listing.settle] = None
         if paid:
             self.tell_balances(paid, now_ms)

@@ -137,6 +137,15 @@ def test_funding_when_the_interval_passes_is_paid_once_by_longs(side: str, sign:
         sign * 40,
         at_ms + 8 * HOUR,
     )
+    assert row.symbol == BTC
+
+
+def test_prices_tell_the_next_funding() -> None:
+    made = venue(funding_rate=Decimal("-0.0003"))
+    at_ms = NOW // (8 * HOUR) * 8 * HOUR
+    told = made.price(BTC, at_ms + HOUR)
+    assert (told.funding_rate, told.funding_interval_h) == (-0.0003, 8.0)
+    assert told.next_funding_ms == at_ms + 8 * HOUR
 
 
 def test_deleveraging_closes_without_a_fill() -> None:
