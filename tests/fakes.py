@@ -13,7 +13,7 @@ from typing import Any
 from riskbot.core import actions, events, model
 from riskbot.core.duty import Alert
 from riskbot.errors import ChannelError, VenueError
-from riskbot.exchanges._base import Capabilities, Emit, Load
+from riskbot.exchanges._base import DAY_MS, Capabilities, DailyBar, DailyBars, Emit, Load
 
 START_MS = 1_700_000_000_000
 """Where a FakeClock stands when nothing else is said: 2023-11-14 22:13:20 UTC."""
@@ -99,6 +99,8 @@ class FakeExchange:
         self.orders: list[model.WorkingOrder] = []
         self.marks: dict[str, float] = {}
         self.known: set[str] = set()
+        self.listed: list[model.Instrument] = []
+        self.days: dict[str, dict[int, DailyBar]] = {}
         self.watched: frozenset[str] = frozenset()
         self.emit: Emit | None = None
         self.restarts: list[str] = []
@@ -174,6 +176,18 @@ class FakeExchange:
 
     async def depth(self, symbols: tuple[str, ...]) -> list[events.DepthRead]:
         return await self._answer("depth", symbols, list)
+
+    def instruments_of(self, underlying: str) -> tuple[model.Instrument, ...]:
+        """Return the instruments of an underlying that are in `listed`."""
+        return tuple(row for row in self.listed if row.underlying == underlying)
+
+    async def daily_bars(self, symbol: str, since_ms: int, until_ms: int) -> DailyBars:
+        def read() -> DailyBars:
+            first, last = -(-since_ms // DAY_MS), min(until_ms, self.time.now_ms()) // DAY_MS
+            found = self.days.get(symbol, {})
+            return DailyBars(tuple(found[day] for day in sorted(found) if first <= day < last))
+
+        return await self._answer("daily_bars", (symbol, since_ms, until_ms), read)
 
     async def ledger(
         self, since_ms: int, *, is_urgent: bool = False

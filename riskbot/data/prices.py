@@ -67,14 +67,24 @@ class PricePath:
 
 
 @cache
-def daily_closes() -> dict[str, dict[date, float]]:
-    """Return the daily closes of the linear perpetuals by symbol and UTC day."""
-    closes: dict[str, dict[date, float]] = {}
+def daily_bars() -> dict[str, dict[date, tuple[float, float]]]:
+    """Return (close, USD traded) of the linear perpetuals by symbol and UTC day."""
+    bars: dict[str, dict[date, tuple[float, float]]] = {}
     with _bundled(_DAILY) as file:
         for row in csv.DictReader(file):
             day = date.fromisoformat(row["date"])
-            closes.setdefault(row["symbol"], {})[day] = float(row["close"])
-    return closes
+            of_symbol = bars.setdefault(row["symbol"], {})
+            of_symbol[day] = float(row["close"]), float(row["turnover_usd"])
+    return bars
+
+
+@cache
+def daily_closes() -> dict[str, dict[date, float]]:
+    """Return the daily closes of the linear perpetuals by symbol and UTC day."""
+    return {
+        symbol: {day: close for day, (close, _) in of_symbol.items()}
+        for symbol, of_symbol in daily_bars().items()
+    }
 
 
 def betas(before: date, days: int = BETA_DAYS) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from riskbot.core import actions, events
+from riskbot.core.model import Instrument
 
 Emit = Callable[[events.Event], None]
 """Hands an event to the runner; synchronous, never blocks, never raises."""
@@ -41,6 +42,37 @@ class Load:
     used_ratio: float
     until_ms: int | None = None
     detail: str = ""
+
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class DailyBar:
+    """One instrument's UTC day that has ended.
+
+    Attributes:
+        day: in days since 1970-01-01.
+        close: last price of it, quote units per base unit, > 0.
+        turnover: quote units traded, >= 0; None = not known in which unit the venue counts.
+    """
+
+    day: int
+    close: float
+    turnover: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DailyBars:
+    """Daily bars of one instrument, oldest first; a day without a trade has none.
+
+    Attributes:
+        is_bundled: they are of the data that ships with riskbot, whatever `note` says of it.
+    """
+
+    bars: tuple[DailyBar, ...]
+    is_bundled: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,6 +160,24 @@ class Exchange(Protocol):
         """Read the order books of these symbols, as far as the venue gives them; never raises.
 
         It is asked from what is left of the rate budget: closes do not wait for it.
+        """
+        ...
+
+    def instruments_of(self, underlying: str) -> tuple[Instrument, ...]:
+        """Return all instruments of an underlying, delisted ones too.
+
+        Raises:
+            VenueError: what the venue lists is not known yet.
+        """
+        ...
+
+    async def daily_bars(self, symbol: str, since_ms: int, until_ms: int) -> DailyBars:
+        """Read the bars of all UTC days that begin and end between two moments.
+
+        It is asked from what is left of the rate budget: everything else goes first.
+
+        Raises:
+            VenueError: the read failed, or (not ambiguous, OTHER) the venue has no such bars.
         """
         ...
 

@@ -1,9 +1,10 @@
 """How many requests we may send: one weighted budget per venue, host and way out.
 
-Three lanes. Routine reads stop at 60 %. Reads that serve a close stop at 70 %, but a tenth is
-theirs whoever else uses up the rest: a close needs its reading. The last 30 % is for cancels and
-closes, which never wait for it. Only a wait that the venue itself stated stops all it was stated
-for: asking on lengthens it, and it is kept no longer than stated, since positions stay open.
+Four lanes. What nobody waits for stops at 40 %, routine reads at 60 %. Reads that serve a close
+stop at 70 %, but a tenth is theirs whoever else uses up the rest: a close needs its reading. The
+last 30 % is for cancels and closes, which never wait for it. Only a wait that the venue itself
+stated stops all it was stated for: asking on lengthens it, and it is kept no longer than stated,
+since positions stay open.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from riskbot.core.model import RejectReason
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Load
 
-ROUTINE_SHARE, READ_SHARE, OWN_READ_SHARE = 0.6, 0.7, 0.1
+SPARE_SHARE, ROUTINE_SHARE, READ_SHARE, OWN_READ_SHARE = 0.4, 0.6, 0.7, 0.1
 
 
 class Lane(StrEnum):
-    """Who asks: what may wait, what serves a close, and what cancels or closes."""
+    """Who asks: what nobody waits for, what may wait, what serves a close, what closes."""
 
+    SPARE = "spare"
     ROUTINE = "routine"
     READ = "read"
     ORDER = "order"
+
+
+_SHARES = {Lane.SPARE: SPARE_SHARE, Lane.ROUTINE: ROUTINE_SHARE}
 
 
 class _Window:
@@ -95,7 +100,7 @@ class Budget:
         self.check_ban(now_ms)
         wait_ms = self._wait_ms(cost, now_ms, lane)
         if wait_ms:
-            share = ROUTINE_SHARE if lane is Lane.ROUTINE else READ_SHARE
+            share = _SHARES.get(lane, READ_SHARE)
             raise VenueError(
                 RejectReason.RATE_LIMITED,
                 f"own request budget: {lane} requests stop at {share:.0%}",
@@ -122,8 +127,8 @@ class Budget:
         if lane is Lane.ORDER:
             return 0
         used = self.used(now_ms)
-        if lane is Lane.ROUTINE:
-            excess = used + cost - self.capacity * ROUTINE_SHARE
+        if lane in _SHARES:
+            excess = used + cost - self.capacity * _SHARES[lane]
             return self._all.room_in_ms(excess, now_ms) if excess > 0 else 0
         excess = used + cost - self.capacity * READ_SHARE
         own_excess = self._reads.total(now_ms) + cost - self.capacity * OWN_READ_SHARE
@@ -133,7 +138,7 @@ class Budget:
 
     def pace_ms(self, now_ms: int, lane: Lane) -> int:
         """Return how long one more request must wait not to be one too many of an endpoint's."""
-        share = ROUTINE_SHARE if lane is Lane.ROUTINE else 1.0
+        share = _SHARES.get(lane, 1.0)
         excess = self.used(now_ms) + 1 - max(1.0, self.capacity * share)
         return self._all.room_in_ms(excess, now_ms) if excess > 0 else 0
 

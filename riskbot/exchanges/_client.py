@@ -29,7 +29,7 @@ ABSENT_MS = 600_000
 REBUILD_MS = (10_000, 300_000)
 """Least time between two rebuilds: first, and while they keep being needed."""
 
-LONGEST_WAIT_MS = {Lane.ROUTINE: 5_000, Lane.READ: 2_500, Lane.ORDER: 1_500}
+LONGEST_WAIT_MS = {Lane.SPARE: 0, Lane.ROUTINE: 5_000, Lane.READ: 2_500, Lane.ORDER: 1_500}
 """How long a request may wait for its turn; what cancels or closes is sent then all the same."""
 
 _HTTP_NOT_FOUND = frozenset({404, 405, 410, 501})
@@ -183,6 +183,7 @@ class VenueClient:
         *arguments: Any,
         cost: float = 1,
         is_urgent: bool = False,
+        lane: Lane | None = None,
         **keywords: Any,
     ) -> Any:
         """Call a method of ccxt once.
@@ -192,12 +193,13 @@ class VenueClient:
             arguments: positional ones for it.
             cost: weight in the budget.
             is_urgent: a read that serves a close, or what cancels or closes itself.
+            lane: None = what follows from that.
             keywords: further ones for it.
 
         Raises:
             VenueError: refused or no answer; with RATE_LIMITED perhaps nothing was sent.
         """
-        await self._take_turn(method, cost, lane_of(method, is_urgent=is_urgent))
+        await self._take_turn(method, cost, lane or lane_of(method, is_urgent=is_urgent))
         api = self.api
         try:
             with self.retired.using(api):

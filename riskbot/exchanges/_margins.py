@@ -9,10 +9,10 @@ from __future__ import annotations
 from riskbot.core import actions, events
 from riskbot.core.model import RejectReason
 from riskbot.errors import VenueError
-from riskbot.exchanges._reading import Reading
+from riskbot.exchanges._bars import Bars
 
 
-class Margins(Reading):
+class Margins(Bars):
     """Moves margin on one account, by ccxt's unified method."""
 
     async def add_margin(self, move: actions.AddMargin) -> events.MarginMoved:

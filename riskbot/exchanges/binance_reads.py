@@ -53,6 +53,7 @@ class BinanceReads(UnifiedExchange):
     rules: ClassVar[ErrorRules] = binance_errors.RULES
     capacity: ClassVar[tuple[float, int]] = (2400.0, 60_000)
     default_markets: ClassVar[tuple[str, ...]] = ("spot",)
+    has_base_volume = True
 
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = _MARKETS_BY_ID.get(self.venue_id, self.markets)
@@ -70,6 +71,11 @@ class BinanceReads(UnifiedExchange):
         self._in_play: set[str] = set()
         # Margin pairs and currencies lie behind another section, with another address.
         return {"options": {"fetchMarkets": {"types": list(self.markets)}, "fetchMargins": False}}
+
+    def _bars_per_page(self, instrument: Instrument) -> int:
+        # Candles of coin-margined contracts: no more than 200 days between start and end.
+        size = super()._bars_per_page(instrument)
+        return min(size, 200) if instrument.kind is InstrumentKind.INVERSE else size
 
     def _completed(self, ccxt_config: Mapping[str, Any]) -> Mapping[str, Any]:
         return binance_urls.completed(ccxt_config)

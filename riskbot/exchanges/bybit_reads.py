@@ -57,6 +57,7 @@ class BybitReads(UnifiedExchange):
         "v5/user/query-api": (10, 1_000),
     }
     book_levels = 200
+    has_base_volume, bars_cost = True, 1
 
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = tuple(name for name in self.markets if name in KINDS)

@@ -66,6 +66,7 @@ class OkxReads(UnifiedExchange):
         "market/index-tickers": (20, 2_000),
     }
     book_levels = 100
+    has_base_volume, bars_cost = True, 1
 
     def _defaults(self) -> Mapping[str, Any]:
         self.markets = tuple(name for name in self.markets if name in _TYPES)

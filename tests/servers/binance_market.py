@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.servers.binance_errors import ApiError, missing
 from tests.servers.binance_rows import Row, digits, fix, price, quantity, short
+from tests.servers.days import DAY_MS, days_of
 from tests.servers.ledger import Instrument, Market
 
 D = Decimal
@@ -152,6 +153,20 @@ class MarketData:
             close = row[4]
             rows.append(self._kline(name, row, span))
         return rows
+
+    def days(self, name: str, start_ms: int | None, end_ms: int, limit: int) -> list[list[Any]]:
+        """Return the daily candles between two times, oldest first.
+
+        With a start the oldest `limit`, without one the newest; a day without a trade has none.
+        """
+        found = days_of(self.market, name)
+        wanted = [day for day in sorted(found) if (start_ms or 0) <= day * DAY_MS <= end_ms]
+        some = wanted[-limit:] if start_ms is None else wanted[:limit]
+        rows = ((day, found[day]) for day in some)
+        return [
+            self._kline(name, [D(day * DAY_MS), r.open, r.high, r.low, r.close, r.volume], DAY_MS)
+            for day, r in rows
+        ]
 
     def _kline(self, name: str, row: list[Decimal], span: int) -> list[Any]:
         instrument = self.market.instruments[name]

@@ -125,6 +125,8 @@ def _klines(call: Call) -> Any:
         raise ApiError(-1120, "Invalid interval.")
     limit = min(call.integer("limit", 500) or 500, 1500)
     end = call.integer("endTime") or call.market.now_ms()
+    if interval == "1d":
+        return call.data.days(call.symbol(), call.integer("startTime"), end, limit)
     candles = call.data.klines(call.symbol(), interval, limit, end)
     start = call.integer("startTime") or 0
     return [candle for candle in candles if candle[0] >= start]

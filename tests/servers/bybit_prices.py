@@ -16,6 +16,7 @@ from tests.servers.bybit_market import (
     short,
     text,
 )
+from tests.servers.days import days_of
 from tests.servers.ledger_market import Market, floor_to
 from tests.servers.ledger_types import ONE, ZERO, Instrument
 
@@ -175,6 +176,27 @@ INTERVALS: Final[dict[str, int]] = {
     "W": 7 * DAY_MS,
     "M": 30 * DAY_MS,
 }
+
+
+def day_rows(market: Market, instrument: Instrument, params: dict[str, str]) -> list[list[str]]:
+    """Return daily candles newest first; a day without a trade has none.
+
+    Of more days than the limit, the newest before `end`, or the first from `start` without one.
+    """
+    found = days_of(market, instrument.id)
+    limit = max(1, min(1000, int(params.get("limit", "200"))))
+    start, end = int(params.get("start", 0)), int(params.get("end", market.now_ms()))
+    wanted = [day for day in sorted(found) if start <= day * DAY_MS <= end]
+    some = wanted[:limit] if "start" in params and "end" not in params else wanted[-limit:]
+    rows = []
+    for day in reversed(some):
+        row = found[day]
+        prices = [priced(price, instrument) for price in (row.open, row.high, row.low, row.close)]
+        # Contracts of inverse instruments are dollars, their turnover is in coins.
+        is_inverse = instrument.kind == "inverse"
+        volume, turnover = (row.turnover, row.volume) if is_inverse else (row.volume, row.turnover)
+        rows.append([str(day * DAY_MS), *prices, text(volume), text(turnover)])
+    return rows
 
 
 def kline_rows(candles: Candles, params: dict[str, str], now_ms: int) -> list[list[str]]:

@@ -82,7 +82,10 @@ def orderbook(server: BybitServer, query: Query) -> Row:
 def kline(server: BybitServer, query: Query) -> Row:
     """GET /v5/market/kline, mark-price-kline and index-price-kline; all follow the last price."""
     instrument = _only(server, query)
-    rows = prices.kline_rows(server.candles_of(instrument.id), query, server.now_ms())
+    if query.get("interval") == "D":
+        rows = prices.day_rows(server.market, instrument, query)
+    else:
+        rows = prices.kline_rows(server.candles_of(instrument.id), query, server.now_ms())
     return {
         "symbol": name_of(instrument.id),
         "category": query.get("category", "linear"),

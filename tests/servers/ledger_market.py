@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from tests.servers.ledger_types import ONE, ZERO, Event, Instrument, MarkChanged, Side, VenueError
 
 if TYPE_CHECKING:
+    from tests.servers.days import Day
     from tests.servers.ledger import Ledger
 
 Phase = Literal["trading", "cancel_only", "post_only", "maintenance"]
@@ -38,6 +39,7 @@ class Market:
         funding_rates: id -> rate of the next funding, a fraction of notional.
         asset_prices: asset -> USD per unit; a settable price even for stablecoins.
         phase: what the venue lets accounts do now; `phases` overrides it per instrument.
+        days: id -> daily bars by day since 1970-01-01; `days.py` fills and reads them.
         touch_quantity: id -> quantity standing at the best bid and ask after each set_price;
             absent means without end.
         now_ms: the venue's clock, UTC milliseconds.
@@ -55,6 +57,7 @@ class Market:
         self.phase: Phase = "trading"
         self.phases: dict[str, Phase] = {}
         self.touch_quantity: dict[str, Decimal] = {}
+        self.days: dict[str, dict[int, Day]] = {}
         self.now_ms = now_ms
         self.ledgers: list[Ledger] = []
         self.make_order_id: Callable[[], str] = lambda: str(next(self._order_ids))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
+from tests.servers.days import DAY_MS, Day, days_of
 from tests.servers.ledger_types import Instrument
 from tests.servers.okx_catalog import family_of, kind_of, num, to_contracts
 from tests.servers.okx_errors import OkxError
@@ -252,6 +253,52 @@ def position_tiers(venue: OkxVenue, params: Row) -> list[Row]:
     return list(rows.values())
 
 
+def _candles(venue: OkxVenue, params: Row, most: int) -> list[Row]:
+    """Return daily candles newest first, between `before` and `after`, both excluded."""
+    if not params.get("instId"):
+        raise OkxError("50014", "instId")
+    instrument = chosen(venue, {"instId": params["instId"]}, needs_type=False)[0]
+    if params.get("bar") != "1Dutc":
+        # Others are not needed; a day of the venue's own begins at 16:00 UTC.
+        raise OkxError("51000", "bar")
+    today = venue.now_ms() // DAY_MS
+    after = int(params.get("after") or venue.now_ms() + 1)
+    before = int(params.get("before") or -1)
+    found = days_of(venue.market, instrument.id)
+    wanted = [d for d in sorted(found, reverse=True) if before < d * DAY_MS < after]
+    limit = min(int(params.get("limit") or 100), 300)
+    return [
+        candle_row(instrument, day, found[day], is_over=day < today)
+        for day in [day for day in wanted if day > today - most][:limit]
+    ]
+
+
+def candle_row(instrument: Instrument, day: int, row: Day, *, is_over: bool) -> Row:
+    """Return one daily candle: time, four prices, volume in contracts, in coins, in quote, state.
+
+    For spot the second volume is in quote units.
+    """
+    prices = [num(price) for price in (row.open, row.high, row.low, row.close)]
+    is_spot = instrument.kind == "spot"
+    traded = row.turnover if instrument.kind == "inverse" else row.volume
+    volumes = [
+        num(row.volume if is_spot else traded / instrument.contract_size),
+        num(row.turnover if is_spot else row.volume),
+        num(row.turnover),
+    ]
+    return [str(day * DAY_MS), *prices, *volumes, "1" if is_over else "0"]  # type: ignore[return-value]
+
+
+def candles(venue: OkxVenue, params: Row) -> list[Row]:
+    """GET market/candles: the newest 1,440."""
+    return _candles(venue, params, 1_440)
+
+
+def history_candles(venue: OkxVenue, params: Row) -> list[Row]:
+    """GET market/history-candles: all there are."""
+    return _candles(venue, params, 100_000)
+
+
 HANDLERS: Final[dict[str, tuple[Handler, int, float]]] = {
     # path: handler, calls, seconds (the documented limit per IP)
     "public/time": (time_, 10, 2),
@@ -263,6 +310,8 @@ HANDLERS: Final[dict[str, tuple[Handler, int, float]]] = {
     "market/tickers": (tickers, 20, 2),
     "market/books": (books, 40, 2),
     "market/trades": (trades, 100, 2),
+    "market/candles": (candles, 40, 2),
+    "market/history-candles": (history_candles, 20, 2),
     "market/index-tickers": (index_tickers, 20, 2),
     "system/status": (status, 1, 5),
 }

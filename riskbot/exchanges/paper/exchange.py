@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from riskbot.core import actions, events
-from riskbot.core.model import InstrumentKind, RejectReason, Side
+from riskbot.core.model import Instrument, InstrumentKind, RejectReason, Side
 from riskbot.errors import VenueError
+from riskbot.exchanges._base import DAY_MS, DailyBars
+from riskbot.exchanges.paper import past
 from riskbot.exchanges.paper.faults import Fault, Mishap
 from riskbot.exchanges.paper.order import Refusal, Request
+from riskbot.exchanges.paper.settings import DEMO
 from riskbot.exchanges.paper.streams import PaperStreams
 
 
@@ -76,6 +81,22 @@ class PaperExchange(PaperStreams):
         except VenueError:
             return []
         return [self.venue.depth(s) for s in symbols if self.venue.mark(s) is not None]
+
+    def instruments_of(self, underlying: str) -> tuple[Instrument, ...]:
+        """Return the listed instruments of an underlying."""
+        listed = (row.instrument(self.account) for row in self.venue.listings.values())
+        return tuple(row for row in listed if row.underlying == underlying)
+
+    async def daily_bars(self, symbol: str, since_ms: int, until_ms: int) -> DailyBars:
+        """Read the days before now, of the bundled data."""
+        self.begin()
+        await self._read("daily_bars")
+        if self.market is None or symbol not in self.market.path.symbols:
+            raise VenueError(RejectReason.OTHER, f"{symbol} has no past on this paper venue")
+        now_ms = self._time.now_ms()
+        found = past.bars(self.market, symbol, is_demo=self.settings.prices == DEMO, now_ms=now_ms)
+        first, last = -(-since_ms // DAY_MS), min(until_ms, now_ms) // DAY_MS - 1
+        return replace(found, bars=tuple(b for b in found.bars if first <= b.day <= last))
 
     async def ledger(
         self, since_ms: int, *, is_urgent: bool = False
