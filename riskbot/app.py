@@ -15,6 +15,7 @@ from riskbot.config.reloader import Reloader
 from riskbot.config.rights import RightsGate
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
+from riskbot.ending import wind_down
 from riskbot.errors import ConfigError
 from riskbot.executor import WORK, Executor
 from riskbot.factor import SecondFactor
@@ -24,6 +25,7 @@ from riskbot.frontends.local import LocalDoor
 from riskbot.frontends.mqtt.parts import MqttParts
 from riskbot.frontends.telegram_parts import TelegramParts
 from riskbot.haltfile import HaltFile
+from riskbot.history import HistoryService
 from riskbot.journal import Journal
 from riskbot.release import riskbot_version
 from riskbot.runner import Runner
@@ -31,9 +33,7 @@ from riskbot.strategies import TellerParts
 from riskbot.views import Views
 from riskbot.watchdog import Notifier, Watchdog
 
-# DRAIN_S: work under way may go on so long after SIGTERM (TimeoutStopSec less ten seconds).
-DRAIN_S = 35.0
-SETTLE_S, FLUSH_S, CLOSE_S, RUNNER_STEP_S, RECONCILE_STEP_S = 1.0, 3.0, 1.0, 10.0, 120.0
+CLOSE_S, RUNNER_STEP_S, RECONCILE_STEP_S = 1.0, 10.0, 120.0
 
 
 class App:
@@ -82,6 +82,9 @@ class App:
             self.executors[name] = Executor(exchange, feed.pass_on, clock, self.halt_file.exists)
         for kind in WORK:
             self.runner.route(kind, lambda action: self.executors[action.account].do(action))
+        venues = {name: feed.exchange for name, feed in self.feeds.items()}
+        self.history = HistoryService(venues, config.state_dir, submit, clock, rng)
+        self.runner.route(actions.ReadHistory, self.history.ask)
         self.runner.route(actions.SendAlert, self.delivery.send)
         self.runner.route(actions.NotifyStrategies, self.teller.notify)
         self.runner.route(actions.NotifyOrder, self.http.notify)
@@ -118,6 +121,7 @@ class App:
             parts: list[tuple[str, Any]] = [
                 *own.items(),
                 ("watchdog", self.watchdog),
+                ("price history", self.history),
                 *((f"feed {name}", feed) for name, feed in self.feeds.items()),
                 *(self.telegram.parts + self.mqtt.parts + self.http.parts + self.teller.parts),
             ]
@@ -128,7 +132,9 @@ class App:
             gc.collect()
             gc.freeze()
             await self.stop.wait()
-            await self._wind_down()
+            self.watchdog.stopping()
+            workers, flush = self.executors.values(), self.delivery.flush
+            await wind_down(self.runner.submit, self._is_closing, workers, flush, self.clock)
             for task in (*self._asked, *reversed(running)):
                 task.cancel()
             self.runner.stop()
@@ -138,13 +144,5 @@ class App:
         if self.rights.faults:
             raise ConfigError(self.rights.faults)
 
-    async def _wind_down(self) -> None:
-        """Deny, let work under way end as far as there is time, tell people."""
-        self.watchdog.stopping()
-        self.runner.submit(events.Stopping())
-        await asyncio.sleep(0.05)
-        deadline = self.clock.now_ms() + int(DRAIN_S * 1000)
-        while self.runner.engine.state.enforcement.intents and self.clock.now_ms() < deadline:
-            await self.clock.sleep(0.1)
-        await asyncio.gather(*(each.drain(SETTLE_S) for each in self.executors.values()))
-        await self.delivery.flush(FLUSH_S)
+    def _is_closing(self) -> bool:
+        return bool(self.runner.engine.state.enforcement.intents)

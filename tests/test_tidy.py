@@ -99,6 +99,12 @@ PLANTED = [
         "from riskbot.exchanges.unified import Unified",
     ),
     (
+        dependencies.shell_meets_in_app,
+        "riskbot/history/planted.py",
+        "from riskbot.exchanges.unified import UnifiedExchange",
+    ),
+    (dependencies.shell_meets_in_app, "riskbot/history/planted.py", "from riskbot import journal"),
+    (
         dependencies.only_the_command_line_imports_app,
         "riskbot/runner.py",
         "from riskbot.app import App",
@@ -177,6 +183,11 @@ ALLOWED = [
         dependencies.rooms_are_apart,
         "riskbot/exchanges/planted.py",
         "from riskbot.core import events\nfrom riskbot.exchanges.unified import Unified",
+    ),
+    (
+        dependencies.shell_meets_in_app,
+        "riskbot/history/planted.py",
+        "from riskbot.exchanges._base import DailyBars\nfrom riskbot.core import histories",
     ),
     (
         dependencies.only_the_command_line_imports_app,
