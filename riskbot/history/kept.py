@@ -52,17 +52,40 @@ class Days:
             self.first_day = day
         elif day <= self.last_day - HISTORY_DAYS:
             return
+        if day != self.first_day + len(self._closes):
+            self._reach(day)
+            index = day - self.first_day
+            del self._closes[index : index + 1], self._turnovers[index : index + 1]
+        index = day - self.first_day
+        # Ten digits: finer than any tick, and free of a float's tail.
+        self._closes.insert(index, float(f"{close:.10g}"))
+        self._turnovers.insert(index, math.nan if turnover is None else round(turnover))
+        if (surplus := len(self._closes) - HISTORY_DAYS) > 0:
+            self._drop(surplus)
+
+    def _reach(self, day: int) -> None:
+        """Make room up to the day before one, or down to it."""
         for values in (self._closes, self._turnovers):
             if day < self.first_day:
                 values[:0] = array("d", [math.nan]) * (self.first_day - day)
-            values.extend([math.nan] * (day - self.first_day + 1 - len(values)))
+            values.extend([math.nan] * (day - self.first_day - len(values)))
         self.first_day = min(self.first_day, day)
-        # Ten digits: finer than any tick, and free of a float's tail.
-        self._closes[day - self.first_day] = float(f"{close:.10g}")
-        self._turnovers[day - self.first_day] = math.nan if turnover is None else round(turnover)
-        if (surplus := len(self._closes) - HISTORY_DAYS) > 0:
-            del self._closes[:surplus], self._turnovers[:surplus]
-            self.first_day += surplus
+
+    def _drop(self, surplus: int) -> None:
+        """Forget the oldest days, and gaps before the first bar that is left."""
+        while math.isnan(self._closes[surplus]):
+            surplus += 1
+        del self._closes[:surplus], self._turnovers[:surplus]
+        self.first_day += surplus
+
+    def closes(self) -> list[float | None]:
+        """Return the closes of all days from the first bar on, None = a gap."""
+        return [None if math.isnan(close) else close for close in self._closes]
+
+    def turnover_usd(self, days: int) -> float | None:
+        """Return the mean USD traded on those of the last days that are known, None = none is."""
+        known = [value for value in self._turnovers[-days:] if not math.isnan(value)]
+        return sum(known) / len(known) if known else None
 
     def rows(self) -> Iterator[tuple[int, float, float | None]]:
         """Give (day, close, turnover) of all bars, oldest first; turnover None = unknown."""
@@ -111,56 +134,52 @@ def series(kept: Kept, today: int, problem: str = "") -> DailySeries:
         today: the day that runs, in days since 1970-01-01.
         problem: why no more could be had just now; empty = nothing went wrong.
     """
-    rows = list(kept.bars.rows())
-    misprints = _misprints([(day, close) for day, close, _ in rows])
-    closes = {day: close for day, close, _ in rows if day not in misprints}
+    first, closes = kept.bars.first_day, kept.bars.closes()
     problem = f"not brought up to date: {problem}" if problem and closes else problem
     if not closes:
         note = "; ".join(part for part in (kept.note, problem) if part) or "no history"
         return DailySeries(kept.underlying, note=note)
-    first, last = min(closes), max(closes)
-    gaps = [day for day in range(first, last) if day not in closes and day not in misprints]
+    gaps = [day for day, close in enumerate(closes, first) if close is None]
+    misprints = [first + place for place in _misprints(closes)]
+    for day in misprints:
+        closes[day - first] = None
     parts = [
         kept.note,
         f"partly as {', '.join(kept.other_names)}" if kept.other_names else "",
-        _end(kept, last, today),
+        _end(kept, today),
         f"no bar on {_days(gaps)}" if gaps else "",
-        f"misprint left out: {_days(sorted(misprints))}" if misprints else "",
+        f"misprint left out: {_days(misprints)}" if misprints else "",
         problem,
     ]
     return DailySeries(
         underlying=kept.underlying,
         source=BUNDLED if kept.is_bundled else f"{kept.account}|{kept.symbol}",
         first_day=first,
-        closes=tuple(closes.get(day) for day in range(first, last + 1)),
-        turnover_usd=_turnover({day: traded for day, _, traded in rows}, last),
+        closes=tuple(closes),
+        turnover_usd=kept.bars.turnover_usd(TURNOVER_DAYS),
         note="; ".join(part for part in parts if part),
     )
 
 
-def _misprints(closes: list[tuple[int, float]]) -> frozenset[int]:
-    found = set()
-    rows = zip(closes, closes[1:], closes[2:], strict=False)
-    for (_, before), (day, close), (_, after) in rows:
-        ratios = (close / before, close / after)
-        if min(ratios) >= PRINT_RATIO or max(ratios) <= 1 / PRINT_RATIO:
-            found.add(day)
-    return frozenset(found)
+def _misprints(closes: list[float | None]) -> list[int]:
+    """Return the places of closes far off both their neighbors; a gap is no neighbor."""
+    known = [(place, close) for place, close in enumerate(closes) if close is not None]
+    found = []
+    for (_, before), (place, close), (_, after) in zip(known, known[1:], known[2:], strict=False):
+        low, high = min(before, after), max(before, after)
+        if close >= high * PRINT_RATIO or close * PRINT_RATIO <= low:
+            found.append(place)
+    return found
 
 
-def _end(kept: Kept, last: int, today: int) -> str:
+def _end(kept: Kept, today: int) -> str:
     """Say that it ends, once the venue had its time to tell more."""
+    last = kept.bars.last_day
     if not kept.is_active:
         return f"delisted: the last bar is of {_date(last)}"
     # The venue was asked after yesterday had ended, and knows of no such day.
     is_over = last < today - 1 and kept.checked_ms // 86_400_000 >= today
     return f"no bar since {_date(last)}" if is_over else ""
-
-
-def _turnover(traded: dict[int, float | None], last: int) -> float | None:
-    recent = [traded.get(day) for day in range(last - TURNOVER_DAYS + 1, last + 1)]
-    known = [value for value in recent if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _days(days: list[int]) -> str:

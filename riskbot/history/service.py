@@ -101,7 +101,10 @@ class HistoryService:
     async def run(self) -> None:
         """Tell what is kept, then answer what is asked until cancelled."""
         self._kept = await self.cache.load(self._clock.now_ms())
-        self._tell(self._series(kept) for kept in self._kept.values())
+        for kept in list(self._kept.values()):
+            self._tell([self._series(kept)])
+            # Between two of them everything else has its turn.
+            await asyncio.sleep(0)
         self.is_loaded = True
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._each_day(), name="history of the day")
