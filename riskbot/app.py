@@ -63,14 +63,14 @@ class App:
         ask = (self._view, journal.decisions, self._command, submit)
         self.mqtt = MqttParts(config.root, *ask, int(journal.birth, 36), clock, rng)
         told = channels.build(config.root, clock, *self.telegram.channels, broker=self.mqtt.link)
-        primary = [channel.name for channel in self.telegram.channels]
-        self.delivery = Delivery(told, submit, clock, rng, primary=primary)
+        self.delivery = Delivery(told, submit, clock, rng, primary=self.telegram.names)
         self.teller = TellerParts(config, told, self._view, self.mqtt.notify, submit, clock, rng)
         self.reloader = Reloader(config, self.telegram, told, submit, self.runner.route)
         self._asked: set[asyncio.Task[None]] = set()
         self.feeds: dict[str, Feed] = {}
         back = (self.runner.command, self.runner.latest_view, journal.decisions, self.feeds)
-        self.http = HttpParts(config, *back, self.reloader.before, submit, clock, riskbot_version())
+        tied, version = (self.reloader, self.mqtt), riskbot_version()
+        self.http = HttpParts(config, *back, tied, submit, clock, version)
         self.executors: dict[str, Executor] = {}
         for name, account in config.accounts.items():
             exchange = exchanges.build(name, account, clock, rng, self.halt_file.exists)

@@ -328,6 +328,9 @@ class MqttConfig(Section):
     commands: dict[Name, MqttSenderConfig] = Field(
         default_factory=dict, description="who may command, by name; none: nothing is listened to"
     )
+    orders: bool = Field(
+        default=True, description="gateway.strategies may ask over it, as over HTTP"
+    )
 
 
 class RetentionConfig(Section):

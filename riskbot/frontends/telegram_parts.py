@@ -122,6 +122,11 @@ class TelegramParts:
             first.settings = replace(first.settings, users=dict(users))
             process.restart()
 
+    @property
+    def names(self) -> list[str]:
+        """Names of its channels."""
+        return [channel.name for channel in self.channels]
+
     def deliver(self, reply: actions.SendReply) -> bool:
         """Hand over a reply; False when the door did not ask."""
         return any(door.deliver(reply) for door in self.channels)

@@ -15,6 +15,9 @@ from riskbot.frontends._gateway.refusal import RefusalError
 from riskbot.frontends._gateway.signatures import Signatures, Signed
 from riskbot.frontends._gateway.tokens import FAILURES_MAX, FAILURES_MS, Caller, Failures, Tokens
 
+UNKNOWN = "unknown token"
+"""Why a login failed, in the audit."""
+
 REFUSALS_MAX, REFUSALS_MS = 20, 60_000
 """So many failed logins are audited in that time; those beyond it are only counted."""
 
@@ -66,7 +69,7 @@ class Logins:
         """
         found = self._tokens.find(token)
         if found is None:
-            raise self.failed(peer, door, "unknown token")
+            raise self.failed(peer, door, UNKNOWN)
         return found
 
     def prove(self, caller: Caller, signed: Signed, peer: str, door: str) -> None:
@@ -99,5 +102,5 @@ class Logins:
         else:
             self.unaudited += 1
         headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        words = "the token is not known" if why == "unknown token" else why
+        words = "the token is not known" if why == UNKNOWN else why
         return RefusalError(HTTPStatus.UNAUTHORIZED, words, headers=headers)

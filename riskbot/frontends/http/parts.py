@@ -33,11 +33,38 @@ class HttpConfig(Protocol):
         ...
 
 
+class Reloader(Protocol):
+    """Reads the configuration anew."""
+
+    def before(self, command: events.CommandReceived, /) -> Awaitable[None]:
+        """Read what a command is about before it is looked at."""
+        ...
+
+
+class Other(Protocol):
+    """Another door before the same gateway."""
+
+    def serve(self, gateway: Gateway, /) -> None:
+        """Let strategies ask there too."""
+        ...
+
+
 class HttpParts:
     """The door, its routes and the stream, or none of them.
 
     There is one when `http` is configured, or strategies are; without `http` it listens on the
     unix socket alone.
+
+    Args:
+        config: the configuration.
+        ask: asks the core.
+        latest_view: returns the newest view.
+        decisions: reads the audit.
+        feeds: by account.
+        tied: what reads the configuration anew, and another door before the same gateway.
+        emit: takes events that nobody waits for.
+        clock: time.
+        version: riskbot's.
 
     Attributes:
         parts: (name, part) to run.
@@ -53,7 +80,7 @@ class HttpParts:
         latest_view: Callable[[], View],
         decisions: Decisions,
         feeds: Mapping[str, Feed],
-        before: Callable[[events.CommandReceived], Awaitable[None]],
+        tied: tuple[Reloader, Other],
         emit: Callable[[events.Event], None],
         clock: Clock,
         version: str,
@@ -73,7 +100,7 @@ class HttpParts:
         from riskbot.frontends.http.reads import Reads
         from riskbot.frontends.http.stream import Stream
 
-        gateway = Gateway(root, ask, latest_view, decisions, feeds, before, emit, clock)
+        gateway = Gateway(root, ask, latest_view, decisions, feeds, tied[0].before, emit, clock)
         self.gateway = gateway
         listen = root.http.listen if root.http is not None else None
         self._listen = listen or str(config.gateway_path)
@@ -83,6 +110,7 @@ class HttpParts:
         Reads(self.door, gateway.guard, gateway.asking, openapi.document(version))
         self.stream = Stream(self.door, gateway.guard, gateway.logins.knows)
         gateway.subscribe(self.stream.notify)
+        tied[1].serve(gateway)
         self.parts = (("http", self),)
 
     def notify(self, action: actions.NotifyOrder) -> None:

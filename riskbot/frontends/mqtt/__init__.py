@@ -1,6 +1,6 @@
-"""MQTT: one connection, the documents that are published over it, commands that are signed.
+"""MQTT: one connection, the documents published over it, signed commands, orders of strategies.
 
 `link` keeps the connection up, `documents` says what is published when, `commands` hears signed
-messages, `parts` puts them together for `app`. The alert channel of the same connection is
-`riskbot.channels.mqtt`.
+messages, `orders` what strategies ask (`requests`: as it arrives), `parts` puts them together for
+`app`. The alert channel of the same connection is `riskbot.channels.mqtt`.
 """

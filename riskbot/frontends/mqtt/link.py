@@ -54,8 +54,6 @@ class Link:
         emit: takes `FrontendChanged`.
         clock: for waits.
         rng: for jitter.
-        topics: listened to; none = nothing is subscribed.
-        take: gets what is published there.
 
     Attributes:
         base: `<prefix>/<instance>`.
@@ -71,15 +69,12 @@ class Link:
         emit: Emit,
         clock: Clock,
         rng: random.Random,
-        *,
-        topics: Sequence[str] = (),
-        take: Take | None = None,
     ) -> None:
         self.base = address.base
         self.connected = asyncio.Event()
         self.sessions = 0
         self._address, self._emit, self._clock, self._rng = address, emit, clock, rng
-        self._topics, self._take = tuple(topics), take
+        self._takes: dict[str, Take] = {}
         self._client: Client | None = None
         self._turn = asyncio.Lock()
         self._why = "not connected yet"
@@ -89,6 +84,10 @@ class Link:
         self._slow = ""
 
     # ------------------------------------------------------------ what others call
+
+    def listen(self, topics: Sequence[str], take: Take) -> None:
+        """Hear these topics too, from the next connection on."""
+        self._takes |= dict.fromkeys(topics, take)
 
     async def wait(self, seconds: float) -> None:
         """Return once connected, or after so many seconds."""
@@ -103,6 +102,7 @@ class Link:
         *,
         retain: bool = False,
         correlation: bytes | None = None,
+        is_noted: bool = True,
     ) -> None:
         """Publish, and return when the broker has taken it.
 
@@ -111,6 +111,7 @@ class Link:
             payload: of the message.
             retain: the broker keeps it for those who come later.
             correlation: correlation data of the request this answers.
+            is_noted: people are told when the broker refuses the topic.
 
         Raises:
             ChannelError: not connected, not answered, or refused. After a refusal the connection
@@ -123,7 +124,8 @@ class Link:
                 raise ChannelError(message)
             await self._send(client, topic, payload, retain=retain, correlation=correlation)
             refusal, is_final = client.refusal, client.is_final
-        self._note(topic, refusal)
+        if is_noted:
+            self._note(topic, refusal)
         if refusal:
             message = f"the broker refuses {topic}: {refusal}"
             raise ChannelError(message, is_permanent=is_final)
@@ -223,14 +225,14 @@ class Link:
         await self._send(client, online, BIRTH, retain=True)
         if client.refusal:
             self._refused[online] = client.refusal
-        if self._topics:
+        if self._takes:
             await self._subscribe(client)
         self._begin(client)
         test = asyncio.create_task(self._test(client), name="mqtt self-test")
         try:
             async for message in client.messages:
-                if self._take is not None:
-                    self._take(message)
+                if (take := self._takes.get(str(message.topic))) is not None:
+                    take(message)
         finally:
             test.cancel()
             await asyncio.gather(test, return_exceptions=True)
@@ -242,9 +244,9 @@ class Link:
             retainAsPublished=True,
             retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
         )
-        wanted = [(topic, options) for topic in self._topics]
-        answers = await client.subscribe(wanted)
-        for topic, answer in zip(self._topics, answers, strict=True):
+        topics = tuple(self._takes)
+        answers = await client.subscribe([(topic, options) for topic in topics])
+        for topic, answer in zip(topics, answers, strict=True):
             if isinstance(answer, ReasonCode) and answer.is_failure:
                 self._refused[topic] = str(answer)
 

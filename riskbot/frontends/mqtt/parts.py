@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from riskbot.clock import Clock
 from riskbot.core import actions, events
+from riskbot.frontends._gateway.parts import Gateway
 from riskbot.frontends.mqtt.commands import CommandDoor, Sender
 from riskbot.frontends.mqtt.documents import Decisions, Documents
 
 if TYPE_CHECKING:
     from riskbot.frontends.mqtt.link import Link
+    from riskbot.frontends.mqtt.orders import OrderDoor
 
 AFTER_BUG_S = 60.0
 """How long MQTT rests after a bug of its own."""
@@ -55,6 +57,8 @@ class _Section(Protocol):
     def topic_prefix(self) -> str: ...
     @property
     def commands(self) -> Mapping[str, _Sender]: ...
+    @property
+    def orders(self) -> bool: ...
 
 
 class MqttConfig(Protocol):
@@ -76,6 +80,7 @@ class MqttParts:
 
     Attributes:
         link: the connection, for whoever else publishes; None = not configured.
+        orders: the door of strategies, None = there is none.
         parts: (name, part) to run.
     """
 
@@ -94,6 +99,7 @@ class MqttParts:
     ) -> None:
         self._after_bug_s = after_bug_s
         self.link: Link | None = None
+        self.orders: OrderDoor | None = None
         self.parts: tuple[tuple[str, Any], ...] = ()
         self._clock = clock
         wanted: _Section | None = config.mqtt
@@ -103,6 +109,7 @@ class MqttParts:
         from riskbot.frontends.mqtt.link import Link
         from riskbot.frontends.mqtt.wire import Address
 
+        self._takes_orders = wanted.orders
         base = f"{wanted.topic_prefix}/{config.instance}"
         self._door = CommandDoor(base, _senders(wanted), submit_command, emit, clock)
         address = Address(
@@ -113,16 +120,19 @@ class MqttParts:
             password=None if wanted.password is None else wanted.password.get_secret_value,
             make_tls=(lambda: _tls(wanted)) if wanted.tls else None,
         )
-        self.link = Link(
-            address,
-            emit,
-            clock,
-            rng,
-            topics=self._door.topics,
-            take=self._door.take,
-        )
+        self.link = Link(address, emit, clock, rng)
+        self.link.listen(self._door.topics, self._door.take)
         self._documents = Documents(self.link, view, decisions, run, clock)
         self.parts = (("mqtt", self),)
+
+    def serve(self, gateway: Gateway) -> None:
+        """Let strategies ask over the connection; before `run`."""
+        if self.link is None or not self._takes_orders:
+            return
+        from riskbot.frontends.mqtt.orders import OrderDoor
+
+        self.orders = OrderDoor(self.link.base, gateway, self._clock)
+        self.link.listen(self.orders.topics, self.orders.take)
 
     def notify(self, action: actions.NotifyStrategies) -> None:
         """Tell strategies. Never waits."""
@@ -148,6 +158,8 @@ class MqttParts:
                     tasks.create_task(self.link.run(), name="mqtt connection")
                     tasks.create_task(self._documents.run(), name="mqtt documents")
                     tasks.create_task(self._door.run(self.link), name="mqtt answers")
+                    if self.orders is not None:
+                        tasks.create_task(self.orders.run(self.link), name="mqtt orders")
             except Exception as error:  # noqa: BLE001 - nothing of MQTT may end the guard
                 _log.critical("MQTT has a bug", exc_info=error)
                 detail = f"a bug, tried again in {self._after_bug_s:.0f} s: {error!r}"

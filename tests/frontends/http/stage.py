@@ -19,6 +19,7 @@ from riskbot.config import Config, load
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.frontends._gateway.guard import Asked
+from riskbot.frontends._gateway.parts import Gateway
 from riskbot.frontends.http.parts import HttpParts
 from riskbot.journal import Journal
 from riskbot.runner import Inbox, Runner
@@ -116,7 +117,7 @@ class Stage:
             self.runner.latest_view,
             journal.decisions,
             dict.fromkeys(config.accounts, self.wishes),
-            self._before,
+            (self, self),
             self._emit,
             self.clock,
             "1.2.3",
@@ -126,6 +127,7 @@ class Stage:
         self.runner.route(actions.NotifyOrder, self.http.notify)
         self.runner.observe(self.http.observe, self.decided.extend)
         self.tasks: list[asyncio.Task[None]] = []
+        self.gateway: Gateway
         self.session: aiohttp.ClientSession
 
     async def _ask(self, event: Asked) -> AsyncIterator[actions.SendReply]:
@@ -141,8 +143,12 @@ class Stage:
         self.submitted.append(event)
         self.runner.submit(event)
 
-    async def _before(self, command: events.CommandReceived) -> None:
+    async def before(self, command: events.CommandReceived) -> None:
         self.commands.append(command)
+
+    def serve(self, gateway: Gateway) -> None:
+        """Another door before the same gateway, if a story has one."""
+        self.gateway = gateway
 
     # ------------------------------------------------------------ the guard
 

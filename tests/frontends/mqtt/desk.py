@@ -36,8 +36,8 @@ class Desk:
         self.address = Address(**fields)
         self.link = self.make()
 
-    def make(self, **options: Any) -> Link:
-        return Link(self.address, self.events.append, self.clock, random.Random(7), **options)
+    def make(self) -> Link:
+        return Link(self.address, self.events.append, self.clock, random.Random(7))
 
     def health(self) -> list[events.FrontendChanged]:
         """What people were told of the connection."""

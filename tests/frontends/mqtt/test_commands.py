@@ -442,7 +442,7 @@ async def test_command_through_a_broker_is_answered_and_its_copies_are_not_heard
     refused: list[Any] = []
     sender = Sender(lambda: SECRET, frozenset({"halt"}))
     door = CommandDoor(BASE, {"desk": sender}, submitted.append, refused.append, desk.clock)
-    desk.link = desk.make(topics=door.topics, take=door.take)
+    desk.link.listen(door.topics, door.take)
     async with listening(broker) as listener:
         # What was retained there before riskbot listens is a command of nobody.
         evil = signed(desk.clock.now_ms() + 20_000, nonce="retained-before-0")
