@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.scenarios.seats import BINANCE, BTC, Seat, glide
 from tests.servers.mosquitto import Listener, Mosquitto, listening, retained
 
 BASE = "riskbot/vps-1"
+TOKEN = hashlib.sha256(b"grid").hexdigest()
 ROOT = Path(__file__).parents[3]
 
 
@@ -153,6 +155,7 @@ async def test_command_that_is_signed_halts_and_nothing_else_does(
     seat = Seat(BINANCE)
     seat.hold(BTC, "1")
     wanted = sections(broker, commands={"desk": {"secret_file": "desk.secret"}})
+    wanted["gateway"] = {"strategies": {"grid": {"token": TOKEN, "accounts": ["main"]}}}
     topic, replies = f"{BASE}/commands/desk", f"{BASE}/replies/desk"
     async with (
         listening(broker) as listener,
@@ -183,13 +186,23 @@ async def test_command_that_is_signed_halts_and_nothing_else_does(
         await desk.say(topic, body, answer_to=replies, correlation=b"3")
         await desk.until(lambda: desk.on(replies)[-1].correlation == b"3", "answered again")
         assert "nonce" in desk.on(replies)[-1].document["message"]
+        # And a strategy that asks over the broker hears why not, as over HTTP.
+        order = {"account": "main", "instrument": BTC, "side": "buy", "quantity": "0.01"}
+        asked = json.dumps({"strategy": "grid", "token": TOKEN, "type": "market", **order})
+        answers = f"{BASE}/replies/grid"
+        await grid.say(f"{BASE}/orders/check", asked, answer_to=answers, correlation=b"4")
+        await grid.until(lambda: grid.on(answers), "denied")
+        told = grid.on(answers)[0].document
+        assert (told["decision"], told["http_status"]) == ("deny", 200)
+        assert "TRADING_STATE" in {reason["code"] for reason in told["reasons"]}
+        assert TOKEN not in daemon.said(10**6)
         # And the audit has each of them, by name.
         rows = (await daemon.ctl("decisions")).document
         mine = [(r["kind"], r["actor"]) for r in reversed(rows) if r["actor"] == "mqtt:desk"]
         assert mine.count(("command", "mqtt:desk")) == 1
         assert mine.count(("refused", "mqtt:desk")) == 2
         seen = {message.topic for message in grid.heard}
-        assert seen == {f"{BASE}/online", f"{BASE}/state"}
+        assert seen == {f"{BASE}/online", f"{BASE}/state", answers}
         assert not await _frontend_is_down(daemon)
 
 
