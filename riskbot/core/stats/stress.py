@@ -62,6 +62,8 @@ def quoted_move(shock: float, quote_shock: float) -> float:
     """Return the move of a price in its quote; inf where the quote is worth nothing any more."""
     if quote_shock <= -1:
         return math.inf
+    if quote_shock == 0:
+        return shock
     return (1 + shock) / (1 + quote_shock) - 1
 
 
