@@ -26,7 +26,7 @@ from tests.scenarios.seats import BTC, ETH, TWO, Seat, Venue, glide
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
-KILLS = int(os.environ.get("RISKBOT_KILLS", "16"))
+KILLS = int(os.environ.get("RISKBOT_KILLS", "8"))
 LABELS_PER_CASE = 3
 KILLS_PER_CASE = 2 + LABELS_PER_CASE
 

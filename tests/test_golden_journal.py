@@ -26,6 +26,8 @@ NEWER = {"ConfigRead", "ApplyConfig"} | {
     "StrategyTold",
     "ReadHistory",
     "PriceHistoryRead",
+    "AnalyzeRisk",
+    "RiskAnalyzed",
 }
 """Kinds that came after the newest golden journal; the next one has them."""
 

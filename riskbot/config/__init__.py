@@ -187,7 +187,7 @@ def load(
         limits=tuple(limits),
         sectors=_sectors(root),
         scenarios=scenarios,
-        warnings=(*warnings, *_warnings(root, limits)),
+        warnings=(*warnings, *_warnings(root)),
         hash=config_hash(root, limits, scenarios, _CCXT_SECRETS),
         secrets=tuple(reader.found),
     )
@@ -377,12 +377,8 @@ def _sectors(root: Root) -> dict[str, str]:
     return shipped_sectors() | own
 
 
-def _warnings(root: Root, limits: list[tuple[str, Limit]]) -> list[str]:
-    told = [
-        f"{scope} {limit.name}: needs statistics this version does not compute: it stays UNKNOWN"
-        for scope, limit in limits
-        if limit.needs_statistics
-    ]
+def _warnings(root: Root) -> list[str]:
+    told: list[str] = []
     if root.telegram is not None and not root.telegram.users:
         # The guard runs all the same: nothing it protects depends on the bot.
         told.append("telegram.users: is empty: the bot does not start, nobody could command it")

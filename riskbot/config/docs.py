@@ -18,7 +18,7 @@ from riskbot.config.secret import Secret
 from riskbot.config.shape import keys
 from riskbot.core.limits import LIMITS
 from riskbot.core.limits._base import Limit
-from riskbot.core.limits.presets import OFF_UNTIL_STATISTICS, PRESETS, preset_limits
+from riskbot.core.limits.presets import PRESETS, preset_limits
 from riskbot.core.scenarios import JointMove, Scenario, StopsHit, Window
 
 _VENUES_SHOWN = 2
@@ -47,7 +47,6 @@ Values per preset (`-` = off). `venue_share` is set with two or more venues (sho
 
 def render() -> str:
     """Return the whole page as Markdown."""
-    off = ", ".join(f"`{name}`" for name in OFF_UNTIL_STATISTICS)
     parts = [
         _INTRO,
         "## Limits\n",
@@ -55,7 +54,6 @@ def render() -> str:
         "## Presets\n",
         _PRESETS_INTRO,
         _table(("limit", *PRESETS, "on breach"), _preset_rows()),
-        f"Off in every preset until statistics are computed: {off}.\n",
         "## Fields of every limit\n",
         _FIELDS_INTRO,
         _table(("field", "type", "default", "what"), _common_rows()),
@@ -129,7 +127,7 @@ def _limit_rows() -> Iterator[tuple[str, ...]]:
     for limit in LIMITS:
         scopes = "each account" if limit.is_per_account else ", ".join(sorted(limit.scopes))
         yellow, orange = limit.default_levels
-        what = _summary(limit) + (" (needs statistics)" if limit.needs_statistics else "")
+        what = _summary(limit) + (" (needs price history)" if limit.needs_statistics else "")
         yield f"`{limit.name}`", limit.unit, scopes, f"{yellow:g}, {orange:g}", what
 
 
@@ -160,6 +158,7 @@ def _response(name: str) -> str:
     words += [f"within {chosen['within_s']} s"] if "within_s" in chosen else []
     words += ["latch"] if chosen.get("latch") else []
     words += [f"severity {chosen['severity']}"] if "severity" in chosen else []
+    words += ["passes while unknown"] if chosen.get("when_unknown") == "pass" else []
     words += [f"on approach {', '.join(chosen['on_approach'])}"] if "on_approach" in chosen else []
     return "; ".join(words)
 

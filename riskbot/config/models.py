@@ -69,6 +69,12 @@ class OrdersConfig(Section):
 
     max_trade: OffMultiple = Field(0.10, description="quantity * price over E, of the order alone")
     max_trade_risk: OffShare = Field(0.02, description="abs(price - stop) * quantity over E")
+    max_correlation: OffShare = Field(
+        0.8, description="of an order's daily returns with the book's; unknown passes"
+    )
+    target_volatility: OffPositive = Field(
+        None, description="annualised, as a share: new risk is scaled by target over EWMA"
+    )
     price_collar: OffShare = Field(0.03, description="limit price away from the mark")
     max_order_value: OffPositive = Field(None, description="USD")
     max_order_quantity: dict[Symbol, Positive] = Field(

@@ -21,7 +21,7 @@ from riskbot.core.duty import (
     PendingPlan,
     Silence,
 )
-from riskbot.core.histories import HistoryWanted
+from riskbot.core.histories import BookSketch, HistoryWanted
 from riskbot.core.model import (
     BlindKind,
     OrderType,
@@ -127,6 +127,20 @@ class ReadHistory:
 
     wanted: tuple[HistoryWanted, ...]
     kind: Literal["ReadHistory"] = "ReadHistory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeRisk:
+    """Compute slow statistics of these books; a newer question takes the place of one that waits.
+
+    Attributes:
+        as_of_ms: when the books were so, UTC ms.
+    """
+
+    request_id: int
+    as_of_ms: int
+    books: tuple[BookSketch, ...]
+    kind: Literal["AnalyzeRisk"] = "AnalyzeRisk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -674,6 +688,7 @@ Effect = (
     | RefreshAccount
     | ReadDepth
     | ReadHistory
+    | AnalyzeRisk
     | AddMargin
     | SendAlert
     | SendReply

@@ -14,7 +14,7 @@ from riskbot.core.model import PORTFOLIO, Instrument, Mode, Side, account_scope
 from riskbot.core.ordering import Reason
 from riskbot.core.pretrade.bounds import bounds, largest_of
 from riskbot.core.pretrade.checks import bars
-from riskbot.core.pretrade.trial import Trial, approach_factor, make_trial, market_stub
+from riskbot.core.pretrade.trial import Trial, make_trial, market_stub, scale_factor
 
 if TYPE_CHECKING:
     from riskbot.core.state import State
@@ -51,7 +51,7 @@ def size(
         "capital_usd": book.capital_usd,
         "trading_state": views.public_state(state, scope).value,
         "enforced": state.settings.mode is Mode.ENFORCE or by_people,
-        "scale": approach_factor(trials[0], "scale"),
+        "scale": scale_factor(trials[0]),
         **{trial.request.side.value: _direction(trial) for trial in trials},
         "as_of_ms": now_ms,
     }

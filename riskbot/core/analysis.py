@@ -1,16 +1,39 @@
-"""Sub-state of what is known of prices beyond today: daily series by underlying.
+"""Sub-state of what is known of prices beyond today, and what it says of a book of today.
 
-Nothing is computed here; what is asked for, and from whom, is decided elsewhere.
+Histories come from the history service, slow statistics from the worker, both as events. What is
+computed of them is `panel` and `appraisal`; what is asked for is `analyzing`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from riskbot.core import actions, events
-from riskbot.core.histories import DailySeries
+from riskbot.core import actions, appraisal, events, panel
+from riskbot.core.histories import DailySeries, Study, last_ended_day
+from riskbot.core.panel import Panel
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
+from riskbot.core.stats import correlation
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.model import Instrument
+    from riskbot.core.settings import CoreSettings
+
+RETRY_MS = 3_600_000
+"""What could not be had is asked for again after this."""
+
+STUDY_EVERY_MS = 60_000
+"""Slow statistics are made anew so often at least."""
+
+STUDY_SOON_MS = 5_000
+"""The same when the book changed materially."""
+
+STUDY_BUDGET_MS = 180_000
+"""An older answer says nothing of the book of now."""
+
+MATERIAL = 0.05
+"""Change of gross exposure, as a share of itself, that is material."""
 
 
 @dataclass(slots=True)
@@ -19,9 +42,23 @@ class Analysis:
 
     Attributes:
         series: by underlying. In no checkpoint: the service tells what it has again at each start.
+        asked_ms: when the history of an underlying was asked for last, UTC ms.
+        study_id, study_ms, study_gross_usd: of the last question to the worker: its id, when it
+            was asked, and what gross exposure was then.
+        studies: the last answer, by scope; `studied_ms` is the time of the books it is of.
+        groups: underlyings that moved together lately.
     """
 
     series: dict[str, DailySeries] = field(default_factory=dict, metadata={VOLATILE: True})
+    asked_ms: dict[str, int] = field(default_factory=dict, metadata={VOLATILE: True})
+    study_id: int = field(default=0, metadata={VOLATILE: True})
+    study_ms: int = field(default=0, metadata={VOLATILE: True})
+    study_gross_usd: float = field(default=0.0, metadata={VOLATILE: True})
+    studies: dict[str, Study] = field(default_factory=dict, metadata={VOLATILE: True})
+    studied_ms: int = field(default=0, metadata={VOLATILE: True})
+    groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={VOLATILE: True})
+    _panel: Panel | None = field(default=None, metadata={VOLATILE: True})
+    _is_built: bool = field(default=False, metadata={VOLATILE: True})
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
@@ -36,5 +73,81 @@ class Analysis:
 
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record."""
-        if isinstance(record, events.PriceHistoryRead):
-            self.series.update({each.underlying: each for each in record.series})
+        match record:
+            case events.PriceHistoryRead():
+                self.series.update({each.underlying: each for each in record.series})
+                self._is_built = False
+            case actions.ReadHistory():
+                self.asked_ms.update({each.underlying: now_ms for each in record.wanted})
+            case actions.AnalyzeRisk():
+                self.study_id, self.study_ms = record.request_id, now_ms
+                self.study_gross_usd = _gross(record)
+            case events.RiskAnalyzed() if record.request_id == self.study_id:
+                self.studies = {each.scope: each for each in record.studies}
+                self.studied_ms, self.groups = record.as_of_ms, record.groups
+            case events.Started():
+                # What was asked for before a restart may never be answered.
+                self.asked_ms.clear()
+                self.study_ms = 0
+            case _:
+                pass
+
+    @property
+    def panel(self) -> Panel | None:
+        """Daily returns of all that has a history, None while nothing has."""
+        if not self._is_built:
+            self._panel = panel.build(self.series)
+            self._is_built = True
+        return self._panel
+
+    def is_wanted(self, underlying: str, now_ms: int) -> bool:
+        """Whether the history of an underlying is to be asked for now."""
+        known = self.series.get(underlying)
+        if known is not None and (known.last_day or 0) >= last_ended_day(now_ms):
+            return False
+        asked_ms = self.asked_ms.get(underlying)
+        return asked_ms is None or now_ms - asked_ms >= RETRY_MS
+
+    def is_study_due(self, gross_usd: float, now_ms: int) -> bool:
+        """Whether slow statistics are to be made now.
+
+        Args:
+            gross_usd: of the portfolio, in the sense of `study_gross_usd`.
+            now_ms: UTC ms.
+        """
+        age_ms = now_ms - self.study_ms
+        moved = abs(gross_usd - self.study_gross_usd) > MATERIAL * self.study_gross_usd
+        return age_ms >= STUDY_EVERY_MS or (moved and age_ms >= STUDY_SOON_MS)
+
+    def study(self, scope: str, now_ms: int) -> Study | None:
+        """Return the slow statistics of a scope, None while they are missing or too old."""
+        if now_ms - self.studied_ms > STUDY_BUDGET_MS:
+            return None
+        return self.studies.get(scope)
+
+    def appraise(self, book: ScopeBook, settings: CoreSettings) -> None:
+        """Fill in what price history says of a Book."""
+        found = appraisal.figures(book, self.panel, settings)
+        book.stats, book.stats_reasons = found.values, found.reasons
+
+    def correlation(self, book: ScopeBook, instrument: Instrument, sign: int) -> float | None:
+        """Return how much what is bought (+1) or sold (-1) moves with a book, in [-1, 1].
+
+        Returns:
+            None where the instrument is held already, the book is empty, or either has no history.
+        """
+        known = self.panel
+        if known is None or not known.has(instrument.underlying):
+            return None
+        if any(leg.key.symbol == instrument.symbol and leg.quantity for leg in book.legs):
+            return None
+        days = appraisal.days_of(book, known)
+        if isinstance(days, str):
+            return None
+        return correlation.with_book(sign * known.column(instrument.underlying), days.pnl_usd)
+
+
+def _gross(question: actions.AnalyzeRisk) -> float:
+    """Return the sum of exposures, each counted as a loss or a gain of its own, USD."""
+    sums = [sum(map(abs, each.exposures.values())) for each in question.books]
+    return max(sums, default=0.0)

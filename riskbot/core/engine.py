@@ -11,6 +11,7 @@ from typing import Any
 
 from riskbot.core import (
     actions,
+    analyzing,
     baseline,
     blind,
     campaign,
@@ -46,7 +47,13 @@ from riskbot.core.turn import Turn
 
 TICK_MS = 1_000
 
-_QUIET = (events.PricesUpdated, events.DepthRead, events.PriceHistoryRead, events.FeedAlive)
+_QUIET = (
+    events.PricesUpdated,
+    events.DepthRead,
+    events.PriceHistoryRead,
+    events.RiskAnalyzed,
+    events.FeedAlive,
+)
 """Decided on when a level may have been crossed, else with the second's timer."""
 
 BOOKINGS_MAX = 4
@@ -119,6 +126,7 @@ class Engine:
         rogue.watch(turn, event)
         working.follow(turn)
         depths.ask(turn)
+        analyzing.ask(turn, event)
         wording.speak(turn)
         threads.dispatch(turn, event)
         desk.finish(turn, turn.ended)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from riskbot.core.histories import DailySeries
+from riskbot.core.histories import DailySeries, Study
 from riskbot.core.model import (
     Actor,
     Balance,
@@ -258,6 +258,23 @@ class PriceHistoryRead:
 
     series: tuple[DailySeries, ...]
     kind: Literal["PriceHistoryRead"] = "PriceHistoryRead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskAnalyzed:
+    """Slow statistics of books as they were.
+
+    Attributes:
+        request_id: of the `AnalyzeRisk` that asked.
+        as_of_ms: when the books were so, UTC ms.
+        groups: underlyings that move together, each group and the groups in alphabetical order.
+    """
+
+    request_id: int
+    as_of_ms: int
+    studies: tuple[Study, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    kind: Literal["RiskAnalyzed"] = "RiskAnalyzed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -645,6 +662,7 @@ Event = (
     | PricesUpdated
     | DepthRead
     | PriceHistoryRead
+    | RiskAnalyzed
     | AssetPriced
     | FeedAlive
     | FeedLost

@@ -121,7 +121,8 @@ class ScopeBook:
         underlyings, sectors, groups, strategies, venues: sums by key.
         maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
         margin_equity: by that subject, the equity its ratio is over, USD.
-        stats: measures that arrive as events (`value_at_risk`, ...); absent = UNKNOWN.
+        stats: what price history says (`value_at_risk`, `volatility:BTC`, ...); None or absent =
+            UNKNOWN; stats_reasons: why, by the name before the colon.
         operational: `feed_age`, `clock_offset`, `error_rate`, `order_rate`, ...
         day: `trades_per_day`, `loss_streak`.
         slippage_bps: by strategy: (worst, mean).
@@ -154,6 +155,7 @@ class ScopeBook:
     stop_risk_usd: float = 0.0
     unprotected: list[str] = field(default_factory=list)
     stats: dict[str, float | None] = field(default_factory=dict)
+    stats_reasons: dict[str, str] = field(default_factory=dict)
     operational: dict[str, float | None] = field(default_factory=dict)
     day: dict[str, int] = field(default_factory=dict)
     slippage_bps: dict[str, tuple[float, float]] = field(default_factory=dict)

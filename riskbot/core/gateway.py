@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import actions, events
+from riskbot.core import actions, analyzing, events
 from riskbot.core.model import PORTFOLIO, OrderType, strategy_scope
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason, Reservation, Stage, plain
 from riskbot.core.pretrade import Judgement, judge
@@ -89,6 +89,7 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
             )
         )
     _reply(turn, event, document)
+    analyzing.ask_for(turn, order.account, order.symbol)
 
 
 def _name_fault(turn: Turn, order: OrderRequest) -> str:

@@ -65,12 +65,20 @@ class WhatIf:
         book: of the scope, as it is.
         entries: what works.
         order: what would be traded.
+        has_statistics: what analysis says is computed anew, too.
     """
 
     def __init__(
-        self, state: State, book: ScopeBook, entries: Mapping[PositionKey, Working], order: Order
+        self,
+        state: State,
+        book: ScopeBook,
+        entries: Mapping[PositionKey, Working],
+        order: Order,
+        *,
+        has_statistics: bool = False,
     ) -> None:
         self._state, self._book, self._order = state, book, order
+        self._has_statistics = has_statistics
         self._legs = {leg.key: leg for leg in book.legs}
         self._places = {leg.key: place for place, leg in enumerate(book.legs)}
         account = scope_account(book.scope)
@@ -140,6 +148,8 @@ class WhatIf:
                 book.legs[place] = leg
             elif leg.notional_usd:
                 book.legs.append(leg)
+        if self._has_statistics:
+            self._state.appraise(book)
         return book
 
     def _filled(self, book: ScopeBook, leg: Leg, filled: Working, sign: int) -> Leg:
@@ -196,7 +206,8 @@ def limit_bounds(
         grouped.setdefault(book.scope, []).append(limit)
         books[book.scope] = book
     for scope, limits in grouped.items():
-        what_if = WhatIf(state, books[scope], entries, order)
+        needs_statistics = any(limit.needs_statistics for limit in limits)
+        what_if = WhatIf(state, books[scope], entries, order, has_statistics=needs_statistics)
         points = sorted({0.0, min(least(order), cap), cap, *what_if.kinks()})
         points = [point for point in points if point <= cap]
         samples = [what_if.at(point) for point in points]
@@ -217,7 +228,7 @@ def _bounds(
     for key in dict.fromkeys(key for table in tables for key in table):
         rows = [table.get(key) for table in tables]
         if _unknown(rows):
-            if what_if.touches(key):
+            if limit.when_unknown == "deny" and what_if.touches(key):
                 found.append(_of_unknown(limit, samples[0].scope, rows))
             continue
         used = [row.utilization or 0.0 if row is not None else 0.0 for row in rows]

@@ -1,11 +1,12 @@
-"""Daily price history of an underlying: the words in which it is asked for and told.
+"""Daily price history, and slow statistics: the words in which they are asked for and told.
 
-Reading it from venues is the business of `riskbot/history/`; what is computed from it, of `stats`.
+Reading history from venues is the business of `riskbot/history/`; what is computed from it, of
+`stats` and `studies`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DAY_MS = 86_400_000
 
@@ -57,6 +58,36 @@ class HistoryWanted:
     underlying: str
     account: str
     symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookSketch:
+    """What a scope is exposed to, for slow statistics.
+
+    Attributes:
+        scope: of the book.
+        equity_usd: real equity, None = unknown.
+        exposures: signed delta by underlying, USD.
+    """
+
+    scope: str
+    equity_usd: float | None
+    exposures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Slow statistics of one scope.
+
+    Attributes:
+        scope: of the book.
+        figures: by name, USD where the name says so; None = UNKNOWN.
+        note: why figures are missing, empty = none are.
+    """
+
+    scope: str
+    figures: dict[str, float | None] = field(default_factory=dict)
+    note: str = ""
 
 
 def last_ended_day(now_ms: int) -> int:

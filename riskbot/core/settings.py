@@ -44,6 +44,8 @@ class OrderRules:
     Attributes:
         max_trade: share of E an order alone may be worth.
         max_trade_risk: share of E between price and stop.
+        max_correlation: of an order's returns with those of the book it is added to, signed.
+        target_volatility: annualised; new risk in what is wilder is scaled down to it.
         price_collar: share a limit price may be away from the mark.
         max_order_value: USD.
         max_order_quantity: by instrument symbol, unit of `Position.quantity`.
@@ -54,6 +56,8 @@ class OrderRules:
 
     max_trade: float | None = 0.10
     max_trade_risk: float | None = 0.02
+    max_correlation: float | None = 0.8
+    target_volatility: float | None = None
     price_collar: float | None = 0.03
     max_order_value: float | None = None
     max_order_quantity: Mapping[str, float] = field(default_factory=dict)

@@ -96,6 +96,8 @@ class State:
     def _set_limits(self) -> None:
         self.limits: Scoped = self.overrides.effective(self.settings.limits)
         self._limits = {(scope, limit.name): limit for scope, limit in self.limits}
+        judged = {scope for scope, limit in self.limits if limit.needs_statistics}
+        self._appraised = judged | {PORTFOLIO}
 
     # ------------------------------------------------------------ folding
 
@@ -158,7 +160,17 @@ class State:
         for book in scopes.values():
             book.operational |= self.feeds.operational(book.scope, now_ms)
             book.day |= self.trades.counts(book.scope)
+        self._appraise(scopes)
         return scopes
+
+    def _appraise(self, scopes: dict[str, ScopeBook]) -> None:
+        for scope in self._appraised:
+            if (book := scopes.get(scope)) is not None:
+                self.appraise(book)
+
+    def appraise(self, book: ScopeBook) -> None:
+        """Fill in what price history says of a Book."""
+        self.analysis.appraise(book, self.settings)
 
     def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
         """Return the Book of every scope, measured at most once per moment."""
@@ -169,7 +181,9 @@ class State:
 
     def measure_second(self, now_ms: int, without: frozenset[str]) -> SecondMeasure:
         """Measure every scope under a second independent price source."""
-        return self.meter.second(now_ms, self._read_since_ms(), without)
+        second = self.meter.second(now_ms, self._read_since_ms(), without)
+        self._appraise(second.scopes)
+        return second
 
     def _read_since_ms(self) -> int:
         """Return since when a REST price counts as a second look: the oldest open breach."""

@@ -6,15 +6,12 @@ It may die, hang or be killed; the guard only notes it. What the process does is
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 
+from riskbot import processes
 from riskbot.clock import Clock
 from riskbot.core import events
 from riskbot.errors import RiskbotError
@@ -30,19 +27,10 @@ GRACE_S = 60.0
 PING_EVERY_S = 10.0
 PING_TIMEOUT_S = 10.0
 MISSES_MAX = 3
-STOP_S = 2.0
-"""Each of closing its input and SIGTERM gets so long: both fit into the stop of the unit."""
-
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 STEADY_S = 60.0
 """A process that lived so long starts its waits anew."""
-
-# What the process needs of the environment; all else may hold secrets.
-_ENVIRONMENT = frozenset(
-    "PATH HOME LANG LANGUAGE TZ TZDIR VIRTUAL_ENV SSL_CERT_FILE SSL_CERT_DIR TMPDIR "
-    "PYTHONWARNINGS PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE".split()
-)
 
 
 class Supervisor:
@@ -75,8 +63,7 @@ class Supervisor:
         ping_timeout_s: float = PING_TIMEOUT_S,
     ) -> None:
         self._name = name
-        # -P: what lies in the working directory is not imported.
-        self._command: Sequence[str] = (sys.executable, "-P", "-m", module)
+        self._command = processes.command(module)
         self._secrets = secrets
         self._ping = ping
         self._emit = emit
@@ -128,7 +115,7 @@ class Supervisor:
         """Run the process once; return its exit code and how it ended."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, env=_environment(), start_new_session=True
+                *self._command, stdin=PIPE, env=processes.environment(), start_new_session=True
             )
         except OSError as error:
             return None, f"cannot be started: {error.strerror}"
@@ -137,7 +124,7 @@ class Supervisor:
             await self._feed(process)
             hung = await self._watch(process)
         finally:
-            await _stop(process)
+            await processes.stop(process)
             self.pid = None
         return process.returncode, hung or f"ended with {process.returncode}"
 
@@ -176,28 +163,3 @@ class Supervisor:
                 return f"answered none of {misses} pings"
             if not has_answered and loop.time() - began > self._grace_s:
                 return f"was not ready in {self._grace_s:.0f} s"
-
-
-async def _stop(process: Process) -> None:
-    """End a process: its input first, then asked, then killed."""
-    if process.returncode is not None:
-        return
-    if process.stdin is not None:
-        process.stdin.close()
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        if number is not None:
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
-        try:
-            async with asyncio.timeout(STOP_S):
-                await process.wait()
-                return
-        except TimeoutError:
-            continue
-
-
-def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k in _ENVIRONMENT or k.startswith("LC_")}
-    # Where riskbot itself is imported from, installed or not.
-    root, given = str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")
-    return {**kept, "PYTHONPATH": os.pathsep.join([root, given] if given else [root])}

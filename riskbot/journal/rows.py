@@ -27,7 +27,8 @@ _OBSERVATIONS: frozenset[type] = (
     PASSING
     | CONFLATED
     | {events.AccountSnapshotReceived, events.FeedLost, actions.RecordExposure, actions.RecordNav}
-    | {actions.ReadDepth, actions.ReadHistory, events.PriceHistoryRead}
+    | {actions.ReadDepth, actions.ReadHistory, actions.AnalyzeRisk}
+    | {events.PriceHistoryRead, events.RiskAnalyzed}
 )
 _EVENTS = frozenset(get_args(events.Event))
 

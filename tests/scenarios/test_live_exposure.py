@@ -16,7 +16,6 @@ from tests.scenarios.seats import (
     BYBIT_FIRST,
     ETH,
     SOL,
-    TWO,
     Seat,
     Venue,
     glide,
@@ -25,7 +24,7 @@ from tests.scenarios.seats import (
 GROSS = {"gross_exposure": {"max": 2.0, "on_breach": "reduce", "within_s": 60}}
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_gross_when_a_strategy_adds_is_reduced_to_target_largest_first(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -50,7 +49,7 @@ async def test_gross_when_a_strategy_adds_is_reduced_to_target_largest_first(
         assert (await daemon.status())["trading_state"] == "REDUCING"
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_net_is_hedged_and_the_hedge_goes_with_what_it_hedged(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -138,7 +137,7 @@ async def test_concentration_denies_its_own_coin_and_closes_nothing(
         assert more_eth.is_open
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_margin_running_short_is_relieved_by_reducing(venue: Venue, tmp_path: Path) -> None:
     # Given a book that uses some of its margin.
     seat = Seat(venue)

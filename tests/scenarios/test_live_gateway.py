@@ -14,7 +14,7 @@ import pytest
 
 from riskbot.client import Approval, AsyncClient, GatewayAwayError, GatewayRefusedError
 from tests.scenarios.daemon import Daemon, guarded
-from tests.scenarios.seats import BINANCE, BTC, ETH, OKX, TWO, Seat, Venue, nightly
+from tests.scenarios.seats import BINANCE, BTC, BYBIT_FIRST, ETH, OKX, TWO, Seat, Venue, nightly
 
 TOKENS = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("grid", "trend")}
 GROSS = {"gross_exposure": {"max": 1.0, "on_breach": "deny"}}
@@ -73,7 +73,7 @@ async def test_strategy_places_is_resized_denied_stopped_and_exits(
         assert {"approve", "deny", "resize", "halt"} <= set(kinds)
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_lost_reply_and_a_kill_leave_one_order(venue: Venue, tmp_path: Path) -> None:
     seat = allowing(venue)
     async with gateway(tmp_path, seat) as (daemon, client):

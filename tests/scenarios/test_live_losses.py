@@ -103,7 +103,7 @@ async def test_drawdown_of_an_inverse_position_closes_its_face_value(tmp_path: P
         assert len(seat.sent()) <= 9
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_daily_loss_halts_until_the_next_day_and_keeps_positions(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -133,7 +133,7 @@ async def test_daily_loss_halts_until_the_next_day_and_keeps_positions(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_daily_loss_of_yesterday_halts_nobody_today(venue: Venue, tmp_path: Path) -> None:
     # Given a machine and a venue whose clocks stand half a minute before midnight.
     seat = Seat(venue)

@@ -16,7 +16,6 @@ from tests.scenarios.seats import (
     BYBIT,
     BYBIT_FIRST,
     ETH,
-    TWO,
     Seat,
     Venue,
     glide,
@@ -90,7 +89,7 @@ def _private() -> dict[str, Any]:
     return {"socket": "user"}
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_private_stream_dying_without_a_word_is_noticed_and_opened_anew(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -202,7 +201,7 @@ async def test_two_venues_one_down_flattens_what_it_sees_and_the_rest_later(
 # ---------------------------------------------------------------- blind
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BINANCE_FIRST, ids=str)
 async def test_price_feed_silenced_with_the_socket_open_is_flagged_and_comes_back(
     venue: Venue, tmp_path: Path
 ) -> None:
@@ -301,7 +300,7 @@ def flags(status: dict[str, Any], what: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- prices that lie
 
 
-@pytest.mark.parametrize("venue", TWO, ids=str)
+@pytest.mark.parametrize("venue", BYBIT_FIRST, ids=str)
 async def test_outlier_of_one_source_denies_alarms_and_closes_nothing(
     venue: Venue, tmp_path: Path
 ) -> None:

@@ -85,6 +85,8 @@ class Limit(BaseModel):
         target: where `reduce` stops, as a share of the limit.
         clear_at: a level clears at utilization <= level * clear_at.
         severity: `red` lets an alert-only limit go red.
+        when_unknown: what the gateway does with new risk while the measure is UNKNOWN: `deny`, or
+            `pass`, as presets do for statistics of a venue that may have no price history.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -128,6 +130,7 @@ class Limit(BaseModel):
     target: float = Field(default=0.9, gt=0, le=1)
     clear_at: float = Field(default=0.9, gt=0, le=1)
     severity: Literal["red"] | None = None
+    when_unknown: Literal["deny", "pass"] = "deny"
 
     @model_validator(mode="after")
     def _check_fields(self) -> Limit:
@@ -308,8 +311,15 @@ def keyed_readings(values: Mapping[str, float | None], reason: str = "") -> list
     return [Reading(value, key, reason if value is None else "") for key, value in ranked]
 
 
-def reported_readings(name: str, figures: Mapping[str, float | None]) -> list[Reading]:
+def reported_readings(
+    name: str, figures: Mapping[str, float | None], reasons: Mapping[str, str] | None = None
+) -> list[Reading]:
     """Pick a figure that something else reports: `name` alone, and `name:<key>` for each key.
+
+    Args:
+        name: of the figure.
+        figures: what is reported, None = not known.
+        reasons: why a figure is not known, by its name.
 
     Returns:
         UNKNOWN where nobody reports it.
@@ -321,7 +331,7 @@ def reported_readings(name: str, figures: Mapping[str, float | None]) -> list[Re
     }
     if not found:
         return [Reading(None, reason=f"nothing reports {name}")]
-    return keyed_readings(found, f"{name} is not known")
+    return keyed_readings(found, (reasons or {}).get(name, f"{name} is not known"))
 
 
 def position_subject(key: PositionKey) -> str:

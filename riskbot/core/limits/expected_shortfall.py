@@ -35,4 +35,4 @@ class ExpectedShortfall(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         figure = self.name if self.confidence == CONFIDENCES[0] else f"{self.name}_99"
-        return reported_readings(figure, book.stats)
+        return reported_readings(figure, book.stats, book.stats_reasons)

@@ -14,9 +14,6 @@ PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 Fields = dict[str, Any]
 """Fields of one limit."""
 
-OFF_UNTIL_STATISTICS: tuple[str, ...] = ("value_at_risk", "stress_loss")
-"""Limits that presets will set once analytics delivers their figures; until then they are off."""
-
 _WITHIN_S = 60
 _MARGIN_WITHIN_S = 10
 
@@ -60,6 +57,9 @@ def _base(has_hedges: bool) -> dict[str, Fields]:  # noqa: FBT001 - a row of the
         "maintenance_margin": {"on_breach": "reduce", "within_s": _MARGIN_WITHIN_S},
         "liquidation_distance": {"on_breach": "alert", "severity": "red"},
         "hedge_drift": {"on_breach": "alert"},
+        # A venue without price history would otherwise stop all trading through the gateway.
+        "value_at_risk": {"on_breach": "deny", "when_unknown": "pass"},
+        "stress_loss": {"on_breach": "alert"},
         "venue_share": {"on_breach": "alert"},
         "peg_deviation": {"on_breach": "alert"},
     }
@@ -100,6 +100,7 @@ def _leveraged(has_hedges: bool, _venues: int) -> dict[str, Fields]:  # noqa: FB
             "maintenance_margin": 0.30,
             "liquidation_distance": 0.10,
             "hedge_drift": 0.05,
+            "value_at_risk": 0.10,
             "peg_deviation": 0.02,
         },
         has_hedges,
@@ -125,6 +126,7 @@ def _cautious(has_hedges: bool, venues: int) -> dict[str, Fields]:  # noqa: FBT0
             "maintenance_margin": 0.30,
             "liquidation_distance": 0.15,
             "hedge_drift": 0.05,
+            "value_at_risk": 0.05,
             **_venue_share(venues),
             "peg_deviation": 0.02,
         },
@@ -146,6 +148,8 @@ def _market_neutral(has_hedges: bool, venues: int) -> dict[str, Fields]:  # noqa
             "maintenance_margin": 0.30,
             "liquidation_distance": 0.20,
             "hedge_drift": 0.05,
+            "value_at_risk": 0.02,
+            "stress_loss": 0.15,
             **_venue_share(venues),
             "peg_deviation": 0.02,
         },

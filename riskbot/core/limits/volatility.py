@@ -19,4 +19,4 @@ class Volatility(Limit):
     needs_statistics: ClassVar[bool] = True
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        return reported_readings(self.name, book.stats)
+        return reported_readings(self.name, book.stats, book.stats_reasons)

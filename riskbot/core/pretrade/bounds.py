@@ -10,7 +10,7 @@ from riskbot.core import headroom, workload
 from riskbot.core.headroom import Bound
 from riskbot.core.model import PORTFOLIO, InstrumentKind, Response, Side, strategy_scope
 from riskbot.core.ordering import Code, Reason
-from riskbot.core.pretrade.trial import Trial, approach_factor, rules_of
+from riskbot.core.pretrade.trial import Trial, rules_of, scale_factor
 from riskbot.core.rounding import floor_to_step
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def largest_of(trial: Trial, found: list[Bound], passes: Decimal) -> Decimal | N
         return None
     # Floats make up last digits, which must not cost a step.
     free = max(_exact(found[0]) - trial.closing, Decimal(0))
-    scaled = free * Decimal(repr(approach_factor(trial, "scale")))
+    scaled = free * Decimal(repr(scale_factor(trial)))
     quantity = floor_to_step(trial.closing + scaled, trial.instrument.step)
     if quantity <= trial.closing:
         return passes
@@ -143,8 +143,8 @@ def exceeded(trial: Trial, found: list[Bound], largest: Decimal | None) -> Itera
             _code_of(bound), bound.scope, bound.message, bound.limit, bound.measured, bound.allowed
         )
     if not beyond:
-        factor = approach_factor(trial, "scale")
-        words = f"new risk is scaled to {factor:.0%} on approach to a limit"
+        factor = scale_factor(trial)
+        words = f"new risk is scaled to {factor:.0%}, on approach to a limit or for its volatility"
         yield Reason(Code.SCALED, PORTFOLIO, words, "", float(asked), float(largest))
 
 

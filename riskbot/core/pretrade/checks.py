@@ -265,6 +265,24 @@ def _uncrossed(trial: Trial) -> Iterator[Reason]:
             return
 
 
+def _correlated(trial: Trial) -> Iterator[Reason]:
+    """Its returns are not too much like those of the book that it is added to.
+
+    An empty book passes, and what is held already; what has no history is not judged.
+    """
+    rules = [(r.max_correlation, s) for r, s in rules_of(trial) if r.max_correlation is not None]
+    if not rules:
+        return
+    books = trial.state.scopes(trial.now_ms)
+    for allowed, scope in rules:
+        found = trial.state.analysis.correlation(
+            books[scope], trial.instrument, trial.request.side.sign
+        )
+        if found is not None and found > allowed:
+            words = f"its returns correlate {found:.2f} with the book's"
+            yield Reason(Code.CORRELATION, scope, words, "max_correlation", found, allowed)
+
+
 ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
     _allowed,
     _active,
@@ -278,6 +296,7 @@ ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
     _paced,
     _unlike,
     _uncrossed,
+    _correlated,
 )
 """Checks of what opens or adds; how much passes is asked of `bounds` after them."""
 

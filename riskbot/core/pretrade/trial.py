@@ -151,6 +151,25 @@ def rules_of(trial: Trial) -> list[tuple[OrderRules, str]]:
     return found
 
 
+def volatility_factor(trial: Trial) -> float:
+    """Return what new risk is multiplied by to come down to the target volatility: 0 to 1.
+
+    1 where no target is set, or nothing is known of how wild the instrument is.
+    """
+    targets = [rules.target_volatility for rules, _ in rules_of(trial)]
+    target = min((each for each in targets if each is not None), default=None)
+    panel = trial.state.analysis.panel
+    if target is None or panel is None or not panel.has(trial.instrument.underlying):
+        return 1.0
+    yearly = panel.yearly_volatility(trial.instrument.underlying)
+    return min(1.0, target / yearly) if yearly > 0 else 1.0
+
+
+def scale_factor(trial: Trial) -> float:
+    """Return what new risk is multiplied by, on approach to limits and for its volatility."""
+    return approach_factor(trial, "scale") * volatility_factor(trial)
+
+
 def approach_factor(trial: Trial, what: str) -> float:
     """Return what new risk (`scale`) or the order rate (`throttle`) is multiplied by: 0 to 1.
 

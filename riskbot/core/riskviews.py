@@ -1,0 +1,163 @@
+"""What a risk manager hands out: VaR by position, correlation, liquidity, each with its inputs.
+
+Copies for people and doors; what is computed is `appraisal`, `stats` and, of scenarios, `stressing`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from riskbot.core import appraisal
+from riskbot.core.appraisal import CONFIDENCES, Days
+from riskbot.core.model import PORTFOLIO
+from riskbot.core.stats import correlation, liquidity, var, volatility
+
+if TYPE_CHECKING:
+    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.panel import Panel
+    from riskbot.core.state import State
+
+CORRELATION_DAYS = 90
+"""Correlations are read from so many days."""
+
+WORST_DAYS = 5
+
+
+def risk(state: State, now_ms: int) -> dict[str, Any]:
+    """Return the document of `/v1/risk`: every scope, and what they have in common."""
+    scopes = state.scopes(now_ms)
+    return {
+        "as_of_ms": now_ms,
+        "history": history(state),
+        "scopes": {scope: tail(state, scope, now_ms) for scope in scopes},
+        "correlation": correlations(state, now_ms),
+        "liquidity": exits(state, now_ms),
+    }
+
+
+def history(state: State) -> dict[str, Any]:
+    """Return what the figures rest on: which days, and what is short, stale or missing."""
+    known = state.analysis.panel
+    rows = {
+        each.underlying: {
+            "source": each.source,
+            "days": len(each.closes),
+            "gaps": sum(close is None for close in each.closes),
+            "last_day": day_of(each.last_day) if each.last_day is not None else None,
+            "own_days": _own_days(known, each.underlying),
+            "note": each.note,
+        }
+        for each in sorted(state.analysis.series.values(), key=lambda s: s.underlying)
+    }
+    return {
+        "days": known.days if known is not None else 0,
+        "first_day": day_of(int(known.row_days[0])) if known is not None else None,
+        "last_day": day_of(known.last_day) if known is not None else None,
+        "underlyings": rows,
+    }
+
+
+def _own_days(known: Panel | None, underlying: str) -> int | None:
+    place = known.columns.get(underlying) if known is not None else None
+    return None if known is None or place is None else int(known.own_days[place])
+
+
+def day_of(number: int) -> str:
+    """Return a day as people write it, from days since 1970-01-01."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number)).date().isoformat()
+
+
+# ---------------------------------------------------------------- value at risk
+
+
+def tail(state: State, scope: str, now_ms: int) -> dict[str, Any]:
+    """Return VaR and expected shortfall of one scope, by underlying, with the days behind them."""
+    book = state.scopes(now_ms)[scope]
+    days = appraisal.days_of(book, state.analysis.panel)
+    found: dict[str, Any] = {
+        "scope": scope,
+        "as_of_ms": now_ms,
+        "equity_usd": book.equity_usd,
+        "gross_usd": book.gross_usd,
+        "net_usd": book.net_usd,
+    }
+    study = state.analysis.study(scope, now_ms)
+    slow = dict(study.figures) if study is not None else {}
+    if isinstance(days, str):
+        return found | {"unknown": days, "value_at_risk_usd": None, "slow": slow}
+    return found | _figures(book, days) | {"unknown": None, "slow": slow}
+
+
+def _figures(book: ScopeBook, days: Days) -> dict[str, Any]:
+    panel = days.panel
+    tails = [
+        var.attribute(panel.returns, days.exposures_usd, c, pnl_usd=days.pnl_usd)
+        for c in CONFIDENCES
+    ]
+    names = [f"{confidence * 100:.0f}" for confidence in CONFIDENCES]
+    daily_usd = volatility.ewma_volatility(days.pnl_usd)
+    return {
+        "value_at_risk_usd": {n: t.tail.var_usd for n, t in zip(names, tails, strict=True)},
+        "value_at_risk": {
+            n: book.equity_share(t.tail.var_usd) for n, t in zip(names, tails, strict=True)
+        },
+        "expected_shortfall_usd": {n: t.tail.es_usd for n, t in zip(names, tails, strict=True)},
+        "expected_shortfall": {
+            n: book.equity_share(t.tail.es_usd) for n, t in zip(names, tails, strict=True)
+        },
+        "volatility": book.equity_share(volatility.annualized(daily_usd)),
+        "days": panel.days,
+        "lost": list(days.lost),
+        "components": _components(book, days, tails[0]),
+        "worst_days": _worst(days),
+    }
+
+
+def _components(book: ScopeBook, days: Days, found: var.Attribution) -> list[dict[str, Any]]:
+    """Return a row per underlying, the largest part of the VaR first."""
+    panel = days.panel
+    rows = []
+    for name, place in panel.columns.items():
+        exposure = float(days.exposures_usd[place])
+        if not exposure:
+            continue
+        part = float(found.var_components_usd[place])
+        rows.append(
+            {
+                "underlying": name,
+                "exposure_usd": exposure,
+                "volatility": panel.yearly_volatility(name),
+                "own_days": int(panel.own_days[place]),
+                "var_usd": part,
+                "var_share": part / found.tail.var_usd if found.tail.var_usd else None,
+                "es_usd": float(found.es_components_usd[place]),
+                "marginal_var": float(found.marginal_var[place]),
+            }
+        )
+    rows.sort(key=lambda row: -float(str(row["var_usd"])))
+    return rows
+
+
+def _worst(days: Days) -> list[dict[str, Any]]:
+    """Return the days on which the book of today would have lost most, and through what."""
+    panel = days.panel
+    rows = []
+    for row in np.argsort(days.pnl_usd, kind="stable")[:WORST_DAYS].tolist():
+        by_underlying = panel.returns[row] * days.exposures_usd
+        parts = {
+            name: float(by_underlying[place])
+            for name, place in panel.columns.items()
+            if days.exposures_usd[place]
+        }
+        worst = sorted(parts, key=lambda name: parts[name])[:3]
+        rows.append(
+            {
+                "day": day_of(int(panel.row_days[row])),
+                "pnl_usd": float(days.pnl_usd[row]),
+                "by_underlying_usd": {name: parts[name] for name in worst},
+            }
+        )
+    return rows
