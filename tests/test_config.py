@@ -454,7 +454,6 @@ def test_warnings_when_parts_are_not_built_or_cannot_work_name_them(tmp_path: Pa
     )
     keys = [warning.partition(":")[0] for warning in config.warnings]
     assert keys == [
-        "portfolio value_at_risk",
         "telegram.users",
         "telegram.totp_secret",
         "mqtt.tls",

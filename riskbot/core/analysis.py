@@ -6,6 +6,7 @@ computed of them is `panel` and `appraisal`; what is asked for is `analyzing`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from riskbot.core.stats import correlation
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
     from riskbot.core.model import Instrument
-    from riskbot.core.settings import CoreSettings
 
 RETRY_MS = 3_600_000
 """What could not be had is asked for again after this."""
@@ -125,9 +125,9 @@ class Analysis:
             return None
         return self.studies.get(scope)
 
-    def appraise(self, book: ScopeBook, settings: CoreSettings) -> None:
+    def appraise(self, book: ScopeBook) -> None:
         """Fill in what price history says of a Book."""
-        found = appraisal.figures(book, self.panel, settings)
+        found = appraisal.figures(book, self.panel)
         book.stats, book.stats_reasons = found.values, found.reasons
 
     def correlation(self, book: ScopeBook, instrument: Instrument, sign: int) -> float | None:
@@ -144,7 +144,10 @@ class Analysis:
         days = appraisal.days_of(book, known)
         if isinstance(days, str):
             return None
-        return correlation.with_book(sign * known.column(instrument.underlying), days.pnl_usd)
+        found = correlation.trade_correlation(
+            days.pnl_usd, known.column(instrument.underlying), float(sign)
+        )
+        return None if math.isnan(found) else found
 
 
 def _gross(question: actions.AnalyzeRisk) -> float:

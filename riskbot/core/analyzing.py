@@ -27,10 +27,9 @@ def ask(turn: Turn, event: events.Event) -> None:
 
 def _ask_history(turn: Turn) -> None:
     found: dict[str, HistoryWanted] = {}
-    for wanted in _needed(turn):
-        known = found.get(wanted.underlying)
-        if known is None and turn.state.analysis.is_wanted(wanted.underlying, turn.now_ms):
-            found[wanted.underlying] = wanted
+    for underlying, account, symbol in _needed(turn):
+        if underlying not in found and turn.state.analysis.is_wanted(underlying, turn.now_ms):
+            found[underlying] = HistoryWanted(underlying, account, symbol)
             if len(found) == WANTED_MAX:
                 break
     if found:
@@ -73,19 +72,19 @@ def ask_for(turn: Turn, account: str, symbol: str) -> None:
         turn.emit(actions.ReadHistory(wanted=(wanted,)))
 
 
-def _needed(turn: Turn) -> Iterator[HistoryWanted]:
-    """Yield what is needed, the most urgent first; an underlying may come twice."""
+def _needed(turn: Turn) -> Iterator[tuple[str, str, str]]:
+    """Yield underlyings, each with an account and an instrument of it, the most urgent first."""
     state = turn.state
     synced = [name for name in turn.settings.accounts if state.is_synced(name)]
-    if not synced:
-        return
     book = turn.book(PORTFOLIO)
-    for leg in book.legs if book is not None else ():
-        if leg.notional_usd and not leg.is_unlisted:
-            yield HistoryWanted(leg.underlying, leg.key.account, leg.key.symbol)
-    yield HistoryWanted(BENCHMARK, synced[0])
+    if not synced or book is None:
+        return
+    for leg in book.legs:
+        if not leg.is_unlisted:
+            yield leg.underlying, leg.key.account, leg.key.symbol
+    yield BENCHMARK, synced[0], ""
     for name in synced:
         for symbol in turn.settings.accounts[name].instruments:
             listed = state.instrument(name, symbol)
             if listed is not None:
-                yield HistoryWanted(listed.underlying, name, symbol)
+                yield listed.underlying, name, symbol

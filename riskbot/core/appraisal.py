@@ -6,11 +6,9 @@ made elsewhere and come in as events; limits read all of it from `ScopeBook.stat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from riskbot.core.histories import last_ended_day
 from riskbot.core.panel import STALE_DAYS, Panel
@@ -20,8 +18,11 @@ from riskbot.core.stats._arrays import FloatArray
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
 
-CONFIDENCES = (0.95, 0.99)
-"""Confidences that VaR and expected shortfall are read at."""
+CONFIDENCES, SUFFIXES = (0.95, 0.99), ("", "_99")
+"""Confidences that VaR and expected shortfall are read at, and what ends the names of each."""
+
+HALF_SPREAD_BPS = 5.0
+"""What half the spread is taken for: books of everything are not at hand."""
 
 UNJUDGED_SHARE = 0.01
 """Up to this share of E, what has no history counts as lost whole; beyond it nothing is known."""
@@ -64,12 +65,13 @@ class Days:
     lost: tuple[str, ...]
 
 
-def days_of(book: ScopeBook, panel: Panel | None, now_ms: int) -> Days | str:
+def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
     """Return what a book would have made on each day, or why that cannot be said."""
     if panel is None:
         return NO_HISTORY
-    if panel.last_day < last_ended_day(now_ms) - STALE_DAYS:
-        return f"price history ends {last_ended_day(now_ms) - panel.last_day} days ago"
+    behind = last_ended_day(book.now_ms) - panel.last_day
+    if behind > STALE_DAYS:
+        return f"price history ends {behind} days ago"
     if book.unpriced:
         return "something held has no usable price"
     if book.equity_usd is None:
@@ -79,42 +81,40 @@ def days_of(book: ScopeBook, panel: Panel | None, now_ms: int) -> Days | str:
     gross_usd = sum(book.underlyings[name].gross for name in missing)
     if gross_usd > UNJUDGED_SHARE * max(book.equity_usd, 0.0):
         return f"no price history of {', '.join(sorted(missing))}"
-    pnl = var.exposure_pnl(panel.returns, exposures) + convexity(book, panel) - gross_usd
+    pnl = var.exposure_pnl(panel.returns, exposures) - gross_usd
     return Days(panel, exposures, pnl, tuple(sorted(missing)))
 
 
-def convexity(book: ScopeBook, panel: Panel) -> FloatArray:
-    """Return what gamma adds on each day, shape (t,), USD: half of it times the move squared."""
-    found = np.zeros(panel.days)
-    for leg in book.legs:
-        if leg.gamma and leg.mark_usd and panel.has(leg.underlying):
-            found += 0.5 * leg.gamma * (leg.mark_usd * panel.column(leg.underlying)) ** 2
-    return found
-
-
-def figures(book: ScopeBook, panel: Panel | None, now_ms: int) -> Figures:
+def figures(book: ScopeBook, panel: Panel | None) -> Figures:
     """Return every figure of one scope that a panel of returns gives.
 
     Args:
         book: of the scope.
         panel: of what is held, None = nothing is known yet.
-        now_ms: UTC ms.
     """
     found = Figures()
-    days = days_of(book, panel, now_ms)
+    days = days_of(book, panel)
     if isinstance(days, str):
-        for name in ("value_at_risk", "expected_shortfall"):
-            for suffix in ("", "_99"):
-                found.unknown(name + suffix, days)
-        found.unknown("volatility", days)
-    else:
-        _tails(found, book, days)
-        _volatilities(found, book, days)
+        for name in _BY_HISTORY:
+            found.unknown(name, days)
+        return found
+    _tails(found, book, days)
+    _volatilities(found, book, days)
+    _exits(found, book, days)
     return found
 
 
+_BY_HISTORY = (
+    *(f"value_at_risk{suffix}" for suffix in SUFFIXES),
+    *(f"expected_shortfall{suffix}" for suffix in SUFFIXES),
+    "volatility",
+    "time_to_exit",
+    "exit_cost",
+)
+
+
 def _tails(found: Figures, book: ScopeBook, days: Days) -> None:
-    for confidence, suffix in zip(CONFIDENCES, ("", "_99"), strict=True):
+    for confidence, suffix in zip(CONFIDENCES, SUFFIXES, strict=True):
         tail = var.historical(days.pnl_usd, confidence)
         found.values[f"value_at_risk{suffix}"] = book.equity_share(tail.var_usd)
         found.values[f"expected_shortfall{suffix}"] = book.equity_share(tail.es_usd)
@@ -124,6 +124,62 @@ def _volatilities(found: Figures, book: ScopeBook, days: Days) -> None:
     """Annualised EWMA volatility of the book as a share of E, and of what is held."""
     daily_usd = volatility.ewma_volatility(days.pnl_usd)
     found.values["volatility"] = book.equity_share(volatility.annualized(daily_usd))
-    panel = days.panel
-    for place in np.flatnonzero(days.exposures_usd).tolist():
-        pass
+    for name, sums in book.underlyings.items():
+        if sums.gross:
+            known = days.panel.has(name)
+            found.values[f"volatility:{name}"] = (
+                days.panel.yearly_volatility(name) if known else None
+            )
+
+
+def _exits(found: Figures, book: ScopeBook, days: Days) -> None:
+    """How long it takes to close all of each underlying, and what closing everything costs."""
+    total_usd, untraded = 0.0, []
+    for name, sums in book.underlyings.items():
+        if not sums.gross:
+            continue
+        way = exit_of(days.panel, name, sums.gross)
+        found.values[f"time_to_exit:{name}"] = way.seconds
+        if way.cost_usd is None:
+            untraded.append(name)
+        total_usd += way.cost_usd or 0.0
+    found.values.setdefault("time_to_exit", 0.0 if not book.underlyings else None)
+    if untraded:
+        reason = f"nobody says how much of {', '.join(sorted(untraded))} is traded"
+        found.unknown("exit_cost", reason)
+        found.reasons["time_to_exit"] = reason
+    else:
+        found.values["exit_cost"] = book.equity_share(total_usd)
+
+
+class WayOut(NamedTuple):
+    """Closing all of one underlying at once.
+
+    Attributes:
+        turnover_usd: traded by all per day, None = unknown.
+        seconds: at `liquidity.PARTICIPATION` of it, None = unknown.
+        cost_usd: half the spread and the impact of the size, >= 0, None = unknown.
+    """
+
+    turnover_usd: float | None
+    seconds: float | None
+    cost_usd: float | None
+
+
+def exit_of(panel: Panel, underlying: str, gross_usd: float) -> WayOut:
+    """Return how long, and how dear, it is to close all of one underlying.
+
+    Args:
+        panel: with turnover and volatility.
+        underlying: what is held.
+        gross_usd: both sides of it, >= 0.
+    """
+    place = panel.columns.get(underlying)
+    if place is None or math.isnan(panel.turnover_usd[place]):
+        return WayOut(None, None, None)
+    turnover_usd, daily = float(panel.turnover_usd[place]), float(panel.volatility[place])
+    seconds = liquidity.time_to_exit_s(gross_usd, turnover_usd)
+    if math.isnan(daily):
+        return WayOut(turnover_usd, seconds, None)
+    cost_usd = liquidity.impact_usd(gross_usd, turnover_usd, daily, HALF_SPREAD_BPS)
+    return WayOut(turnover_usd, seconds, cost_usd)

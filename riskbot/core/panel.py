@@ -5,7 +5,7 @@ Histories come from `analysis`; what a book of today would have made on those da
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from riskbot.core.histories import DailySeries
 from riskbot.core.stats import returns, volatility
 from riskbot.core.stats._arrays import FloatArray, IntArray
+from riskbot.core.stats.correlation import MIN_DAYS
 from riskbot.core.stats.var import DAYS
 
 BENCHMARK = "BTC"
@@ -30,6 +31,7 @@ class Panel:
         columns: place of each underlying.
         returns: shape (t, n), simple daily returns, oldest first, Fortran order; a column is
             whole, or NaN all through (`unknown`).
+        log_returns: shape (t, n), measured ones alone, NaN = none that day.
         own_days: shape (n,), days that are the asset's own; the rest is its beta times the
             benchmark.
         volatility: shape (n,), EWMA of the daily returns, NaN = unknown.
@@ -39,6 +41,7 @@ class Panel:
 
     columns: Mapping[str, int]
     returns: FloatArray
+    log_returns: FloatArray
     own_days: IntArray
     volatility: FloatArray
     turnover_usd: FloatArray
@@ -83,11 +86,12 @@ class Panel:
         return found, missing
 
 
-def build(series: Mapping[str, DailySeries]) -> Panel | None:
+def build(series: Mapping[str, DailySeries], days: int = DAYS) -> Panel | None:
     """Lay histories side by side, the newest day last.
 
     Args:
         series: by underlying.
+        days: rows at most.
 
     Returns:
         None while nothing has a month of returns.
@@ -97,32 +101,37 @@ def build(series: Mapping[str, DailySeries]) -> Panel | None:
     if newest is None:
         return None
     # What ended long ago, by delisting, is judged on the days since by its beta.
-    rows = [(each.first_day, each.closes) for each in known.values()]
-    closes = returns.aligned(rows, newest, DAYS + 1)
-    own = returns.simple_returns(closes)
-    counted = (~np.isnan(own)).sum(axis=0)
-    if counted.max(initial=0) < returns.MIN_DAYS:
+    names, rows = list(known), [(each.first_day, each.closes) for each in known.values()]
+    closes = returns.aligned(rows, newest, days + 1)
+    whole = _completed(returns.simple_returns(closes), names)
+    if whole is None:
         return None
-    names = list(known)
-    if BENCHMARK in known and counted[names.index(BENCHMARK)] >= returns.MIN_DAYS:
-        whole = returns.complete(own, names.index(BENCHMARK))
-    else:
-        seen = ~np.isnan(own)
-        market = np.full((len(own), 1), np.nan)
-        np.divide(
-            np.nansum(own, axis=1, keepdims=True),
-            seen.sum(axis=1, keepdims=True),
-            out=market,
-            where=seen.any(axis=1, keepdims=True),
-        )
-        whole = returns.complete(np.hstack([own, market]), len(names))
-    found = np.asfortranarray(whole.returns[:, : len(names)])
-    turnovers = [each.turnover_usd for each in known.values()]
+    logs = returns.log_returns(closes)[whole.rows]
+    turnovers = [np.nan if (usd := each.turnover_usd) is None else usd for each in known.values()]
     return Panel(
         columns={name: place for place, name in enumerate(names)},
-        returns=found,
+        returns=np.asfortranarray(whole.returns[:, : len(names)]),
+        log_returns=logs,
         own_days=whole.own_days[: len(names)],
-        volatility=volatility.ewma_volatilities(found),
-        turnover_usd=np.array([np.nan if usd is None else usd for usd in turnovers]),
-        row_days=newest - DAYS + 1 + whole.rows,
+        volatility=volatility.ewma_volatilities(logs),
+        turnover_usd=np.array(turnovers),
+        row_days=newest - days + 1 + whole.rows,
     )
+
+
+def _completed(own: FloatArray, names: Sequence[str]) -> returns.Completed | None:
+    """Fill what assets have no returns of by the benchmark, which stands in the last column then.
+
+    Returns:
+        None where nothing has returns enough.
+    """
+    seen = ~np.isnan(own)
+    counted = seen.sum(axis=0)
+    if BENCHMARK in names and counted[names.index(BENCHMARK)] >= MIN_DAYS:
+        return returns.complete(own, names.index(BENCHMARK))
+    market = np.full((len(own), 1), np.nan)
+    total, many = np.nansum(own, axis=1, keepdims=True), seen.sum(axis=1, keepdims=True)
+    np.divide(total, many, out=market, where=many > 0)
+    if np.isfinite(market).sum() < MIN_DAYS:
+        return None
+    return returns.complete(np.hstack([own, market]), len(names))

@@ -1,17 +1,18 @@
 """What a risk manager hands out: VaR by position, correlation, liquidity, each with its inputs.
 
-Copies for people and doors; what is computed is `appraisal`, `stats` and, of scenarios, `stressing`.
+Copies for people and doors; figures are those of `appraisal` and `stats`.
 """
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from riskbot.core import appraisal
-from riskbot.core.appraisal import CONFIDENCES, Days
+from riskbot.core.appraisal import CONFIDENCES, Days, WayOut
 from riskbot.core.model import PORTFOLIO
 from riskbot.core.stats import correlation, liquidity, var, volatility
 
@@ -119,7 +120,7 @@ def _figures(book: ScopeBook, days: Days) -> dict[str, Any]:
 def _components(book: ScopeBook, days: Days, found: var.Attribution) -> list[dict[str, Any]]:
     """Return a row per underlying, the largest part of the VaR first."""
     panel = days.panel
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, place in panel.columns.items():
         exposure = float(days.exposures_usd[place])
         if not exposure:
@@ -137,14 +138,14 @@ def _components(book: ScopeBook, days: Days, found: var.Attribution) -> list[dic
                 "marginal_var": float(found.marginal_var[place]),
             }
         )
-    rows.sort(key=lambda row: -float(str(row["var_usd"])))
+    rows.sort(key=lambda row: -row["var_usd"])
     return rows
 
 
 def _worst(days: Days) -> list[dict[str, Any]]:
     """Return the days on which the book of today would have lost most, and through what."""
     panel = days.panel
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in np.argsort(days.pnl_usd, kind="stable")[:WORST_DAYS].tolist():
         by_underlying = panel.returns[row] * days.exposures_usd
         parts = {
@@ -160,4 +161,77 @@ def _worst(days: Days) -> list[dict[str, Any]]:
                 "by_underlying_usd": {name: parts[name] for name in worst},
             }
         )
+    return rows
+
+
+# ---------------------------------------------------------------- correlation
+
+
+def correlations(state: State, now_ms: int, scope: str = PORTFOLIO) -> dict[str, Any]:
+    """Return how what is held moved together lately, and the groups found among all."""
+    book, known = state.scopes(now_ms)[scope], state.analysis.panel
+    held = sorted(name for name, sums in book.underlyings.items() if sums.gross)
+    names = [name for name in held if known is not None and name in known.columns]
+    found: dict[str, Any] = {
+        "scope": scope,
+        "as_of_ms": now_ms,
+        "days": CORRELATION_DAYS,
+        "underlyings": names,
+        "unknown": [name for name in held if name not in names],
+        "matrix": [],
+        "average": None,
+        "groups": [],
+    }
+    if known is None:
+        return found
+    places = [known.columns[name] for name in names]
+    logs = known.log_returns[-CORRELATION_DAYS:, places]
+    pairs = correlation.correlations(logs)
+    found["matrix"] = [[_number(value) for value in row] for row in pairs.matrix.tolist()]
+    found["average"] = _number(pairs.average)
+    found["shrunk"] = pairs.intensity
+    found["unknown"] += [names[place] for place in pairs.unknown]
+    grouped = correlation.groups(pairs.sample, names)
+    found["groups"] = [_group(book, members) for members in grouped]
+    return found
+
+
+def _group(book: ScopeBook, members: tuple[str, ...]) -> dict[str, Any]:
+    gross = sum(book.underlyings[name].gross for name in members)
+    net = sum(book.underlyings[name].net for name in members)
+    return {
+        "underlyings": list(members),
+        "gross_usd": gross,
+        "net_usd": net,
+        "gross_exposure": book.share(gross),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+# ---------------------------------------------------------------- liquidity
+
+
+def exits(state: State, now_ms: int, scope: str = PORTFOLIO) -> list[dict[str, Any]]:
+    """Return how long, and how dear, the way out of each underlying is, the longest first."""
+    book, known = state.scopes(now_ms)[scope], state.analysis.panel
+    rows: list[dict[str, Any]] = []
+    for name, sums in book.underlyings.items():
+        if sums.gross:
+            way = WayOut(None, None, None)
+            if known is not None:
+                way = appraisal.exit_of(known, name, sums.gross)
+            rows.append(
+                {
+                    "underlying": name,
+                    "gross_usd": sums.gross,
+                    "turnover_usd": way.turnover_usd,
+                    "participation": liquidity.PARTICIPATION,
+                    "time_to_exit_s": way.seconds,
+                    "exit_cost_usd": way.cost_usd,
+                }
+            )
+    rows.sort(key=lambda row: -(math.inf if (s := row["time_to_exit_s"]) is None else s))
     return rows

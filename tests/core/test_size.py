@@ -212,7 +212,7 @@ def test_unknown_limit_denies_and_says_why() -> None:
     made = book(ValueAtRisk(max=0.1, on_breach=DENY), GrossExposure(max=1, on_breach=DENY))
     found = size(made)["buy"]
     assert (found["quantity"], found["bound_by"]["limit"]) == ("0", "value_at_risk")
-    assert found["bound_by"]["message"].startswith("unknown: nothing reports")
+    assert found["bound_by"]["message"].startswith("unknown: no price history")
 
 
 def test_equity_that_nobody_knows_bars_entries() -> None:

@@ -36,6 +36,8 @@ TABLE: dict[str, tuple[float | None, float | None, float | None]] = {
     "maintenance_margin": (0.30, 0.30, 0.30),
     "liquidation_distance": (0.10, 0.15, 0.20),
     "hedge_drift": (0.05, 0.05, 0.05),
+    "value_at_risk": (0.10, 0.05, 0.02),
+    "stress_loss": (None, None, 0.15),
     "venue_share": (None, 0.5, 0.5),
     "peg_deviation": (0.02, 0.02, 0.02),
 }
@@ -56,6 +58,7 @@ RESPONSES = {
         "position_size",
         "open_positions",
         "trades_per_day",
+        "value_at_risk",
     ),
     Response.DENY,
 )
