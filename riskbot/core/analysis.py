@@ -14,11 +14,13 @@ from riskbot.core import actions, appraisal, events, panel
 from riskbot.core.histories import DailySeries, Study, last_ended_day
 from riskbot.core.panel import Panel
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
+from riskbot.core.shocking import Table
 from riskbot.core.stats import correlation
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
     from riskbot.core.model import Instrument
+    from riskbot.core.settings import CoreSettings
 
 RETRY_MS = 3_600_000
 """What could not be had is asked for again after this."""
@@ -58,6 +60,7 @@ class Analysis:
     studied_ms: int = field(default=0, metadata={VOLATILE: True})
     groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={VOLATILE: True})
     _panel: Panel | None = field(default=None, metadata={VOLATILE: True})
+    _table: Table | None = field(default=None, metadata={VOLATILE: True})
     _is_built: bool = field(default=False, metadata={VOLATILE: True})
 
     def dump(self) -> dict[str, Any]:
@@ -125,9 +128,11 @@ class Analysis:
             return None
         return self.studies.get(scope)
 
-    def appraise(self, book: ScopeBook) -> None:
-        """Fill in what price history says of a Book."""
-        found = appraisal.figures(book, self.panel)
+    def appraise(self, book: ScopeBook, settings: CoreSettings) -> None:
+        """Fill in what price history and scenarios say of a Book."""
+        if self._table is None or self._table.settings is not settings:
+            self._table = Table(settings)
+        found = appraisal.figures(book, self.panel, self._table)
         book.stats, book.stats_reasons = found.values, found.reasons
 
     def correlation(self, book: ScopeBook, instrument: Instrument, sign: int) -> float | None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from riskbot.core.histories import last_ended_day
+from riskbot.core.limits._base import NO_EQUITY, NO_PRICE
 from riskbot.core.panel import STALE_DAYS, Panel
+from riskbot.core.shocking import Table
 from riskbot.core.stats import liquidity, var, volatility
 from riskbot.core.stats._arrays import FloatArray
 
@@ -73,9 +75,9 @@ def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
     if behind > STALE_DAYS:
         return f"price history ends {behind} days ago"
     if book.unpriced:
-        return "something held has no usable price"
+        return NO_PRICE
     if book.equity_usd is None:
-        return "equity of an account is not known"
+        return NO_EQUITY
     held = {name: sums.net for name, sums in book.underlyings.items()}
     exposures, missing = panel.vector(held)
     gross_usd = sum(book.underlyings[name].gross for name in missing)
@@ -85,14 +87,16 @@ def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
     return Days(panel, exposures, pnl, tuple(sorted(missing)))
 
 
-def figures(book: ScopeBook, panel: Panel | None) -> Figures:
-    """Return every figure of one scope that a panel of returns gives.
+def figures(book: ScopeBook, panel: Panel | None, table: Table) -> Figures:
+    """Return every figure of one scope that history and scenarios give.
 
     Args:
         book: of the scope.
         panel: of what is held, None = nothing is known yet.
+        table: of the scenarios.
     """
     found = Figures()
+    _stress(found, book, panel, table)
     days = days_of(book, panel)
     if isinstance(days, str):
         for name in _BY_HISTORY:
@@ -111,6 +115,18 @@ _BY_HISTORY = (
     "time_to_exit",
     "exit_cost",
 )
+
+
+def _stress(found: Figures, book: ScopeBook, panel: Panel | None, table: Table) -> None:
+    """Losses of the scenarios that move prices: they need no history."""
+    if book.unpriced or book.equity_usd is None:
+        found.unknown("stress_loss", NO_PRICE if book.unpriced else NO_EQUITY)
+        return
+    for name, loss_usd in table.losses(book, panel).items():
+        share = None if loss_usd is None else book.equity_share(loss_usd)
+        found.values[f"stress_loss:{name}"] = share
+        if share is None:
+            found.reasons["stress_loss"] = NO_HISTORY
 
 
 def _tails(found: Figures, book: ScopeBook, days: Days) -> None:

@@ -170,7 +170,7 @@ class State:
 
     def appraise(self, book: ScopeBook) -> None:
         """Fill in what price history says of a Book."""
-        self.analysis.appraise(book)
+        self.analysis.appraise(book, self.settings)
 
     def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
         """Return the Book of every scope, measured at most once per moment."""

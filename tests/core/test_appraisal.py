@@ -14,6 +14,8 @@ from riskbot.core.appraisal import UNJUDGED_SHARE, Days
 from riskbot.core.exposure import Aggregate, ScopeBook
 from riskbot.core.histories import DAY_MS, DailySeries
 from riskbot.core.panel import STALE_DAYS, Panel
+from riskbot.core.shocking import Table
+from tests import builders
 from tests.builders import T0
 from tests.core.past import noise, path, real
 
@@ -29,11 +31,12 @@ def book(equity: float | None = 100_000.0, **held: float) -> ScopeBook:
     return ScopeBook("portfolio", T0, equity_usd=equity, underlyings=sums)
 
 
+NO_SCENARIOS = Table(builders.settings())
 TWO = built(noise("BTC", 1), noise("ETH", 2))
 
 
 def test_var_is_the_empirical_quantile_of_what_the_book_would_have_made() -> None:
-    found = appraisal.figures(book(BTC=50_000.0, ETH=-20_000.0), TWO).values
+    found = appraisal.figures(book(BTC=50_000.0, ETH=-20_000.0), TWO, NO_SCENARIOS).values
     pnl = TWO.returns @ np.array([50_000.0, -20_000.0])
     worst = np.sort(pnl)
     assert found["value_at_risk"] == pytest.approx(-worst[12] / 100_000, rel=1e-12)
@@ -43,8 +46,8 @@ def test_var_is_the_empirical_quantile_of_what_the_book_would_have_made() -> Non
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0.1, 10))
 def test_scaling_a_book_scales_its_figures(btc: float, eth: float, k: float) -> None:
-    one = appraisal.figures(book(BTC=btc, ETH=eth), TWO).values
-    many = appraisal.figures(book(BTC=btc * k, ETH=eth * k), TWO).values
+    one = appraisal.figures(book(BTC=btc, ETH=eth), TWO, NO_SCENARIOS).values
+    many = appraisal.figures(book(BTC=btc * k, ETH=eth * k), TWO, NO_SCENARIOS).values
     for name in ("value_at_risk", "expected_shortfall", "volatility"):
         assert many[name] == pytest.approx((one[name] or 0.0) * k, rel=1e-6, abs=1e-12)
 
@@ -52,14 +55,14 @@ def test_scaling_a_book_scales_its_figures(btc: float, eth: float, k: float) -> 
 def test_perfect_hedge_has_none() -> None:
     hedged = book(BTC=0.0)
     hedged.underlyings["BTC"].gross = 100_000.0
-    found = appraisal.figures(hedged, TWO).values
+    found = appraisal.figures(hedged, TWO, NO_SCENARIOS).values
     assert (found["value_at_risk"], found["expected_shortfall_99"]) == (0.0, 0.0)
     # Both legs have to be closed all the same.
     assert (found["time_to_exit:BTC"] or 0) > 0
 
 
 def test_empty_book_has_none_of_anything() -> None:
-    found = appraisal.figures(book(), TWO)
+    found = appraisal.figures(book(), TWO, NO_SCENARIOS)
     assert set(found.values.values()) == {0.0}
     assert found.reasons == {}
 
@@ -78,14 +81,14 @@ def test_what_cannot_be_said_is_unknown_with_its_reason(
     made = book(BTC=1.0)
     for name, value in change.items():
         setattr(made, name, value)
-    found = appraisal.figures(made, TWO)
+    found = appraisal.figures(made, TWO, NO_SCENARIOS)
     assert set(found.values.values()) == {None}
     assert all(reason in text for text in found.reasons.values())
     assert found.values.keys() == found.reasons.keys()
 
 
 def test_no_history_at_all_is_unknown() -> None:
-    found = appraisal.figures(book(BTC=1.0), None)
+    found = appraisal.figures(book(BTC=1.0), None, NO_SCENARIOS)
     assert found.values["value_at_risk"] is None
     assert "history" in found.reasons["value_at_risk"]
 
@@ -96,7 +99,7 @@ def test_little_without_history_is_lost_whole_and_more_is_unknown() -> None:
     assert little.lost == ("NEW",)
     assert little.pnl_usd == pytest.approx(TWO.returns @ np.array([10_000.0, 0.0]) - 1_000.0)
     assert appraisal.days_of(book(NEW=2_000.0), TWO) == "no price history of NEW"
-    figures = appraisal.figures(book(BTC=10_000.0, NEW=500.0), TWO)
+    figures = appraisal.figures(book(BTC=10_000.0, NEW=500.0), TWO, NO_SCENARIOS)
     assert figures.values["volatility:NEW"] is None
     assert figures.values["time_to_exit:NEW"] is None
     assert figures.values["exit_cost"] is None
@@ -104,7 +107,7 @@ def test_little_without_history_is_lost_whole_and_more_is_unknown() -> None:
 
 
 def test_no_equity_makes_every_share_infinite() -> None:
-    found = appraisal.figures(book(0.0, BTC=10_000.0), TWO).values
+    found = appraisal.figures(book(0.0, BTC=10_000.0), TWO, NO_SCENARIOS).values
     assert found["value_at_risk"] == math.inf
 
 
@@ -128,7 +131,9 @@ def test_way_out_of_what_nobody_states_is_unknown() -> None:
 
 def test_real_book_is_judged_in_proportion() -> None:
     known = built(*real("BTC", "ETH", "SOL"))
-    found = appraisal.figures(book(BTC=50_000.0, ETH=30_000.0, SOL=20_000.0), known).values
+    found = appraisal.figures(
+        book(BTC=50_000.0, ETH=30_000.0, SOL=20_000.0), known, NO_SCENARIOS
+    ).values
     var, shortfall = found["value_at_risk"], found["expected_shortfall"]
     assert var is not None
     assert shortfall is not None
