@@ -32,6 +32,7 @@ from riskbot.runner import Runner
 from riskbot.strategies import TellerParts
 from riskbot.views import Views
 from riskbot.watchdog import Notifier, Watchdog
+from riskbot.worker import Worker
 
 CLOSE_S, RUNNER_STEP_S, RECONCILE_STEP_S = 1.0, 10.0, 120.0
 
@@ -83,8 +84,10 @@ class App:
         for kind in WORK:
             self.runner.route(kind, lambda action: self.executors[action.account].do(action))
         venues = {name: feed.exchange for name, feed in self.feeds.items()}
-        self.history = HistoryService(venues, config.state_dir, submit, clock, rng)
+        self.worker = Worker(submit, clock, rng)
+        self.history = HistoryService(venues, config.state_dir, self.worker.pass_on, clock, rng)
         self.runner.route(actions.ReadHistory, self.history.ask)
+        self.runner.route(actions.AnalyzeRisk, self.worker.do)
         self.runner.route(actions.SendAlert, self.delivery.send)
         self.runner.route(actions.NotifyStrategies, self.teller.notify)
         self.runner.route(actions.NotifyOrder, self.http.notify)
@@ -120,8 +123,7 @@ class App:
             own = {"delivery": self.delivery, "local door": self.door, "halt file": self.halt_file}
             parts: list[tuple[str, Any]] = [
                 *own.items(),
-                ("watchdog", self.watchdog),
-                ("price history", self.history),
+                *[("watchdog", self.watchdog), ("history", self.history), ("worker", self.worker)],
                 *((f"feed {name}", feed) for name, feed in self.feeds.items()),
                 *(self.telegram.parts + self.mqtt.parts + self.http.parts + self.teller.parts),
             ]

@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,10 @@ def question(number: int) -> actions.AnalyzeRisk:
 class Asker:
     """A worker, and what it answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, **pace: Any) -> None:
         self.answers: asyncio.Queue[events.Event] = asyncio.Queue()
         self.clock = FakeClock()
-        self.worker = Worker(self.answers.put_nowait, self.clock, random.Random(1))
+        self.worker = Worker(self.answers.put_nowait, self.clock, random.Random(1), **pace)
 
     async def answer(self, number: int) -> events.RiskAnalyzed:
         self.worker.do(question(number))
@@ -50,8 +51,8 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking() -> AsyncIterator[Asker]:
-    asker = Asker()
+async def asking(**pace: Any) -> AsyncIterator[Asker]:
+    asker = Asker(**pace)
     task = asyncio.create_task(asker.worker.run())
     try:
         yield asker
@@ -85,18 +86,14 @@ async def test_killed_process_is_started_again_and_told_everything_anew() -> Non
         assert asker.worker.pid != first
 
 
-async def test_process_that_hangs_is_ended_and_the_question_asked_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with asking() as asker:
+async def test_process_that_hangs_is_ended_and_the_question_asked_again() -> None:
+    async with asking(answer_s=5.0) as asker:
         await asker.answer(1)
         first = asker.worker.pid
         assert first is not None
-        monkeypatch.setattr(worker, "ANSWER_S", 0.3)
         os.kill(first, signal.SIGSTOP)
         asker.worker.do(question(2))
         await asker.until(lambda: asker.worker.pid != first)
-        monkeypatch.setattr(worker, "ANSWER_S", 30.0)
         await asker.until(lambda: not asker.answers.empty())
         found = asker.answers.get_nowait()
         assert isinstance(found, events.RiskAnalyzed)
@@ -117,11 +114,8 @@ async def test_newer_question_takes_the_place_of_one_that_waits() -> None:
     assert (found.request_id, asker.answers.empty()) == (2, True)
 
 
-async def test_process_that_cannot_run_is_tried_less_and_less_often(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(worker, "MODULE", "riskbot.no_such_module")
-    async with asking() as asker:
+async def test_process_that_cannot_run_is_tried_less_and_less_often() -> None:
+    async with asking(module="riskbot.no_such_module") as asker:
         asker.worker.do(question(1))
         pids: set[int] = set()
 

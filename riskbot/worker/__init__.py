@@ -43,14 +43,24 @@ class Worker:
         emit: takes `RiskAnalyzed`.
         clock: for waits.
         rng: for jitter.
+        module: that answers.
+        answer_s: see above.
 
     Attributes:
         pid: of the process, None = none runs.
     """
 
     def __init__(
-        self, emit: Callable[[events.Event], None], clock: Clock, rng: random.Random
+        self,
+        emit: Callable[[events.Event], None],
+        clock: Clock,
+        rng: random.Random,
+        *,
+        module: str = MODULE,
+        answer_s: float = ANSWER_S,
     ) -> None:
+        self._module = module
+        self._answer_s = answer_s
         self._emit = emit
         self._clock = clock
         self._rng = rng
@@ -70,6 +80,12 @@ class Worker:
         self._series.update({each.underlying: each for each in history.series})
         self._untold |= {each.underlying for each in history.series}
 
+    def pass_on(self, event: events.Event) -> None:
+        """Hand an event on to the runner, price history to the process as well."""
+        if isinstance(event, events.PriceHistoryRead):
+            self.take(event)
+        self._emit(event)
+
     def do(self, action: actions.AnalyzeRisk) -> None:
         """Take a question; never waits."""
         self._question = action
@@ -86,7 +102,7 @@ class Worker:
                 if question is None:
                     continue
                 try:
-                    async with asyncio.timeout(ANSWER_S):
+                    async with asyncio.timeout(self._answer_s):
                         answer = await self._ask(question)
                 except _FAILURES as error:
                     failures += 1
@@ -122,7 +138,7 @@ class Worker:
         if self._process is None or self._process.returncode is not None:
             self._untold = set(self._series)
             self._process = await asyncio.create_subprocess_exec(
-                *processes.command(MODULE),
+                *processes.command(self._module),
                 stdin=PIPE,
                 stdout=PIPE,
                 env=processes.environment(),

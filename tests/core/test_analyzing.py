@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from riskbot.core import actions, analyzing, events
+from riskbot.core import actions, events
 from riskbot.core.analysis import RETRY_MS, STUDY_BUDGET_MS
+from riskbot.core.analyzing import WANTED_MAX
 from riskbot.core.engine import Engine
 from riskbot.core.histories import DAY_MS, HistoryWanted, Study
 from riskbot.core.limits import LIMITS
@@ -66,12 +67,15 @@ def test_history_that_reaches_yesterday_is_not_asked_for_until_the_day_ends() ->
     assert [w.underlying for w in wanted(made)] == ["BTC"]
 
 
-def test_no_more_than_so_many_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analyzing, "WANTED_MAX", 1)
-    made = market(held={"ETH": (10, 2_000)})
-    made.wait(1)
-    first = next(a for a in made.actions if isinstance(a, actions.ReadHistory))
-    assert [w.underlying for w in first.wanted] == ["ETH"]
+def test_no_more_than_so_many_are_asked_for_at_once() -> None:
+    symbols = tuple(f"C{n}/USDT:USDT" for n in range(WANTED_MAX + 5))
+    made = market(held={"ETH": (10, 2_000)}, account={"instruments": symbols})
+    made.give(builders.loaded(*symbols, "ETH/USDT:USDT"))
+    made.actions.clear()
+    made.wait(2)
+    first, second = (a for a in made.actions if isinstance(a, actions.ReadHistory))
+    assert (len(first.wanted), first.wanted[0].underlying) == (WANTED_MAX, "ETH")
+    assert len(second.wanted) == 7
 
 
 def test_order_in_something_unknown_has_its_history_asked_for() -> None:

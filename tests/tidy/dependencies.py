@@ -42,6 +42,7 @@ COMMON = frozenset(
 # contracts (`_base`) of the rooms. A file not named here may import nothing more.
 SHELL_EXTRA: dict[str, tuple[str, ...]] = {
     "riskbot.journal": ("riskbot.codec",),  # record <-> JSON is a vocabulary, not a part
+    "riskbot.worker": ("riskbot.codec",),  # likewise, on its way to another process
     "riskbot.config": tuple(f"riskbot.{room}" for room in ROOMS),  # assembles the rooms' models
     "riskbot.demo": ("riskbot.exchanges.paper",),  # plays somebody else's bot on that venue
     "riskbot.app": ("riskbot",),  # the composition root knows everyone
