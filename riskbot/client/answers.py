@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -21,13 +22,22 @@ class GatewayRefusedError(GatewayError):
 
     Attributes:
         status: of HTTP, 400 to 503.
+        message: what the gateway says.
         field: that is at fault, empty = none.
     """
 
     def __init__(self, status: int, message: str, field: str = "") -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
+        self.message = message
         self.field = field
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it says nothing of the order: overloaded, stopping, a fault of its own."""
+        return self.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or (
+            self.status == http.HTTPStatus.TOO_MANY_REQUESTS
+        )
 
 
 class DeniedError(GatewayError):
@@ -40,6 +50,9 @@ class DeniedError(GatewayError):
     def __init__(self, approval: Approval) -> None:
         super().__init__("; ".join(approval.messages) or "denied")
         self.approval = approval
+
+
+_HELPLESS = frozenset({"INTERNAL", "STOPPING"})
 
 
 class Decision(StrEnum):
@@ -78,6 +91,11 @@ class Approval:
     def passes(self) -> bool:
         """Whether the order may be sent: also what shadow would have denied."""
         return self.decision != "deny" or not self.enforced
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it was denied because riskbot could not judge it, whatever else it says."""
+        return any(code.startswith("BLIND_") or code in _HELPLESS for code in self.codes)
 
     @property
     def codes(self) -> tuple[str, ...]:

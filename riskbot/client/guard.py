@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Literal, NoReturn, TypeVar
 
-from riskbot.client.answers import Approval, DeniedError, GatewayAwayError
+from riskbot.client.answers import (
+    Approval,
+    DeniedError,
+    GatewayAwayError,
+    GatewayRefusedError,
+)
 from riskbot.client.calls import new_id
 from riskbot.client.http import URL, AsyncClient, Client
 
 Mode = Literal["check", "submit"]
+StopOf = Callable[[str, str], Any]
 X = TypeVar("X")
+_log = logging.getLogger(__name__)
 
 _TRIGGERS = ("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice")
 _TRAILING = ("trailingPercent", "trailingAmount")
 """Parameters that make ccxt place a conditional order."""
+
+_MARGIN = ("margin", "marginMode", "sideEffectType", "isIsolated")
+"""Parameters of a spot order that may borrow."""
 
 _WORK = {
     "create_order": "_create",
@@ -57,11 +69,15 @@ def guard(
     mode: Mode = "check",
     allow_resize: bool = False,
     hmac_secret: str | None = None,
+    stop_of: StopOf | None = None,
 ) -> X:
     """Put the gateway before an exchange object, and return the same object.
 
     An order that is denied raises what ccxt raises for a bad order (`InvalidOrder`), and is a
-    `DeniedError` too; a gateway that is away raises `GatewayAwayError`. Nothing is sent then.
+    `DeniedError` too; a gateway that is away raises `GatewayAwayError`, which is ccxt's
+    `ExchangeNotAvailable` too. Nothing is sent then. Where the script's own object sends, an order
+    that can only close (reduce-only; a sale on a spot market) goes out all the same while the
+    gateway is away, or blind: nobody may be kept from closing by a riskbot that cannot judge.
 
     Args:
         exchange: of ccxt, ccxt.async_support or ccxt.pro.
@@ -72,10 +88,14 @@ def guard(
             object needs no key that may trade.
         allow_resize: a smaller order that passes is sent instead of none.
         hmac_secret: signs each request, for a strategy that has one.
+        stop_of: returns the trigger price of the stop that the script will set for an order of
+            (symbol, side), None = none; a `stopLoss` that the order itself carries comes first.
     """
     kind = AsyncClient if inspect.iscoroutinefunction(exchange.create_order) else Client  # type: ignore[attr-defined]
     client = kind(token, url, hmac_secret=hmac_secret)
-    _Guard(exchange, client, account, mode, allow_resize=allow_resize).install()
+    guarding = _Guard(exchange, client, account, mode, allow_resize=allow_resize)
+    guarding.stop_of = stop_of or guarding.stop_of
+    guarding.install()
     return exchange
 
 
@@ -109,6 +129,7 @@ class _Guard:
         self._is_async = isinstance(client, AsyncClient)
         self._client: Any = client
         self._plain = {name: getattr(exchange, name) for name in _WORK if hasattr(exchange, name)}
+        self.stop_of: StopOf = _no_stop
 
     def install(self) -> None:
         """Set the guarded calls on the object, by both of ccxt's spellings."""
@@ -153,18 +174,21 @@ class _Guard:
         params: dict[str, Any] | None = None,
     ) -> Any:
         given = params or {}
-        if _only_closes(given):
-            return await self._done(self._plain[name](symbol, type, side, amount, price, given))
         await self._done(self._exchange.load_markets())
+        closes = _only_closes(self._exchange.market(symbol), side, given)
+        if closes and _is_conditional(given):
+            return await self._done(self._plain[name](symbol, type, side, amount, price, given))
         body = self._body(symbol, type, side, amount, price, given)
         if self._mode == "submit":
             if _is_conditional(given):
                 self._reject("riskbot places market and limit orders")
-            approval = _passing(await self._done(self._client.submit(**body)))
+            approval = _passing(await self._asked(self._client.submit, **body))
             return self._shown(approval.order)
-        approval = _passing(await self._done(self._client.check(**body)))
-        count = self._amount(symbol, approval, amount)
-        named = {**given, "clientOrderId": approval.client_order_id or body["client_order_id"]}
+        found = await self._approval(body, closes=closes)
+        if found is None:
+            return await self._done(self._plain[name](symbol, type, side, amount, price, given))
+        count = self._amount(symbol, found, amount)
+        named = {**given, "clientOrderId": found.client_order_id or body["client_order_id"]}
         return await self._done(self._plain[name](symbol, type, side, count, price, named))
 
     async def _edit(
@@ -182,17 +206,14 @@ class _Guard:
         await self._done(self._exchange.load_markets())
         if self._mode == "submit":
             wanted = None if amount is None else Decimal(str(amount)) * self._unit(symbol)
-            answer = await self._done(self._client.amend(id, quantity=wanted, price=price))
+            answer = await self._asked(self._client.amend, id, quantity=wanted, price=price)
             _passing(Approval.read(answer, wanted or Decimal(0)))
-            return self._shown(await self._done(self._client.order(id)))
+            return self._shown(await self._asked(self._client.order, id))
         if amount is None:
             self._reject("an order is edited with its whole amount")
         # Asked for as if it were a new one: until the venue has changed it, both count.
-        _passing(
-            await self._done(
-                self._client.check(**self._body(symbol, type, side, amount, price, given))
-            )
-        )
+        body = self._body(symbol, type, side, amount, price, given)
+        _passing(await self._asked(self._client.check, **body))
         return await self._done(self._plain[name](id, symbol, type, side, amount, price, given))
 
     async def _cancel(
@@ -204,12 +225,38 @@ class _Guard:
     ) -> Any:
         del name, symbol, params
         await self._done(self._exchange.load_markets())
-        return self._shown(await self._done(self._client.cancel(id)))
+        return self._shown(await self._asked(self._client.cancel, id))
 
     async def _refuse(self, name: str, *_: Any, **__: Any) -> Any:
         self._reject(f"{name} is not guarded: create the orders one by one")
 
     # ------------------------------------------------------------ question and answer
+
+    async def _asked(self, call: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+        """Return what the gateway answers.
+
+        Raises:
+            GatewayError: none, or a refusal; for programs that know only ccxt it is ccxt's too.
+        """
+        try:
+            return await self._done(call(*args, **fields))
+        except (GatewayAwayError, GatewayRefusedError) as error:
+            raise _in_ccxts_words(error) from error
+
+    async def _approval(self, body: dict[str, Any], *, closes: bool) -> Approval | None:
+        """Return an approval that passes, None = nobody can judge what only closes anyway."""
+        try:
+            approval: Approval = await self._asked(self._client.check, **body)
+        except (GatewayAwayError, GatewayRefusedError) as error:
+            if closes and (isinstance(error, GatewayAwayError) or error.is_passing):
+                _log.warning("sent without an approval, for it only closes: %s", error)
+                return None
+            raise
+        if closes and not approval.passes and approval.is_blind:
+            words = "; ".join(approval.messages)
+            _log.warning("sent without an approval, for it only closes: %s", words)
+            return None
+        return _passing(approval)
 
     def _body(
         self,
@@ -231,7 +278,11 @@ class _Guard:
             "side": side,
             "quantity": Decimal(str(amount)) * self._unit(symbol),
             "price": trigger if "market" in kind else price,
-            "stop_loss": attached.get("triggerPrice") if isinstance(attached, dict) else None,
+            "stop_loss": (
+                attached.get("triggerPrice")
+                if isinstance(attached, dict)
+                else self.stop_of(symbol, side)
+            ),
             "reduce_only": bool(params.get("reduceOnly") or params.get("closePosition")),
             "position_side": (
                 hedged.lower() if isinstance(hedged, str) and hedged.upper() != "BOTH" else None
@@ -280,10 +331,17 @@ class _Guard:
         raise _ccxt_error("NotSupported")(message)
 
 
-def _only_closes(params: dict[str, Any]) -> bool:
-    """Whether an order passes unasked: a conditional one that can only close."""
-    closes = bool(params.get("reduceOnly") or params.get("closePosition"))
-    return closes and _is_conditional(params)
+def _no_stop(symbol: str, side: str) -> None:
+    del symbol, side
+
+
+def _only_closes(market: dict[str, Any], side: str, params: dict[str, Any]) -> bool:
+    """Whether the venue itself sees to it that an order can only close."""
+    if market.get("contract"):
+        return bool(params.get("reduceOnly") or params.get("closePosition"))
+    # What is lent can be sold short.
+    is_plain = not any(params.get(name) for name in _MARGIN)
+    return bool(market.get("spot")) and side == "sell" and is_plain
 
 
 def _is_conditional(params: dict[str, Any]) -> bool:
@@ -300,6 +358,20 @@ def _passing(approval: Approval) -> Approval:
         return approval
     kind = type("OrderDeniedError", (DeniedError, _ccxt_error("InvalidOrder")), {})
     raise kind(approval)
+
+
+def _in_ccxts_words(error: GatewayAwayError | GatewayRefusedError) -> Exception:
+    """Return an error as one of ccxt's too: a bot that knows only those goes on."""
+    if isinstance(error, GatewayAwayError):
+        away = (GatewayAwayError, _ccxt_error("ExchangeNotAvailable"))
+        found: Exception = type("AwayError", away, {})(str(error))
+        return found
+    name = "ExchangeNotAvailable" if error.is_passing else "InvalidOrder"
+    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        name = "PermissionDenied"
+    kind = type("RefusedError", (GatewayRefusedError, _ccxt_error(name)), {})
+    refused: Exception = kind(error.status, error.message, error.field)
+    return refused
 
 
 def _ccxt_error(name: str) -> type[Exception]:

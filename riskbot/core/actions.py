@@ -668,6 +668,7 @@ class SetStray:
 
     Attributes:
         is_over: it was explained after all, or is gone.
+        stop_quantity, is_gone: see `ordering.Stray`.
     """
 
     account: str
@@ -678,6 +679,8 @@ class SetStray:
     is_fill: bool = False
     is_told: bool = False
     is_over: bool = False
+    stop_quantity: Decimal = Decimal(0)
+    is_gone: bool = False
     kind: Literal["SetStray"] = "SetStray"
 
 

@@ -302,8 +302,11 @@ class Stray:
     """An order, or a fill, that no approval explains.
 
     Attributes:
-        seen_ms: when it was first seen.
+        seen_ms: when it was first seen; of a stop that is gone, when that was noticed.
         is_told: people were told; it is cancelled once at most.
+        stop_quantity: of a stop that protects a position: what of it has not filled, signed; such
+            a one is nobody's fault. 0 = it is none.
+        is_gone: such a stop works no more; what it became may fill yet, under other names.
     """
 
     account: str
@@ -313,3 +316,5 @@ class Stray:
     seen_ms: int
     is_fill: bool = False
     is_told: bool = False
+    stop_quantity: Decimal = Decimal(0)
+    is_gone: bool = False

@@ -340,6 +340,8 @@ class Reservations(Kept):
             record.seen_ms,
             record.is_fill,
             record.is_told,
+            record.stop_quantity,
+            record.is_gone,
         )
         if len(self.strays) > STRAYS_MAX:
             del self.strays[next(iter(self.strays))]

@@ -1,10 +1,14 @@
 """Orders that bypass the gateway, on accounts where every order must come through it.
 
 An order, or a fill, that matches no approval after five seconds is told, and an entry is cancelled
-where the account says so (`cancel_rogue`). Exits stay: whoever closes lowers risk.
+where the account says so (`cancel_rogue`). Exits stay: whoever closes lowers risk. A stop that
+protects is no rogue: the gateway takes no conditional orders, so nobody could ask for it.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
 
 from riskbot.core import actions, alerts, events, exits, outcomes
 from riskbot.core.arrivals import order_of
@@ -43,7 +47,7 @@ def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
     if account is None or not account.exclusive:
         return
     name = f"{fill.account}|{fill.order_id}"
-    if name in kept.strays or _is_explained(turn, order_of(fill)):
+    if name in kept.strays or _is_explained(turn, order_of(fill)) or _is_of_a_stop(turn, fill):
         return
     stray = Stray(
         fill.account,
@@ -56,16 +60,27 @@ def _note_fill(turn: Turn, fill: events.OrderFilled) -> None:
     _set(turn, stray)
 
 
+def _is_of_a_stop(turn: Turn, fill: events.OrderFilled) -> bool:
+    """Whether a fill is of what a stop became when its trigger was met, and take it off there."""
+    orders, signed = turn.state.accounts.get(fill.account).orders, fill.side.sign * fill.quantity
+    for stray in turn.state.reservations.strays.values():
+        is_same = (stray.account, stray.symbol) == (fill.account, fill.symbol)
+        is_within = stray.stop_quantity * signed > 0 and abs(signed) <= abs(stray.stop_quantity)
+        if is_same and is_within and stray.order_id not in orders:
+            _set(turn, replace(stray, stop_quantity=stray.stop_quantity - signed))
+            return True
+    return False
+
+
 def _note_orders(turn: Turn, account: str) -> None:
     strays = turn.state.reservations.strays
     for order in turn.state.orders(account):
-        if f"{account}|{order.order_id}" in strays:
+        if f"{account}|{order.order_id}" in strays or _is_explained(turn, order):
             continue
-        if not _is_explained(turn, order):
-            _set(
-                turn,
-                Stray(account, order.symbol, order.order_id, order.client_order_id, turn.now_ms),
-            )
+        stray = Stray(account, order.symbol, order.order_id, order.client_order_id, turn.now_ms)
+        if _protects(turn, order):
+            stray = replace(stray, stop_quantity=order.side.sign * order.remaining)
+        _set(turn, stray)
 
 
 def _act(turn: Turn, account: str) -> None:
@@ -73,6 +88,9 @@ def _act(turn: Turn, account: str) -> None:
     standing: list[Stray] = []
     for stray in [s for s in turn.state.reservations.strays.values() if s.account == account]:
         order = orders.get(stray.order_id)
+        if stray.stop_quantity or stray.is_gone:
+            _follow_stop(turn, stray, order)
+            continue
         is_explained = _is_over(turn, stray, order)
         is_old = turn.now_ms - stray.seen_ms >= GRACE_MS
         if is_explained or (order is None and not stray.is_fill):
@@ -91,9 +109,31 @@ def _act(turn: Turn, account: str) -> None:
         alerts.resolve(turn, "rogue_order", account_scope(account), "every order is explained")
 
 
+def _follow_stop(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:
+    """Keep a stop in mind while it protects, and a while after it is gone."""
+    if order is not None and _protects(turn, order):
+        signed = order.side.sign * order.remaining
+        if signed != stray.stop_quantity:
+            _set(turn, replace(stray, stop_quantity=signed))
+    elif order is not None:
+        # It protects nothing any more: from now on it is an order like any other.
+        _set(turn, replace(stray, stop_quantity=Decimal(0), seen_ms=turn.now_ms))
+    elif not stray.is_gone:
+        _set(turn, replace(stray, is_gone=True, seen_ms=turn.now_ms))
+    elif turn.now_ms - stray.seen_ms >= GRACE_MS:
+        _set(turn, stray, is_over=True)
+
+
+def _protects(turn: Turn, order: WorkingOrder) -> bool:
+    """Whether an order is a stop, or a target, that can only close what is there."""
+    held = exits.holding(turn.state.accounts.get(order.account), order.symbol, order.position_side)
+    is_opposite = order.stop_price is not None and held * order.side.sign < 0
+    return is_opposite and order.remaining <= abs(held)
+
+
 def _is_over(turn: Turn, stray: Stray, order: WorkingOrder | None) -> bool:
     if order is not None:
-        return _is_explained(turn, order)
+        return _is_explained(turn, order) or _protects(turn, order)
     return f"{stray.account}|{stray.order_id}" in turn.state.reservations.own
 
 
@@ -126,10 +166,6 @@ def _may_cancel(turn: Turn, account: str, order: WorkingOrder | None) -> bool:
     known = turn.settings.accounts[account]
     if order is None or not known.cancel_rogue or not turn.is_enforcing:
         return False
-    held = exits.holding(turn.state.accounts.get(account), order.symbol, order.position_side)
-    protects = order.stop_price is not None and held * order.side.sign < 0
-    if protects and order.remaining <= abs(held):
-        return False
     return not exits.is_exit(turn.state.accounts.get(account), order)
 
 
@@ -149,5 +185,7 @@ def _set(turn: Turn, stray: Stray, *, is_told: bool = False, is_over: bool = Fal
             is_fill=stray.is_fill,
             is_told=is_told,
             is_over=is_over,
+            stop_quantity=stray.stop_quantity,
+            is_gone=stray.is_gone,
         )
     )
