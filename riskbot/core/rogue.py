@@ -19,6 +19,9 @@ from riskbot.core.turn import Turn
 GRACE_MS = 5_000
 """An order may be seen before its approval's frame: so long it is nobody's yet."""
 
+STANDS_MS = 300_000
+"""A fill is over when it is found out: so long it is shown, or nobody would see it."""
+
 
 def watch(turn: Turn, event: events.Event) -> None:
     """Note what no approval explains, and act on what stays unexplained."""
@@ -99,14 +102,19 @@ def _act(turn: Turn, account: str) -> None:
             _tell(turn, stray, order)
             _set(turn, stray, is_told=True)
             standing.append(stray)
-        elif stray.is_fill and is_old:
+        elif stray.is_fill and turn.now_ms - stray.seen_ms >= STANDS_MS:
             _set(turn, stray, is_over=True)
         elif is_old:
             standing.append(stray)
         if is_old and order is not None and not is_explained:
             _cancel(turn, order)
     if not standing:
-        alerts.resolve(turn, "rogue_order", account_scope(account), "every order is explained")
+        alerts.resolve(
+            turn,
+            "rogue_order",
+            account_scope(account),
+            "nothing unexplained works or has just filled",
+        )
 
 
 def _follow_stop(turn: Turn, stray: Stray, order: WorkingOrder | None) -> None:

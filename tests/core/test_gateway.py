@@ -553,7 +553,10 @@ def test_fill_that_nobody_approved_is_found_out() -> None:
     made.somebody_trades("BTC", "0.1")
     made.wait(7)
     assert made.told("rogue_order")
-    made.wait(2)
+    # It stands for a while: nobody sees what rings for a second.
+    made.wait(60)
+    assert made.engine.state.reservations.strays
+    made.wait(240)
     assert not made.engine.state.reservations.strays
 
 
