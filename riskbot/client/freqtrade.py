@@ -18,9 +18,10 @@ from riskbot.client.guard import guard
 from riskbot.client.http import URL, Client
 
 SECTION = "riskbot"
-"""Of the bot's configuration: `account`, `token` or `token_file`, and `url`."""
+"""Of the bot's configuration: `account`, `token`, `url`, `hmac_secret`; of secrets the `_file`."""
 
-_KEYS = frozenset({"account", "token", "token_file", "url"})
+_SECRETS = ("token", "hmac_secret")
+_KEYS = frozenset({"account", "url", *_SECRETS, *(f"{name}_file" for name in _SECRETS)})
 _SIDES = {"long": "buy", "short": "sell"}
 _GATE = "_riskbot_gate"
 
@@ -58,10 +59,14 @@ class Gate:
             message = f"`{SECTION}` in the bot's configuration takes {', '.join(sorted(_KEYS))}"
             raise ValueError(message)
         self.account, self.url = str(section["account"]), str(section.get("url", URL))
-        self.token = _token(section, Path(config.get("user_data_dir") or "."))
-        self.is_live = _mode(config) == "live"
+        folder = Path(config.get("user_data_dir") or ".")
+        token, self.hmac_secret = (_secret(section, name, folder) for name in _SECRETS)
+        if token is None:
+            message = f"`{SECTION}` in the bot's configuration needs token or token_file"
+            raise ValueError(message)
+        self.token, self.is_live = token, _mode(config) == "live"
         self._exchange = exchange
-        self._client = Client(self.token, self.url)
+        self._client = Client(self.token, self.url, hmac_secret=self.hmac_secret)
         self._stops: dict[tuple[str, str], float] = {}
 
     def install(self) -> None:
@@ -72,6 +77,7 @@ class Gate:
                 token=self.token,
                 account=self.account,
                 url=self.url,
+                hmac_secret=self.hmac_secret,
                 stop_of=lambda symbol, side: self._stops.get((symbol, side)),
             )
 
@@ -192,20 +198,17 @@ def _mode(config: dict[str, Any]) -> str:
     return str(getattr(mode, "value", mode))
 
 
-def _token(section: dict[str, Any], folder: Path) -> str:
-    """Return the token, from the section or from a file beside the bot's data.
+def _secret(section: dict[str, Any], name: str, folder: Path) -> str | None:
+    """Return a secret, from the section or from a file beside the bot's data; None = there is none.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the file cannot be read.
     """
-    token = section.get("token")
-    if not token and section.get("token_file"):
-        try:
-            token = (folder / section["token_file"]).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            message = f"{SECTION}.token_file cannot be read: {error.strerror}"
-            raise ValueError(message) from error
-    if not token:
-        message = f"`{SECTION}` in the bot's configuration needs token or token_file"
-        raise ValueError(message)
-    return str(token)
+    file = section.get(f"{name}_file")
+    if section.get(name) or not file:
+        return str(section[name]) if section.get(name) else None
+    try:
+        return (folder / file).read_text(encoding="utf-8").strip() or None
+    except OSError as error:
+        message = f"{SECTION}.{name}_file cannot be read: {error.strerror}"
+        raise ValueError(message) from error

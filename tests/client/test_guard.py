@@ -10,8 +10,12 @@ from typing import Any
 
 import ccxt  # type: ignore[import-untyped]
 import pytest
+from aiohttp import web
 
-from riskbot.client import DeniedError, GatewayAwayError, guard
+from riskbot.client import DeniedError, GatewayAwayError, GatewayRefusedError, guard
+from riskbot.client.guard import _only_closes
+from riskbot.core import events
+from tests.fakes import until
 from tests.frontends.http.stage import Stage, free_port, stage, token
 from tests.servers.binance_client import BTC, Desk, open_desk
 
@@ -88,6 +92,88 @@ async def test_nothing_is_sent_while_the_gateway_is_away(desk: Desk) -> None:
     with pytest.raises(GatewayAwayError):
         await exchange.create_order(BTC, "market", "buy", 0.01)
     assert placed(desk) == []
+
+
+async def test_exit_goes_out_while_the_gateway_cannot_judge_and_an_entry_does_not(
+    desk: Desk, door: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange = guarded(desk, door)
+    desk.ledger.set_position("BTCUSDT", Decimal("0.2"), Decimal(40_000))
+    door.venue_answers = False
+    # As after a restart, while the venue lets itself be read by nobody.
+    door.submit(events.Started(version="test", config_hash="x"))
+    await until(lambda: not door.runner.engine.state.is_synced("main"))
+    with pytest.raises(ccxt.InvalidOrder, match="BLIND_ACCOUNT"):
+        await exchange.create_order(BTC, "market", "buy", 0.1)
+    only = {"reduceOnly": True}
+    await exchange.create_order(BTC, "market", "sell", 0.1, None, only)
+    assert [position.quantity for position in desk.ledger.open_positions()] == [Decimal("0.1")]
+    assert "BLIND_ACCOUNT" in caplog.text
+
+
+async def test_exit_that_riskbot_can_judge_is_denied_as_any_order(desk: Desk, door: Stage) -> None:
+    exchange = guarded(desk, door)
+    desk.ledger.set_position("BTCUSDT", Decimal("0.2"), Decimal(40_000))
+    with pytest.raises(ccxt.InvalidOrder, match="NOTHING_TO_CLOSE"):
+        await exchange.create_order(BTC, "market", "sell", 0.1, None, {"reduceOnly": True})
+
+
+async def test_refusals_are_ccxts_errors_too(desk: Desk, door: Stage) -> None:
+    stranger = guard(desk.client, token="no" * 20, account="main", url=door.url)
+    with pytest.raises(ccxt.PermissionDenied) as caught:
+        await stranger.create_order(BTC, "market", "buy", 0.01)
+    assert isinstance(caught.value, GatewayRefusedError)
+    assert caught.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, ccxt.InvalidOrder), (429, ccxt.ExchangeNotAvailable), (503, ccxt.ExchangeNotAvailable)],
+)
+async def test_refusal_of_the_gateway_itself_is_no_judgement(
+    desk: Desk, status: int, kind: type[Exception]
+) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"error": "busy", "field": ""}, status=status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{all:.*}", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    desk.ledger.set_position("BTCUSDT", Decimal("0.2"), Decimal(40_000))
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    exchange = guard(desk.client, token=token("grid"), account="main", url=url)
+    try:
+        with pytest.raises(kind):
+            await exchange.create_order(BTC, "market", "buy", 0.1)
+        only = {"reduceOnly": True}
+        if status == 400:
+            with pytest.raises(kind):
+                await exchange.create_order(BTC, "market", "sell", 0.2, None, only)
+        else:
+            await exchange.create_order(BTC, "market", "sell", 0.2, None, only)
+            assert desk.ledger.open_positions() == []
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("market", "side", "params", "closes"),
+    [
+        ({"contract": True}, "sell", {"reduceOnly": True}, True),
+        ({"contract": True}, "buy", {"closePosition": True}, True),
+        ({"contract": True}, "sell", {}, False),
+        ({"spot": True}, "sell", {}, True),
+        ({"spot": True}, "buy", {"reduceOnly": True}, False),
+        ({"spot": True}, "sell", {"marginMode": "cross"}, False),
+        ({}, "sell", {}, False),
+    ],
+)
+def test_what_the_venue_itself_keeps_to_closing(
+    market: dict[str, Any], side: str, params: dict[str, Any], closes: bool
+) -> None:
+    assert _only_closes(market, side, params) is closes
 
 
 async def test_edit_is_checked_and_cancel_passes(desk: Desk, door: Stage) -> None:

@@ -7,6 +7,7 @@ server with a key of its own to the seat's account; nothing of it but URLs is ch
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -32,7 +33,7 @@ needs_freqtrade = pytest.mark.skipif(
     reason="no freqtrade: install it in an environment of its own, RISKBOT_FREQTRADE=.../freqtrade",
 )
 
-PLAIN = '''
+PLAIN = """
 from freqtrade.strategy import IStrategy
 
 
@@ -50,7 +51,7 @@ class Plain(IStrategy):
 
     def populate_exit_trend(self, dataframe, metadata):
         return dataframe
-'''
+"""
 
 
 def strategy_of_the_howto() -> str:
@@ -177,9 +178,9 @@ class Freqtrade:
 
     async def ask(self, method: str, name: str, **body: Any) -> tuple[int, Any]:
         """Return the status and the document of one request."""
-        login = aiohttp.BasicAuth(USER, PASSWORD)
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         async with (
-            aiohttp.ClientSession(auth=login) as session,
+            aiohttp.ClientSession(headers={"Authorization": f"Basic {login}"}) as session,
             session.request(method, f"{self.url}/api/v1/{name}", json=body or None) as answer,
         ):
             return answer.status, await answer.json(content_type=None)
