@@ -110,6 +110,8 @@ def _leg(leg: Leg, position: PositionStress) -> Leg:
     if leg.unrealized_pnl_usd is not None and not leg.is_spot:
         # What it had made is paid in something, and worth what that is worth now.
         made.unrealized_pnl_usd = leg.unrealized_pnl_usd * _settle_growth(leg, position) + pnl
+    if leg.gamma_usd is not None:
+        made.gamma_usd = leg.gamma_usd * (1 + shock) ** 2
     if leg.liquidation_distance is not None and position.move is not None:
         made.liquidation_distance = stress.distance_after(
             leg.liquidation_distance, position.move, is_long=leg.quantity > 0

@@ -52,6 +52,7 @@ class Leg:
     is_dust: bool = False
     gamma: float | None = None
     vega: float | None = None
+    gamma_usd: float | None = None
     strategy: str | None = None
     closable_quantity: float = 0.0
     is_unlisted: bool = False

@@ -16,7 +16,7 @@ from riskbot.core.stats import stress
 from riskbot.core.stressed import Inputs, Part, PositionStress
 
 NO_PRICE = "it has no usable price"
-NO_GAMMA = "by delta alone, its gamma or its underlying's price is not known"
+NO_GAMMA = "by delta alone, its gamma is not known"
 NO_GAMMA_SHORT = NO_GAMMA + ": it may lose more"
 UNLISTED = "nobody prices it: it counts as nothing"
 
@@ -130,7 +130,7 @@ class Impact:
             return Part("price", None, NO_PRICE)
         if math.isinf(move):
             return Part("price", None, f"{leg.instrument.quote} is worth nothing any more")
-        gamma_usd = self._gamma_usd()
+        gamma_usd = leg.gamma_usd
         if gamma_usd is None and move:
             self.notes.append(NO_GAMMA if leg.quantity > 0 else NO_GAMMA_SHORT)
         pnl = stress.option_pnl(
@@ -145,12 +145,6 @@ class Impact:
             words += f", gamma {gamma_usd:,.2f} USD * {move:+.4g}^2 / 2"
         return Part("price", pnl * (1 + quote_shock), words)
 
-    def _gamma_usd(self) -> float | None:
-        leg, unit = self.leg, self.unit_usd
-        if leg.gamma is None or unit is None:
-            return None
-        return leg.quantity * leg.gamma * unit * unit
-
     def _delta_after(self) -> float | None:
         leg, move = self.leg, self._move()
         if leg.delta_usd is None or move is None or self.found.shock is None:
@@ -159,7 +153,7 @@ class Impact:
             # So many dollars of face, whatever the coin is worth.
             return leg.delta_usd
         if self.kind is InstrumentKind.OPTION and math.isfinite(move):
-            change = (self._gamma_usd() or 0.0) * move
+            change = (leg.gamma_usd or 0.0) * move
             most = math.inf if self.unit_usd is None else abs(leg.quantity) * self.unit_usd
             return min(max(leg.delta_usd + change, -most), most) * (1 + self.found.shock)
         return leg.delta_usd * (1 + self.found.shock)

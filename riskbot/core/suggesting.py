@@ -228,6 +228,7 @@ def _part(leg: Leg, closed: Decimal) -> Leg:
         delta_usd=of(leg.delta_usd),
         unrealized_pnl_usd=of(leg.unrealized_pnl_usd),
         risk_usd=of(leg.risk_usd),
+        gamma_usd=of(leg.gamma_usd),
     )
 
 

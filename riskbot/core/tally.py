@@ -135,6 +135,7 @@ def part_of(leg: Leg, share: float, strategy: str) -> Leg:
         is_dust=leg.is_dust,
         gamma=of(leg.gamma),
         vega=of(leg.vega),
+        gamma_usd=of(leg.gamma_usd),
         strategy=strategy,
         closable_quantity=leg.closable_quantity * share,
     )

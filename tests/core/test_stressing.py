@@ -69,7 +69,8 @@ UNPRICED: dict[str, Any] = {"mark_usd": None, "notional_usd": None, "delta_usd":
 def call(quantity: float = 2.0, **fields: Any) -> Leg:
     """Calls at delta 0.5 and gamma 0.00001, 3,000 each, with BTC at 50,000."""
     usd = quantity * 0.5 * 50_000
-    values = {"gamma": 0.00001, "notional_usd": usd, "delta_usd": usd, **fields}
+    gamma = quantity * 0.00001 * 50_000**2
+    values = {"gamma_usd": gamma, "notional_usd": usd, "delta_usd": usd, **fields}
     return leg(CALL, quantity, 3_000.0, **values)
 
 
@@ -181,6 +182,13 @@ def test_gain_is_no_loss() -> None:
 # ---------------------------------------------------------------- options
 
 
+def test_option_knows_no_bound_by_its_underlying_without_a_price_of_it() -> None:
+    gamma = 2 * 0.00001 * 50_000**2
+    position = only(apply(scenario({"BTC": 3.0}), book(call())))
+    assert position.pnl_usd == pytest.approx(50_000 * 3 + gamma * 9 / 2)
+    assert position.delta_after_usd == pytest.approx((50_000 + gamma * 3) * 4)
+
+
 def test_option_uses_what_else_is_held_of_its_underlying_for_the_price() -> None:
     gamma = 2 * 0.00001 * 50_000**2
     by_perp = apply(scenario({"BTC": 0.04}), book(call(), leg(BTC_PERP, 0.001))).moves.positions[0]
@@ -191,16 +199,14 @@ def test_option_uses_what_else_is_held_of_its_underlying_for_the_price() -> None
         assert position.delta_after_usd == pytest.approx((50_000 + gamma * 0.04) * 1.04)
 
 
-@pytest.mark.parametrize("fields", [{}, {"gamma": None}])
-def test_option_without_gamma_or_price_goes_by_delta_and_says_so(fields: dict[str, Any]) -> None:
-    inputs = Inputs(prices={"BTC": 50_000.0} if fields else {})
-    position = only(apply(scenario({"BTC": -0.05}), book(call(**fields)), inputs))
+def test_option_without_gamma_goes_by_delta_and_says_so() -> None:
+    position = only(apply(scenario({"BTC": -0.05}), book(call(gamma_usd=None))))
     assert position.pnl_usd == pytest.approx(-2_500)
     assert position.delta_after_usd == pytest.approx(50_000 * 0.95)
     (note,) = position.notes
     assert note.startswith("by delta alone")
     assert not note.endswith("it may lose more")
-    short = only(apply(scenario({"BTC": 0.05}), book(call(-2, **fields)), inputs))
+    short = only(apply(scenario({"BTC": 0.05}), book(call(-2, gamma_usd=None))))
     assert short.pnl_usd == pytest.approx(-2_500)
     assert short.notes[0].endswith("it may lose more")
 
