@@ -213,6 +213,8 @@ def groups(
         raise ValueError(message)
     order = sorted(range(count), key=lambda place: names[place])
     near = np.where(np.isnan(correlation), -np.inf, correlation)[np.ix_(order, order)]
+    # Of a pair that rounding made two numbers of, the smaller: else a chain might never end.
+    near = np.minimum(near, near.T)
     np.fill_diagonal(near, -np.inf)
     members = [[names[place]] for place in order]
     waiting = list(range(count - 1, -1, -1))

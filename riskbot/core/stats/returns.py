@@ -160,8 +160,8 @@ def complete(
     betas = np.full(count, np.nan)
     slopes = correlation.betas(found[:, is_holed], benchmark, min_days)
     betas[is_holed] = np.maximum(slopes, BETA_FLOOR)
-    is_unknown = (is_own.sum(axis=0) < min_days) | (is_holed & np.isnan(betas))
-    betas[is_unknown] = np.nan
+    # What has too few days has no beta, and what has no hole has all of the benchmark's days.
+    is_unknown = is_holed & np.isnan(betas)
     filled = np.maximum(betas * benchmark[:, np.newaxis], TOTAL_LOSS)
     found = np.where(is_own, found, filled)
     found[:, is_unknown] = np.nan

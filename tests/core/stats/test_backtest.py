@@ -165,6 +165,11 @@ def test_rolling_var_when_a_day_is_unknown_refuses():
 # --- corners --------------------------------------------------------------------------------------
 
 
+def test_exceedances_when_the_loss_is_the_var_are_none():
+    found = backtest.exceedances(np.array([-9.0, -1.0, -1.1]), np.array([1.0, 1.0]))
+    assert found.tolist() == [False, True]
+
+
 def test_exceedances_when_forecasts_outnumber_days_refuses():
     with pytest.raises(ValueError, match="3 for 2 days"):
         backtest.exceedances(np.ones(2), np.ones(3))

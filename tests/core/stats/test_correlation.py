@@ -326,6 +326,13 @@ def test_groups_when_a_correlation_is_exactly_the_threshold_hold_it():
     assert correlation.groups(matrix - 1e-12, ["B", "A"]) == ()
 
 
+def test_groups_when_a_matrix_is_not_symmetric_take_the_smaller_and_end():
+    # Each finds the next one nearest, round and round.
+    matrix = np.array([[1, 0.95, 0.9], [0.9, 1, 0.95], [0.95, 0.9, 1]])
+    assert correlation.groups(matrix, ["A", "B", "C"]) == (("A", "B", "C"),)
+    assert correlation.groups(matrix, ["A", "B", "C"], 0.92) == ()
+
+
 def test_groups_when_a_pair_is_unknown_keep_it_apart():
     matrix = np.full((3, 3), 0.9)
     matrix[0, 1] = matrix[1, 0] = NAN

@@ -266,6 +266,14 @@ def test_attribute_names_the_scenario_and_the_days_around_it():
     np.testing.assert_allclose(found.var_components_usd, expected, rtol=1e-9)
 
 
+def test_attribute_when_days_lose_alike_takes_the_oldest_first():
+    moves = np.random.default_rng(0).permutation(np.repeat([-1.0, -0.5, 0.0, 0.5], 200))
+    found = var.attribute(moves[:, np.newaxis], np.ones(1))
+    worst = np.flatnonzero(moves == -1.0)
+    assert found.es_days.tolist() == worst[:40].tolist()
+    assert found.day == worst[39]
+
+
 def test_marginal_expected_shortfall_is_its_derivative():
     returns, held = market(), book()
     found = var.attribute(returns, held)
