@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
@@ -14,7 +13,14 @@ from typing import Any
 from riskbot.core import actions, events
 from riskbot.core.ordering import Decision, Stage
 from riskbot.frontends._gateway.guard import Asked, Guard
-from riskbot.frontends._gateway.models import AmendBody, OrderBody, taken, whole
+from riskbot.frontends._gateway.models import (
+    CLIENT_ID,
+    ID_TEXT,
+    AmendBody,
+    OrderBody,
+    taken,
+    whole,
+)
 from riskbot.frontends._gateway.pace import Pace, Place
 from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
 from riskbot.frontends._gateway.tokens import Caller
@@ -32,8 +38,6 @@ PRICE_S, LOOK_S = 3.0, 0.02
 FAULTS_MAX, FAULTS_MS = 2, 600_000
 """A strategy whose orders broke the core so often in that time is asked for no more of them: one
 more fault of anybody's would end the process, and a start would meet the same order again."""
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 class Asking:
@@ -246,7 +250,7 @@ def checked_id(name: object) -> str:
     Raises:
         RefusalError: it does not.
     """
-    if not isinstance(name, str) or not _ID.fullmatch(name):
-        message = f"client_order_id: must look like {_ID.pattern}, is {shown(name)}"
+    if not isinstance(name, str) or not ID_TEXT.fullmatch(name):
+        message = f"client_order_id: must look like {CLIENT_ID}, is {shown(name)}"
         raise malformed(message, "client_order_id")
     return name

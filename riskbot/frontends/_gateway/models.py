@@ -33,8 +33,31 @@ LARGEST, SMALLEST = 15, -18
 
 TEXT_MAX, WORDS_MAX = 80, 500
 
-_DECIMAL = r"^[0-9]{1,28}(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?$"
+CLIENT_ID = r"^(?!check$)[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
+"""A strategy's name of an order; `/v1/orders/check` is a route."""
+
+ID_TEXT = re.compile(CLIENT_ID)
+
+_DECIMAL = (
+    r"^(?=[0-9.]*[1-9])([0-9]{1,16}(\.[0-9]{1,18})?"
+    r"|[1-9](\.[0-9]{1,18})?[eE](-(0?[1-9]|1[0-8])|\+?(0?[0-9]|1[0-5])))$"
+)
+"""Above 0, from 1e-18 to below 1e16: as written, or with one digit before the point and e."""
+
 _DECIMAL_TEXT = re.compile(_DECIMAL)
+
+# What nobody sees, or what turns a line around: it would not survive a log or a terminal.
+_UNSEEN = (
+    r"\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u1680\u180e\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff\ufff0-\uffff"
+)
+_WORD = rf"^[^ {_UNSEEN}]+$"
+_WORDS = rf"^[^{_UNSEEN}]*$"
+# Half a character is none, and no regular expression of a document can name it.
+_WORDS_TEXT = re.compile(rf"[^\ud800-\udfff{_UNSEEN}]*")
+
+MOST = 1e15
+"""Largest number in a command, either way."""
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -51,25 +74,33 @@ def _figure_fault(value: Any) -> str:
         return f"must be a finite number of ordinary size, is {value.text}"
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         return "must be a decimal string or a number"
-    if isinstance(value, str) and not _DECIMAL_TEXT.fullmatch(value):
-        return 'must be a decimal string like "0.25", or a number'
+    if isinstance(value, str):
+        return _text_fault(value)
     number = Decimal(value)
     if number <= 0:
         return "must be above 0"
     if len(number.as_tuple().digits) > DIGITS_MAX:
         return f"has more than {DIGITS_MAX} digits"
     if not SMALLEST <= number.adjusted() <= LARGEST:
-        return f"is not between 1e{SMALLEST} and 1e{LARGEST}"
+        return f"is not between 1e{SMALLEST} and 1e{LARGEST + 1}"
     return ""
+
+
+def _text_fault(value: str) -> str:
+    if not _DECIMAL_TEXT.fullmatch(value):
+        return (
+            f'must be a decimal string like "0.25", above 0, from 1e{SMALLEST} to 1e{LARGEST + 1}'
+        )
+    # A point is no digit, and without one there are 16 at most.
+    return f"has more than {DIGITS_MAX} digits" if len(value) > DIGITS_MAX + 1 else ""
 
 
 def _no(words: str) -> PydanticCustomError:
     return PydanticCustomError("riskbot", "{words}", {"words": words})
 
 
-def _printable(value: str) -> str:
-    # Surrogates and control characters would not survive the journal, a log or a terminal.
-    if not value.isprintable():
+def _seen(value: str) -> str:
+    if not _WORDS_TEXT.fullmatch(value):
         fault = "must be printable text"
         raise _no(fault)
     return value
@@ -82,29 +113,42 @@ def _spaceless(value: str) -> str:
     return value
 
 
+def _client_id(value: str) -> str:
+    if not ID_TEXT.fullmatch(value):
+        fault = f"must look like {CLIENT_ID}"
+        raise _no(fault)
+    return value
+
+
 Figure = Annotated[
     Decimal,
     BeforeValidator(_figure),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": _DECIMAL},
-                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": _DECIMAL, "maxLength": DIGITS_MAX + 1},
+                {"type": "number", "minimum": 1e-18, "exclusiveMaximum": 1e16},
             ],
             "description": "decimal string (preferred) or number, above 0",
             "examples": ["0.25"],
         }
     ),
 ]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Words = Annotated[str, Field(max_length=WORDS_MAX), AfterValidator(_printable)]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-MOST, le=MOST)]
+Words = Annotated[
+    str,
+    Field(max_length=WORDS_MAX, json_schema_extra={"pattern": _WORDS}),
+    AfterValidator(_seen),
+]
 Word = Annotated[
     str,
-    Field(min_length=1, max_length=TEXT_MAX),
-    AfterValidator(_printable),
+    Field(min_length=1, max_length=TEXT_MAX, json_schema_extra={"pattern": _WORD}),
+    AfterValidator(_seen),
     AfterValidator(_spaceless),
 ]
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+ClientId = Annotated[
+    str, Field(json_schema_extra={"pattern": CLIENT_ID}), AfterValidator(_client_id)
+]
 Text = Annotated[str, Field(description="a decimal, as text")]
 
 
@@ -114,6 +158,14 @@ class _Body(BaseModel):
 
 class OrderBody(_Body):
     """An order as a strategy wishes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"type": {"const": "limit"}}},
+            "then": {"required": ["price"], "properties": {"price": {"not": {"type": "null"}}}},
+            "else": {"properties": {"price": {"type": "null"}}},
+        }
+    )
 
     account: Word = Field(description="name of the account in riskbot's configuration")
     instrument: Word = Field(description="ccxt unified symbol", examples=["BTC/USDT:USDT"])
@@ -170,6 +222,15 @@ class OrderBody(_Body):
 
 class AmendBody(_Body):
     """What is to change of an order; what is absent stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("quantity", "price")
+            ]
+        }
+    )
 
     quantity: Figure | None = Field(None, description="of the whole order, filled included")
     price: Figure | None = Field(None, description="of the limit order, quote units")

@@ -360,7 +360,10 @@ def query_of(request: web.Request, *names: str) -> Mapping[str, str]:
         if len(request.query.getall(name)) > 1:
             message = f"{name}: is given twice"
             raise malformed(message, name)
-    return {name: value for name, value in request.query.items() if value}
+        if not request.query[name]:
+            message = f"{name}: is empty"
+            raise malformed(message, name)
+    return request.query
 
 
 async def _read(request: web.Request) -> bytes:

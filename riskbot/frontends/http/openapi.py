@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from riskbot.core.commands import BY_NAME
+from riskbot.core.commands._base import Command
+from riskbot.core.commands.history import History
 from riskbot.frontends._gateway import models
+from riskbot.frontends.http.reads import ALWAYS, PRICE
 
 _REF = "#/components/schemas/{model}"
 _BODIES = (models.OrderBody, models.AmendBody, models.CommandBody)
@@ -34,13 +37,13 @@ _WITH_ID = {
     HTTPStatus.CONFLICT: "the order's state, or another use of its id, does not allow it",
 }
 _TAKEN = {HTTPStatus.CONFLICT: "client_order_id was used with another body, or by another order"}
-_NO_COMMAND = {HTTPStatus.NOT_FOUND: "no such command"}
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
 
 _ID = {
     "name": "client_order_id",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"},
+    "schema": {"type": "string", "pattern": models.CLIENT_ID},
 }
 
 
@@ -90,7 +93,12 @@ def _orders() -> dict[str, Any]:
                 order,
                 None,
                 {HTTPStatus.NOT_FOUND: _WITH_ID[HTTPStatus.NOT_FOUND]},
-                query={"strategy": "whose, for an admin where several have one of that id"},
+                query={
+                    "strategy": (
+                        "whose, for an admin where several have one of that id",
+                        {"type": "string", "minLength": 1},
+                    )
+                },
             ),
             "patch": _route("Amend an order; checked.", answer, models.AmendBody, _WITH_ID),
             "delete": _route("Cancel an order.", order, None, _WITH_ID),
@@ -111,42 +119,40 @@ def _reads() -> dict[str, Any]:
     paths["/v1/decisions"] = {
         "get": _route(
             "The audit, newest first.",
-            query={"limit": "rows, 1 to 1000, else 100", "before": "only seq below this"},
+            query={
+                "limit": ("rows, else 100", {"type": "integer", "minimum": 1, "maximum": 1_000}),
+                "before": ("only seq below this", _COUNT),
+            },
         )
     }
     paths["/v1/history"] = {
         "get": _route(
             "A measure through time, [[ts_ms, value]].",
-            query={"measure": "its name", "since": "UTC ms", "until": "UTC ms"},
+            query={
+                "measure": ("its name, else drawdown", {"type": "string", "enum": _measures()}),
+                "since": ("UTC ms", _COUNT),
+                "until": ("UTC ms", _COUNT),
+            },
         )
     }
     paths["/v1/size"] = {
         "get": _route(
             "How much of an instrument may be traded now.",
+            more={HTTPStatus.NOT_FOUND: "no such instrument, or more than one"},
             query={
-                "instrument": "required: symbol, or base asset where that is enough",
-                "stop": "price of the stop",
-                "account": "which; a strategy of one account need not say",
+                "instrument": (
+                    "required: symbol, or base asset where that is enough",
+                    {"type": "string", "minLength": 1},
+                ),
+                "stop": ("price of the stop", {"type": "string", "pattern": PRICE}),
+                "account": (
+                    "which; a strategy of one account need not say",
+                    {"type": "string", "minLength": 1},
+                ),
             },
         )
     }
-    paths["/v1/commands/{name}"] = {
-        "parameters": [
-            {
-                "name": "name",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "enum": list(BY_NAME)},
-            }
-        ],
-        "post": _route(
-            "A command: done at once, or answered by a plan whose plan_id carries it out.",
-            models.Done,
-            models.CommandBody,
-            _NO_COMMAND,
-            is_body_needed=False,
-        ),
-    }
+    paths |= {f"/v1/commands/{name}": {"post": _command(kind)} for name, kind in BY_NAME.items()}
     paths["/v1/stream"] = {"get": _stream()}
     for path, words in {"/healthz": "riskbot lives.", "/readyz": "riskbot sees and acts."}.items():
         route = _route(words)
@@ -154,6 +160,25 @@ def _reads() -> dict[str, Any]:
         route["responses"] = {k: v for k, v in route["responses"].items() if k in kept}
         paths[path] = {"get": {**route, "security": []}}
     return paths
+
+
+def _measures() -> list[str]:
+    return list(get_args(History.model_fields["measure"].annotation))
+
+
+def _command(kind: type[Command]) -> dict[str, Any]:
+    """Return the route of a command; its body has what of the arguments it takes."""
+    route = _route(
+        f"{kind.help}: done at once, or answered by a plan whose plan_id carries it out.",
+        models.Done,
+        models.CommandBody,
+        is_body_needed=False,
+    )
+    known = models.CommandBody.model_json_schema()["properties"]
+    taken = {name: known[name] for name in known if name in {*kind.model_fields, *ALWAYS}}
+    body = {"type": "object", "properties": taken, "additionalProperties": False}
+    route["requestBody"]["content"]["application/json"]["schema"] = body
+    return route
 
 
 def _stream() -> dict[str, Any]:
@@ -168,7 +193,7 @@ def _route(
     taken: type[BaseModel] | None = None,
     more: dict[HTTPStatus, str] | None = None,
     *,
-    query: dict[str, str] | None = None,
+    query: dict[str, str | tuple[str, dict[str, Any]]] | None = None,
     is_body_needed: bool = True,
 ) -> dict[str, Any]:
     faults = _FAULTS | (more or {}) | (_WITH_BODY if taken is not None else {})
@@ -179,17 +204,19 @@ def _route(
     if taken is not None:
         route["requestBody"] = {"required": is_body_needed, "content": _content(taken)}
     if query:
-        route["parameters"] = [
-            {
-                "name": name,
-                "in": "query",
-                "description": words,
-                "required": words.startswith("required"),
-                "schema": {"type": "string"},
-            }
-            for name, words in query.items()
-        ]
+        route["parameters"] = [_parameter(name, said) for name, said in query.items()]
     return route
+
+
+def _parameter(name: str, said: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    words, schema = (said, {"type": "string"}) if isinstance(said, str) else said
+    return {
+        "name": name,
+        "in": "query",
+        "description": words,
+        "required": words.startswith("required"),
+        "schema": schema,
+    }
 
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from riskbot.frontends._gateway.refusal import RefusalError, malformed
 from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends.http.door import Door, answer, json_of, query_of
 
+ORDER = "/v1/orders/{client_order_id:(?!check$)[^/]+}"
+"""The route of one order: no order is named `check`."""
+
 
 class Orders:
     """Check, submit, amend, cancel, look up.
@@ -27,9 +30,9 @@ class Orders:
         self._door, self._guard, self._asking = door, guard, asking
         door.add("POST", "/v1/orders/check", self._check)
         door.add("POST", "/v1/orders", self._submit)
-        door.add("GET", "/v1/orders/{client_order_id}", self._show)
-        door.add("PATCH", "/v1/orders/{client_order_id}", self._amend)
-        door.add("DELETE", "/v1/orders/{client_order_id}", self._cancel)
+        door.add("GET", ORDER, self._show)
+        door.add("PATCH", ORDER, self._amend)
+        door.add("DELETE", ORDER, self._cancel)
 
     async def _check(self, request: web.Request) -> web.Response:
         caller = await self._strategy(request)

@@ -28,7 +28,11 @@ ROWS, ROWS_MAX = 100, 1_000
 COMMAND_S = 30.0
 
 _WHOLE = re.compile(r"[0-9]{1,15}")
-_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
+PRICE = r"^(?=[0-9.]*[1-9])[0-9]{1,15}(\.[0-9]{1,15})?$"
+_NUMBER = re.compile(PRICE)
+
+ALWAYS = ("plan_id", "totp")
+"""Arguments of every command."""
 
 
 class Reads:
@@ -96,12 +100,14 @@ class Reads:
     async def _decisions(self, request: web.Request) -> web.Response:
         _person(await self._door.caller(request))
         query = query_of(request, "limit", "before")
-        limit = _whole(query, "limit") or ROWS
-        if limit > ROWS_MAX:
-            message = f"limit: must be at most {ROWS_MAX}"
+        limit = _whole(query, "limit") if "limit" in query else ROWS
+        if not 1 <= (limit or 0) <= ROWS_MAX:
+            message = f"limit: must be 1 to {ROWS_MAX}"
             raise malformed(message, "limit")
         try:
-            rows = await self._guard.decisions(before_seq=_whole(query, "before"), limit=limit)
+            rows = await self._guard.decisions(
+                before_seq=_whole(query, "before"), limit=limit or ROWS
+            )
         except StorageError as error:
             message = f"the journal cannot be read: {error}"
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, message) from error
@@ -144,6 +150,8 @@ class Reads:
     ) -> web.Response:
         """Answer with the document of a command that only reads."""
         reply = await self._give(caller, role, name, args)
+        if not reply.ok and name == "size":
+            raise RefusalError(HTTPStatus.NOT_FOUND, reply.message)
         if not reply.ok:
             raise malformed(reply.message)
         return answer(reply.document)
@@ -161,7 +169,7 @@ class Reads:
         known = taken(CommandBody, {key: _plain(value) for key, value in raw.items()})
         args = known.model_dump(exclude_none=True)
         for field in args:
-            if field not in kind.model_fields and field not in {"plan_id", "totp"}:
+            if field not in kind.model_fields and field not in ALWAYS:
                 message = f"{field}: {name} does not take it"
                 raise malformed(message, field)
         reply = await self._give(caller, role, name, args)

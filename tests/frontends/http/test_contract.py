@@ -35,8 +35,9 @@ ROUNDS = 40
 def schema_of(contract: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of an operation's body, empty = it takes none."""
     taken = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    name = taken.get("schema", {}).get("$ref", "").rpartition("/")[2]
-    found: dict[str, Any] = contract["components"]["schemas"].get(name, {})
+    schema: dict[str, Any] = taken.get("schema", {})
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = contract["components"]["schemas"].get(name, schema)
     return found
 
 

@@ -285,7 +285,9 @@ async def test_unix_socket_is_private_and_speaks_the_same(door: Stage) -> None:
             assert (await response.json())["decision"] == "approve"
         async with session.post(url, json=ORDER) as response:
             assert response.status == 401
-        async with session.get(url, headers={"Authorization": "Bearer no"}) as response:
+        async with session.get(
+            "http://riskbot/v1/status", headers={"Authorization": "Bearer no"}
+        ) as response:
             assert response.status == 401
 
 
