@@ -356,4 +356,4 @@ def whole(found: OrderBody | AmendBody) -> None:
 
 def _named(place: tuple[int | str, ...]) -> str:
     # What follows the field's own name is which of its forms did not fit.
-    return shown(place[0]) if place else ""
+    return (shown(place[0]) or '""') if place else ""

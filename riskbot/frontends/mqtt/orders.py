@@ -113,23 +113,41 @@ class OrderDoor:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, message: Message) -> None:
+        asked = None
         try:
             asked = addressed(message, self._base, self._asking.strategies)
+            await self._hear(asked)
         except IgnoredError as error:
             self._ignore(str(error))
-            return
+        except Exception as error:  # noqa: BLE001 - one request's bug is an answer, not the door's end
+            _log.critical("a request broke the MQTT door", exc_info=error)
+            words = "riskbot has a bug: not done"
+            if asked is not None:
+                bug = RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, words)
+                self._answer_stranger(asked, bug)
+
+    async def _hear(self, asked: Request) -> None:
+        """Answer a message.
+
+        Raises:
+            IgnoredError: it is not to be answered.
+        """
         try:
             caller, raw = self._known(asked)
         except RefusalError as refusal:
             self._answer_stranger(asked, refusal)
             return
         if asked.owner != caller.strategy:
-            self._ignore(f"{caller.name} wants its answer at another's topic")
+            reason = f"{caller.name} wants its answer at another's topic"
+            raise IgnoredError(reason)
+        if self._is_again(asked):
             return
-        if not self._is_again(asked):
+        document: Document | None = None
+        try:
             document = await self._answered(caller, asked, raw)
+        finally:
             self._remember(asked, document)
-            self._answer(asked, document)
+        self._answer(asked, document)
 
     def _known(self, asked: Request) -> tuple[Caller, Document]:
         """Return who asks, and the body without what proves it.
@@ -170,8 +188,8 @@ class OrderDoor:
             self._answer(asked, known[1])
         return True
 
-    def _remember(self, asked: Request, document: Document) -> None:
-        if document["http_status"] == HTTPStatus.OK:
+    def _remember(self, asked: Request, document: Document | None) -> None:
+        if document is not None and document["http_status"] == HTTPStatus.OK:
             self._again[asked.key] = (self._clock.now_ms(), document)
         else:
             # Asking again may help: it was no decision.
@@ -185,10 +203,6 @@ class OrderDoor:
             return {"http_status": HTTPStatus.OK.value, **await self._done(caller, asked, raw)}
         except RefusalError as refusal:
             return _refused(refusal)
-        except Exception as error:  # noqa: BLE001 - one request's bug is an answer, not the door's end
-            _log.critical("a request broke the MQTT door", exc_info=error)
-            words = "riskbot has a bug: not done"
-            return _refused(RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, words))
 
     async def _done(self, caller: Caller, asked: Request, raw: Document) -> Document:
         count = self._under_way

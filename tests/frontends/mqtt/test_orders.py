@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from riskbot.frontends._gateway.signatures import Signed, canonical
 from riskbot.frontends._gateway.tokens import FAILURES_MAX
 from riskbot.frontends.mqtt.orders import LIVES_MAX, OWN_UNDER_WAY_MAX, STRANGERS_MOST, OrderDoor
 from tests.fakes import until
+from tests.frontends.fuzz import WHOLE, mutated
 from tests.frontends.http.stage import ORDER, token
 from tests.frontends.http.test_refusals import MALFORMED
 from tests.frontends.mqtt.conftest import MakeBroker
@@ -390,3 +392,30 @@ async def test_strategy_asks_through_a_broker_with_the_rights_that_riskbot_ships
         seen = {message.topic for message in (*other.heard, *sender.heard)}
         assert not any("replies" in topic or "strategies" in topic for topic in seen)
     assert not any(token("grid").encode() in message.payload for message in mine.heard)
+
+
+async def test_mutated_messages_over_a_broker_leave_the_connection_as_it_was(
+    brokers: MakeBroker, tmp_path: Path
+) -> None:
+    rng, broker = random.Random(7), await brokers()
+    desk = Desk(broker)
+    async with counter(tmp_path, desk.link) as grid, listening(broker) as mine:
+        desk.link.listen(grid.door.topics, grid.door.take)
+        async with desk.running():
+            await desk.connected()
+            for number in range(300):
+                whole = {"strategy": "grid", "token": token("grid"), **WHOLE[number % len(WHOLE)]}
+                text = mutated(rng, whole)
+                await mine.say(
+                    f"{BASE}/orders/check", text, answer_to=REPLIES, correlation=b"%d" % number
+                )
+            last = {"strategy": "grid", "token": token("grid"), **WHOLE[0], "client_order_id": "z"}
+            await mine.say(
+                f"{BASE}/orders/check", json.dumps(last), answer_to=REPLIES, correlation=b"last"
+            )
+            await mine.until(
+                lambda: [m for m in mine.on(REPLIES) if m.correlation == b"last"], "answered"
+            )
+            assert desk.link.sessions == 1
+            statuses = {m.document["http_status"] for m in mine.on(REPLIES)}
+            assert {200, 400} <= statuses <= {200, 400, 401, 409, 429}
