@@ -7,6 +7,7 @@ from riskbot.core.commands.ack import Ack
 from riskbot.core.commands.alerts import Alerts
 from riskbot.core.commands.audit import Audit
 from riskbot.core.commands.cancel import Cancel
+from riskbot.core.commands.correlation import Correlation
 from riskbot.core.commands.deadman import DeadMan
 from riskbot.core.commands.digest import Digest
 from riskbot.core.commands.exposure import Exposure
@@ -28,9 +29,11 @@ from riskbot.core.commands.setlimit import SetLimit
 from riskbot.core.commands.silence import SilenceAlerts
 from riskbot.core.commands.size import Size
 from riskbot.core.commands.status import Status
+from riskbot.core.commands.stress import Stress
 from riskbot.core.commands.test import TestAlert
 from riskbot.core.commands.unsilence import Unsilence
 from riskbot.core.commands.users import Users
+from riskbot.core.commands.var import Var
 from riskbot.core.commands.whoami import WhoAmI
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -43,6 +46,9 @@ COMMANDS: tuple[type[Command], ...] = (
     Pnl,
     History,
     Size,
+    Var,
+    Stress,
+    Correlation,
     Health,
     Feeds,
     DeadMan,

@@ -89,6 +89,11 @@ def scope_of(account: str | None) -> str:
     return account_scope(account) if account else PORTFOLIO
 
 
+def scope_named(turn: Turn, account: str | None) -> tuple[str, str]:
+    """Return the scope an `account` argument names, and a sentence when there is no such one."""
+    return scope_of(account), unknown_account(turn, account)
+
+
 def accounts_named(turn: Turn, account: str | None) -> list[str]:
     """Return the accounts a command touches: the one named, or all."""
     return [account] if account else sorted(turn.settings.accounts)
