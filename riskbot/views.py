@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import digest, exits, operations, results, tellings, views
+from riskbot.core import digest, exits, operations, results, riskviews, tellings, views
 from riskbot.core.engine import Engine
 from riskbot.core.model import PositionSide, Side
 
@@ -22,6 +22,7 @@ DOCUMENTS: Mapping[str, Callable[..., Any]] = {
     "deadman": operations.dead_men,
     "pnl": results.pnl,
     "digest": digest.digest,
+    "risk": riskviews.risk,
     "standing": tellings.standing,
 }
 """Every document by the name of its route."""

@@ -7,6 +7,7 @@ computed of them is `panel` and `appraisal`; what is asked for is `analyzing`.
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from riskbot.core.shocking import Table
 from riskbot.core.stats import correlation
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Leg, ScopeBook
     from riskbot.core.model import Instrument
     from riskbot.core.settings import CoreSettings
 
@@ -49,6 +50,8 @@ class Analysis:
             was asked, and what gross exposure was then.
         studies: the last answer, by scope; `studied_ms` is the time of the books it is of.
         groups: underlyings that moved together lately.
+        stressed: what each scenario would do to the portfolio, as worked out last, by name; views
+            alone read it. `stressed_ms` is when one was, `stress_turn` which.
     """
 
     series: dict[str, DailySeries] = field(default_factory=dict, metadata={VOLATILE: True})
@@ -59,6 +62,9 @@ class Analysis:
     studies: dict[str, Study] = field(default_factory=dict, metadata={VOLATILE: True})
     studied_ms: int = field(default=0, metadata={VOLATILE: True})
     groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={VOLATILE: True})
+    stressed: dict[str, dict[str, Any]] = field(default_factory=dict, metadata={VOLATILE: True})
+    stressed_ms: int = field(default=0, metadata={VOLATILE: True})
+    stress_turn: int = field(default=-1, metadata={VOLATILE: True})
     _panel: Panel | None = field(default=None, metadata={VOLATILE: True})
     _table: Table | None = field(default=None, metadata={VOLATILE: True})
     _is_built: bool = field(default=False, metadata={VOLATILE: True})
@@ -128,12 +134,20 @@ class Analysis:
             return None
         return self.studies.get(scope)
 
-    def appraise(self, book: ScopeBook, settings: CoreSettings) -> None:
-        """Fill in what price history and scenarios say of a Book."""
+    def appraise(self, book: ScopeBook, settings: CoreSettings, wanted: Container[str]) -> None:
+        """Fill in what price history and scenarios say of a Book, of the figures wanted."""
         if self._table is None or self._table.settings is not settings:
             self._table = Table(settings)
-        found = appraisal.figures(book, self.panel, self._table)
+        found = appraisal.figures(book, self.panel, self._table, wanted)
         book.stats, book.stats_reasons = found.values, found.reasons
+
+    def sigmas(self, leg: Leg) -> float | None:
+        """Return how many days' volatility a position is away from liquidation, None = unknown."""
+        known, distance = self.panel, leg.liquidation_distance
+        if distance is None or known is None or not known.has(leg.underlying):
+            return None
+        daily = float(known.volatility[known.columns[leg.underlying]])
+        return distance / daily if daily > 0 else None
 
     def correlation(self, book: ScopeBook, instrument: Instrument, sign: int) -> float | None:
         """Return how much what is bought (+1) or sold (-1) moves with a book, in [-1, 1].

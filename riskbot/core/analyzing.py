@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from riskbot.core import actions, events
+from riskbot.core import actions, events, stressviews
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.histories import BookSketch, HistoryWanted
 from riskbot.core.model import PORTFOLIO
@@ -23,6 +23,7 @@ def ask(turn: Turn, event: events.Event) -> None:
     if isinstance(event, events.TimerFired):
         _ask_history(turn)
         _ask_study(turn)
+        stressviews.rotate(turn.state, turn.now_ms)
 
 
 def _ask_history(turn: Turn) -> None:

@@ -7,6 +7,7 @@ made elsewhere and come in as events; limits read all of it from `ScopeBook.stat
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,16 @@ HALF_SPREAD_BPS = 5.0
 
 UNJUDGED_SHARE = 0.01
 """Up to this share of E, what has no history counts as lost whole; beyond it nothing is known."""
+
+FIGURES = (
+    "value_at_risk",
+    "expected_shortfall",
+    "stress_loss",
+    "volatility",
+    "time_to_exit",
+    "exit_cost",
+)
+"""Names of all figures."""
 
 NO_HISTORY = "no price history is known yet"
 """Why a figure is unknown, as people read it."""
@@ -87,34 +98,30 @@ def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
     return Days(panel, exposures, pnl, tuple(sorted(missing)))
 
 
-def figures(book: ScopeBook, panel: Panel | None, table: Table) -> Figures:
-    """Return every figure of one scope that history and scenarios give.
+def figures(
+    book: ScopeBook, panel: Panel | None, table: Table, wanted: Container[str] = FIGURES
+) -> Figures:
+    """Return what history and scenarios say of one scope.
 
     Args:
         book: of the scope.
         panel: of what is held, None = nothing is known yet.
         table: of the scenarios.
+        wanted: names of figures, of `FIGURES`: what nobody reads costs nothing.
     """
     found = Figures()
-    _stress(found, book, panel, table)
-    days = days_of(book, panel)
-    if isinstance(days, str):
-        for name in _BY_HISTORY:
+    if "stress_loss" in wanted:
+        _stress(found, book, panel, table)
+    asked = [name for name in _MAKERS if name in wanted]
+    days = days_of(book, panel) if asked else ""
+    for name in asked:
+        if isinstance(days, str):
             found.unknown(name, days)
-        return found
-    _tails(found, book, days)
-    _volatilities(found, book, days)
-    _exits(found, book, days)
+            if name in _TAILS:
+                found.unknown(f"{name}_99", days)
+        else:
+            _MAKERS[name](found, book, days)
     return found
-
-
-_BY_HISTORY = (
-    *(f"value_at_risk{suffix}" for suffix in SUFFIXES),
-    *(f"expected_shortfall{suffix}" for suffix in SUFFIXES),
-    "volatility",
-    "time_to_exit",
-    "exit_cost",
-)
 
 
 def _stress(found: Figures, book: ScopeBook, panel: Panel | None, table: Table) -> None:
@@ -129,43 +136,71 @@ def _stress(found: Figures, book: ScopeBook, panel: Panel | None, table: Table) 
             found.reasons["stress_loss"] = NO_HISTORY
 
 
-def _tails(found: Figures, book: ScopeBook, days: Days) -> None:
+def _value_at_risk(found: Figures, book: ScopeBook, days: Days) -> None:
     for confidence, suffix in zip(CONFIDENCES, SUFFIXES, strict=True):
-        tail = var.historical(days.pnl_usd, confidence)
-        found.values[f"value_at_risk{suffix}"] = book.equity_share(tail.var_usd)
-        found.values[f"expected_shortfall{suffix}"] = book.equity_share(tail.es_usd)
+        usd = var.value_at_risk(days.pnl_usd, confidence)
+        found.values[f"value_at_risk{suffix}"] = book.equity_share(usd)
 
 
-def _volatilities(found: Figures, book: ScopeBook, days: Days) -> None:
+def _expected_shortfall(found: Figures, book: ScopeBook, days: Days) -> None:
+    for confidence, suffix in zip(CONFIDENCES, SUFFIXES, strict=True):
+        usd = var.expected_shortfall(days.pnl_usd, confidence)
+        found.values[f"expected_shortfall{suffix}"] = book.equity_share(usd)
+
+
+def _volatility(found: Figures, book: ScopeBook, days: Days) -> None:
     """Annualised EWMA volatility of the book as a share of E, and of what is held."""
     daily_usd = volatility.ewma_volatility(days.pnl_usd)
     found.values["volatility"] = book.equity_share(volatility.annualized(daily_usd))
     for name, sums in book.underlyings.items():
         if sums.gross:
             known = days.panel.has(name)
-            found.values[f"volatility:{name}"] = (
-                days.panel.yearly_volatility(name) if known else None
-            )
+            yearly = days.panel.yearly_volatility(name) if known else None
+            found.values[f"volatility:{name}"] = yearly
 
 
-def _exits(found: Figures, book: ScopeBook, days: Days) -> None:
-    """How long it takes to close all of each underlying, and what closing everything costs."""
+def _time_to_exit(found: Figures, book: ScopeBook, days: Days) -> None:
+    """How long it takes to close all of each underlying."""
+    untraded = []
+    for name, sums in book.underlyings.items():
+        if sums.gross:
+            seconds = exit_of(days.panel, name, sums.gross).seconds
+            found.values[f"time_to_exit:{name}"] = seconds
+            if seconds is None:
+                untraded.append(name)
+    if not book.underlyings:
+        found.values["time_to_exit"] = 0.0
+    if untraded:
+        found.reasons["time_to_exit"] = _untraded(untraded)
+
+
+def _exit_cost(found: Figures, book: ScopeBook, days: Days) -> None:
+    """What closing everything costs."""
     total_usd, untraded = 0.0, []
     for name, sums in book.underlyings.items():
-        if not sums.gross:
-            continue
-        way = exit_of(days.panel, name, sums.gross)
-        found.values[f"time_to_exit:{name}"] = way.seconds
-        if way.cost_usd is None:
+        cost_usd = exit_of(days.panel, name, sums.gross).cost_usd if sums.gross else 0.0
+        if cost_usd is None:
             untraded.append(name)
-        total_usd += way.cost_usd or 0.0
-    found.values.setdefault("time_to_exit", 0.0 if not book.underlyings else None)
+        total_usd += cost_usd or 0.0
     if untraded:
-        reason = f"nobody says how much of {', '.join(sorted(untraded))} is traded"
-        found.unknown("exit_cost", reason)
-        found.reasons["time_to_exit"] = reason
+        found.unknown("exit_cost", _untraded(untraded))
     else:
         found.values["exit_cost"] = book.equity_share(total_usd)
+
+
+def _untraded(names: Iterable[str]) -> str:
+    return f"nobody says how much of {', '.join(sorted(names))} is traded"
+
+
+_TAILS = ("value_at_risk", "expected_shortfall")
+
+_MAKERS: dict[str, Callable[[Figures, ScopeBook, Days], None]] = {
+    "value_at_risk": _value_at_risk,
+    "expected_shortfall": _expected_shortfall,
+    "volatility": _volatility,
+    "time_to_exit": _time_to_exit,
+    "exit_cost": _exit_cost,
+}
 
 
 class WayOut(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from riskbot.core import appraisal
+from riskbot.core import appraisal, stressviews
 from riskbot.core.appraisal import CONFIDENCES, Days, WayOut
 from riskbot.core.model import PORTFOLIO
 from riskbot.core.stats import correlation, liquidity, var, volatility
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 CORRELATION_DAYS = 90
 """Correlations are read from so many days."""
+
+CORRELATED_MAX = 40
+"""More than so many make no picture, and hold the guard up."""
 
 WORST_DAYS = 5
 
@@ -36,6 +39,7 @@ def risk(state: State, now_ms: int) -> dict[str, Any]:
         "scopes": {scope: tail(state, scope, now_ms) for scope in scopes},
         "correlation": correlations(state, now_ms),
         "liquidity": exits(state, now_ms),
+        "stress": stressviews.overview(state, now_ms),
     }
 
 
@@ -167,10 +171,21 @@ def _worst(days: Days) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- correlation
 
 
-def correlations(state: State, now_ms: int, scope: str = PORTFOLIO) -> dict[str, Any]:
-    """Return how what is held moved together lately, and the groups found among all."""
+def correlations(
+    state: State, now_ms: int, scope: str = PORTFOLIO, most: int = CORRELATED_MAX
+) -> dict[str, Any]:
+    """Return how what is held moved together lately, and the groups found.
+
+    Args:
+        state: the state.
+        now_ms: UTC ms.
+        scope: whose book.
+        most: underlyings at most, the largest.
+    """
     book, known = state.scopes(now_ms)[scope], state.analysis.panel
-    held = sorted(name for name, sums in book.underlyings.items() if sums.gross)
+    sums = {name: each.gross for name, each in book.underlyings.items() if each.gross}
+    largest = sorted(sums, key=lambda name: -sums[name])
+    held = sorted(largest[:most])
     names = [name for name in held if known is not None and name in known.columns]
     found: dict[str, Any] = {
         "scope": scope,
@@ -178,6 +193,7 @@ def correlations(state: State, now_ms: int, scope: str = PORTFOLIO) -> dict[str,
         "days": CORRELATION_DAYS,
         "underlyings": names,
         "unknown": [name for name in held if name not in names],
+        "left_out": len(largest) - len(held),
         "matrix": [],
         "average": None,
         "groups": [],

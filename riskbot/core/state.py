@@ -96,8 +96,10 @@ class State:
     def _set_limits(self) -> None:
         self.limits: Scoped = self.overrides.effective(self.settings.limits)
         self._limits = {(scope, limit.name): limit for scope, limit in self.limits}
-        judged = {scope for scope, limit in self.limits if limit.needs_statistics}
-        self._appraised = judged | {PORTFOLIO}
+        self._figures: dict[str, set[str]] = {}
+        for scope, limit in self.limits:
+            if limit.needs_statistics:
+                self._figures.setdefault(scope, set()).add(limit.name)
 
     # ------------------------------------------------------------ folding
 
@@ -164,13 +166,13 @@ class State:
         return scopes
 
     def _appraise(self, scopes: dict[str, ScopeBook]) -> None:
-        for scope in self._appraised:
+        for scope in self._figures:
             if (book := scopes.get(scope)) is not None:
                 self.appraise(book)
 
     def appraise(self, book: ScopeBook) -> None:
-        """Fill in what price history says of a Book."""
-        self.analysis.appraise(book, self.settings)
+        """Fill in what limits want to know of price history and scenarios."""
+        self.analysis.appraise(book, self.settings, self._figures.get(book.scope, ()))
 
     def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
         """Return the Book of every scope, measured at most once per moment."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from riskbot.core import funding as carry
 from riskbot.core import stressing, suggesting
 from riskbot.core.limits._base import position_subject
 from riskbot.core.model import PORTFOLIO
@@ -16,6 +17,13 @@ from riskbot.core.stressed import Inputs, PositionStress, StressResult
 
 if TYPE_CHECKING:
     from riskbot.core.state import State
+
+
+LEGS_AT_ONCE = 25
+"""Up to so many positions all scenarios are worked out when they are asked for."""
+
+LEGS_A_SECOND = 250
+"""So many positions are put through a scenario in a second, else it takes longer turns."""
 
 
 def inputs_of(state: State, scope: str, now_ms: int) -> Inputs:
@@ -36,9 +44,9 @@ def inputs_of(state: State, scope: str, now_ms: int) -> Inputs:
         quote = state.quote(*at)
         if quote.bid is not None and quote.ask is not None:
             spreads[at] = 2 * (quote.ask - quote.bid) / (quote.ask + quote.bid)
-        rate = state.daily_funding(*at)
-        if rate is not None:
-            funding[at] = rate
+        share = carry.daily_share(carry.rate_of(state.meter.marks, leg), now_ms)
+        if share is not None:
+            funding[at] = share
     return Inputs(
         volatilities=volatilities,
         funding=funding,
@@ -55,12 +63,45 @@ def result_of(state: State, scenario: Scenario, scope: str, now_ms: int) -> Stre
     return stressing.apply(scenario, book, inputs_of(state, scope, now_ms), limits)
 
 
-def overview(state: State, now_ms: int, scope: str = PORTFOLIO) -> dict[str, Any]:
-    """Return every scenario with what it would cost, the worst first, unknown ones before all."""
+def rotate(state: State, now_ms: int) -> None:
+    """Work one scenario out anew, in its turn: all at once would hold the guard up."""
+    known, scenarios = state.analysis, state.settings.scenarios
+    book = state.scopes(now_ms)[PORTFOLIO]
+    pause_ms = 1_000 * max(1.0, len(book.legs) / LEGS_A_SECOND)
+    if not scenarios or now_ms - known.stressed_ms < pause_ms:
+        return
+    known.stressed_ms = now_ms
+    known.stress_turn = (known.stress_turn + 1) % len(scenarios)
+    scenario = scenarios[known.stress_turn]
+    known.stressed[scenario.name] = _row(state, scenario, PORTFOLIO, now_ms)
+
+
+def _row(state: State, scenario: Scenario, scope: str, now_ms: int) -> dict[str, Any]:
+    return summary(result_of(state, scenario, scope, now_ms)) | {"as_of_ms": now_ms}
+
+
+def overview(
+    state: State, now_ms: int, scope: str = PORTFOLIO, *, is_guarding: bool = True
+) -> dict[str, Any]:
+    """Return every scenario with what it would cost, the worst first, unknown ones before all.
+
+    Args:
+        state: the state.
+        now_ms: UTC ms.
+        scope: whose book.
+        is_guarding: orders may wait for this: of a large portfolio what was worked out lately is
+            shown, each scenario with its time, and nothing of a large account.
+    """
     book = state.scopes(now_ms)[scope]
     limit = state.limit(scope, "stress_loss")
-    results = [result_of(state, each, scope, now_ms) for each in state.settings.scenarios]
-    rows = [summary(result) for result in results]
+    kept = state.analysis.stressed if scope == PORTFOLIO else {}
+    is_quick = not is_guarding or len(book.legs) <= LEGS_AT_ONCE
+    rows = []
+    for scenario in state.settings.scenarios:
+        if is_quick:
+            rows.append(_row(state, scenario, scope, now_ms))
+        else:
+            rows.append(kept.get(scenario.name) or _later(scenario))
     rows.sort(key=lambda row: -math.inf if (share := row["loss"]) is None else -share)
     return {
         "scope": scope,
@@ -70,6 +111,24 @@ def overview(state: State, now_ms: int, scope: str = PORTFOLIO) -> dict[str, Any
         "net_usd": book.net_usd,
         "limit": limit.allowed if limit is not None else None,
         "scenarios": rows,
+    }
+
+
+def _later(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "name": scenario.name,
+        "title": scenario.title,
+        "kind": scenario.kind,
+        "basis": scenario.basis,
+        "counted": scenario.is_counted,
+        "pnl_usd": None,
+        "loss": None,
+        "equity_after_usd": None,
+        "margin_after": None,
+        "liquidated": [],
+        "broken": [],
+        "unknown": ["not worked out yet: so large a book takes its time; or ask offline"],
+        "as_of_ms": None,
     }
 
 

@@ -200,10 +200,10 @@ def positions(state: State, now_ms: int) -> list[dict[str, Any]]:
     """Return the document of `/v1/positions`, largest first."""
     book = state.scopes(now_ms).get(PORTFOLIO)
     legs = sorted(book.legs, key=lambda leg: -abs(leg.notional_usd or 0.0)) if book else []
-    return [_position(leg) for leg in legs]
+    return [_position(leg, state.analysis.sigmas(leg)) for leg in legs]
 
 
-def _position(leg: Leg) -> dict[str, Any]:
+def _position(leg: Leg, sigmas: float | None) -> dict[str, Any]:
     return {
         "account": leg.key.account,
         "instrument": leg.key.symbol,
@@ -223,6 +223,7 @@ def _position(leg: Leg) -> dict[str, Any]:
         "risk_usd": leg.risk_usd,
         "liquidation_price": leg.liquidation_price,
         "liquidation_distance": leg.liquidation_distance,
+        "liquidation_sigmas": sigmas,
         "closable": leg.is_closable,
         "kept_reason": leg.kept_reason,
         "estimated": leg.is_estimated,

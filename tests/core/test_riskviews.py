@@ -88,6 +88,12 @@ def test_correlation_of_what_is_held_with_groups_and_what_is_unknown() -> None:
     assert found["matrix"][0][1] is None
 
 
+def test_correlation_of_very_many_is_of_the_largest() -> None:
+    made = priced()
+    found = riskviews.correlations(made.engine.state, made.now_ms, most=1)
+    assert (found["underlyings"], found["left_out"]) == (["BTC"], 1)
+
+
 def test_way_out_is_listed_the_longest_first() -> None:
     made = priced()
     rows = riskviews.exits(made.engine.state, made.now_ms)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from riskbot.core.turn import Turn
 
 
+SUGGESTED_MAX = 250
+"""With more positions a suggestion would hold the guard up."""
+
+
 class Stress(Command):
     """Show every scenario; of one that is named, every position; or the trades that would help.
 
@@ -53,6 +57,10 @@ class Stress(Command):
         if not self.suggest:
             document = stressviews.detail(turn.state, wanted, turn.now_ms, scope)
             return Reply(ok=True, message="", document=document)
+        book = turn.state.scopes(turn.now_ms)[scope]
+        if len(book.legs) > SUGGESTED_MAX:
+            words = f"{len(book.legs)} positions are too many while guarding: `riskbot stress` can"
+            return Reply(ok=False, message=words)
         allowed = self.max
         if allowed is None:
             limit = turn.state.limit(scope, "stress_loss")

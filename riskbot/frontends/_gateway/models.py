@@ -252,6 +252,10 @@ class CommandBody(_Body):
     duration_s: Finite | None = None
     value: Finite | Words | None = None
     reason: Words | None = None
+    scenario: Words | None = Field(None, description="of `stress`")
+    simulate: Words | None = Field(None, description="of `stress`: BTC -10%, ETH -15%")
+    suggest: bool | None = Field(None, description="of `stress`: the trades that would help")
+    max: Finite | None = Field(None, description="of `stress`: the loss allowed, share of E")
     plan_id: Words | None = None
     totp: Words | None = Field(
         None, description="code of the authenticator, where one is asked for"

@@ -111,6 +111,7 @@ def _reads() -> dict[str, Any]:
         "/v1/status": "How riskbot and the accounts stand.",
         "/v1/positions": "Every position.",
         "/v1/exposure": "Gross, net, assets, sectors, groups, hedges.",
+        "/v1/risk": "VaR, expected shortfall, correlation, ways out, scenarios.",
         "/v1/limits": "Every limit with its measure and headroom.",
         "/v1/alerts": "What fires, worst first.",
         "/v1/openapi.json": "This document.",

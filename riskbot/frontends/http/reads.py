@@ -21,7 +21,7 @@ from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
 from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends.http.door import Door, answer, json_of, query_of
 
-VIEWS = ("positions", "exposure", "limits", "alerts")
+VIEWS = ("positions", "exposure", "limits", "alerts", "risk")
 """Documents that are read as they are."""
 
 ROWS, ROWS_MAX = 100, 1_000
