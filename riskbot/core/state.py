@@ -96,10 +96,8 @@ class State:
     def _set_limits(self) -> None:
         self.limits: Scoped = self.overrides.effective(self.settings.limits)
         self._limits = {(scope, limit.name): limit for scope, limit in self.limits}
-        self._figures: dict[str, set[str]] = {}
-        for scope, limit in self.limits:
-            if limit.needs_statistics:
-                self._figures.setdefault(scope, set()).add(limit.name)
+        read = [(scope, limit.name) for scope, limit in self.limits if limit.needs_statistics]
+        self._figures = {scope: {name for at, name in read if at == scope} for scope, _ in read}
 
     # ------------------------------------------------------------ folding
 
@@ -166,9 +164,8 @@ class State:
         return scopes
 
     def _appraise(self, scopes: dict[str, ScopeBook]) -> None:
-        for scope in self._figures:
-            if (book := scopes.get(scope)) is not None:
-                self.appraise(book)
+        for scope in self._figures.keys() & scopes:
+            self.appraise(scopes[scope])
 
     def appraise(self, book: ScopeBook) -> None:
         """Fill in what limits want to know of price history and scenarios."""
