@@ -178,6 +178,12 @@ def test_liquidation_ladder_when_the_market_rises_takes_shorts():
     assert [rung.liquidated for rung in ladder((0.2, 0.25))] == [(), (2,)]
 
 
+def test_liquidation_ladder_when_a_price_is_just_reached_is_liquidated():
+    held, marks, at = np.array([1.0, -1.0]), np.array([100.0, 100.0]), np.array([50.0, 150.0])
+    found = liquidity.liquidation_ladder(held, marks, at, (-0.5, 0.5))
+    assert [rung.liquidated for rung in found] == [(0,), (1,)]
+
+
 def test_liquidation_ladder_when_betas_differ_moves_each_by_its_own():
     # The first hardly moves, the second twice as far, the short against the market.
     found = ladder((-0.2, -0.9), np.array([0.1, 2.0, -1.5, 1, 1, 1]))
