@@ -77,6 +77,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--account", metavar="A", help="this account alone")
+    parser.add_argument("--strategy", metavar="N", help="this strategy alone (halt, resume)")
     parser.add_argument("--instrument", metavar="S", help="this instrument alone")
     parser.add_argument("--reason", metavar="T", help="written into the audit")
     parser.add_argument("--totp", metavar="CODE", help="where a command asks for it")
@@ -112,7 +113,7 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     }
     if "duration" in args:
         args["duration_s"] = duration_s(args.pop("duration"))
-    for name in ("account", "instrument", "reason", "totp"):
+    for name in ("account", "strategy", "instrument", "reason", "totp"):
         if getattr(options, name) is not None:
             args[name] = getattr(options, name)
     return args

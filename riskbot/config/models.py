@@ -30,6 +30,7 @@ def _off_is_empty(value: object) -> object:
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 OffPositive = Annotated[float | None, Field(gt=0), BeforeValidator(_off_is_none)]
+OffCount = Annotated[int | None, Field(ge=1, le=1_000), BeforeValidator(_off_is_none)]
 OffShare = Annotated[float | None, Field(gt=0, le=1), BeforeValidator(_off_is_none)]
 # One order of a levered account may be worth more than its equity, but 3 was meant in percent.
 OffMultiple = Annotated[float | None, Field(gt=0, le=2.5), BeforeValidator(_off_is_none)]
@@ -85,6 +86,15 @@ class OrdersConfig(Section):
         0.0, ge=0, description="like orders within it are denied; 0 = off (ids are always checked)"
     )
     require_stop: bool = Field(default=False, description="deny an entry without stop_loss")
+    max_repeats: OffCount = Field(
+        None,
+        description="entries of one strategy, instrument and side within repeat_window_s; one more"
+        " disables the strategy until `resume`",
+    )
+    repeat_window_s: float = Field(60.0, gt=0, le=86_400, description="of max_repeats")
+    max_losing_trips: OffCount = Field(
+        None, description="losing round trips in a row that disable a strategy until `resume`"
+    )
 
 
 class AccountConfig(Section):

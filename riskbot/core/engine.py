@@ -20,6 +20,7 @@ from riskbot.core import (
     depths,
     desk,
     digest,
+    disabling,
     events,
     gateway,
     hedging,
@@ -124,6 +125,7 @@ class Engine:
             desk.receive(turn, event)
         self._enforce(turn)
         rogue.watch(turn, event)
+        disabling.watch(turn)
         working.follow(turn)
         depths.ask(turn)
         analyzing.ask(turn, event)

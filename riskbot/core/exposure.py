@@ -126,7 +126,7 @@ class ScopeBook:
             UNKNOWN; stats_reasons: why, by the name before the colon.
         operational: `feed_age`, `clock_offset`, `error_rate`, `order_rate`, ...
         day: `trades_per_day`, `loss_streak`.
-        slippage_bps: by strategy: (worst, mean).
+        slippage_bps: by strategy: (worst, mean) of the day's fills, bps, worst >= 0.
         stablecoins: by asset (equity_usd, price_usd, is_assumed).
         venue_equity: by venue, USD.
         signature: what is held, whatever its size: it changes when a key comes or goes.

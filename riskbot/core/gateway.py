@@ -12,13 +12,13 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import actions, analyzing, events
+from riskbot.core import actions, analyzing, disabling, events
 from riskbot.core.model import PORTFOLIO, OrderType, strategy_scope
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason, Reservation, Stage, plain
 from riskbot.core.pretrade import Judgement, judge
 from riskbot.core.revoking import with_room
 from riskbot.core.turn import Turn
-from riskbot.core.working import as_request, audit, end, notify, place, pull
+from riskbot.core.working import as_request, audit, end, notify, place, pull, withdraw
 
 LIFE_MS = 30_000
 """How long an approval waits for its order."""
@@ -78,6 +78,7 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
             place(turn, reservation)
     document = _document(order, judgement, reservation)
     audit(turn, order, judgement, reservation)
+    _disable(turn, order, judgement)
     if name:
         turn.emit(
             actions.KeepAnswer(
@@ -90,6 +91,16 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
         )
     _reply(turn, event, document)
     analyzing.ask_for(turn, order.account, order.symbol)
+
+
+def _disable(turn: Turn, order: OrderRequest, judgement: Judgement) -> None:
+    """Hold a strategy that asked once too often for the same."""
+    for reason in judgement.reasons:
+        if reason.code is Code.REPEATED_EXECUTION:
+            before = turn.state.enforcement.state_of(reason.scope)
+            disabling.disable(turn, order.strategy, reason.message)
+            if turn.state.enforcement.state_of(reason.scope) is not before:
+                disabling.announce(turn, order.strategy)
 
 
 def _name_fault(turn: Turn, order: OrderRequest) -> str:
@@ -134,6 +145,7 @@ def _reserved(
         sent_ms=turn.now_ms,
         expires_ms=turn.now_ms + LIFE_MS,
         next_query_ms=turn.now_ms,
+        mark=turn.state.price(order.account, order.symbol),
         is_tolerated=judgement.decision is Decision.DENY and not order.is_submit,
     )
 
@@ -240,13 +252,7 @@ def _cancel(turn: Turn, event: events.CancelRequested) -> None:
     known = _own_order(turn, event)
     if known is None:
         return
-    changed = replace(known, wants_cancel=True, amend_quantity=None, amend_price=None)
-    turn.emit(actions.SetReservation(reservation=changed))
-    if changed.venue_id:
-        pull(turn, changed)
-    else:
-        # It was pulled to be replaced: nothing replaces it.
-        end(turn, changed, Stage.CANCELED)
+    changed = withdraw(turn, known)
     turn.audit(
         "cancel",
         "",

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from riskbot.core import events
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import Arrivals
 from riskbot.core.limits._base import position_subject
 from riskbot.core.model import WorkingOrder
-from riskbot.core.ordering import Answer, Reservation, Stage, Stray
+from riskbot.core.ordering import Answer, OrderRequest, Reservation, Stage, Stray
 from riskbot.core.plain import VOLATILE
+from riskbot.core.slips import Slips
 
 MINUTE_MS = 60_000
 NONE: frozenset[str] = frozenset()
@@ -32,6 +34,11 @@ def idle_name(reservation: Reservation) -> str:
     return f"{reservation.strategy}|{position_subject(reservation.key)}"
 
 
+def repeat_name(order: Reservation | OrderRequest) -> str:
+    """Return the key of what it repeats: strategy, account, instrument and side."""
+    return f"{order.strategy}|{order.account}|{order.symbol}|{order.side.value}"
+
+
 @dataclass(slots=True)
 class Kept:
     """What the gateway has approved.
@@ -44,9 +51,11 @@ class Kept:
         strays: by `account|order id`, on accounts that are exclusive.
         changed: ids whose state was not told yet.
         names: reservation id by `strategy|name`, and by `|client id` of the order at the venue.
-        own: `account|venue id` of what was approved or is riskbot's own, oldest forgotten first.
+        own: reservation id by `account|venue id` of its order, empty = riskbot's own order; oldest
+            forgotten first.
         trades: fills that were counted, oldest forgotten first.
         late: ids of orders that were seen after their approval was let go, not told of yet.
+        repeats: when entries were approved, the last of them, by strategy, instrument and side.
         idle: when a strategy last let an exit's approval go unsent, by `strategy|position`.
         phantoms: what lives as working orders, made once for each change.
     """
@@ -58,11 +67,13 @@ class Kept:
     strays: dict[str, Stray] = field(default_factory=dict)
     changed: dict[str, None] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    own: dict[str, None] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
     trades: dict[str, None] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals)
     late: dict[str, None] = field(default_factory=dict)
+    repeats: dict[str, list[int]] = field(default_factory=dict)
     idle: dict[str, int] = field(default_factory=dict)
+    slips: Slips = field(default_factory=Slips)
     phantoms: dict[str, tuple[Reservation, WorkingOrder]] = field(
         default_factory=dict, metadata={VOLATILE: True}, compare=False
     )
@@ -88,6 +99,10 @@ class Kept:
     def approved(self, scope: str, now_ms: int) -> int:
         """Return how many orders of a scope were approved within the last minute."""
         return sum(now_ms - ms < MINUTE_MS for ms in self.approved_ms.get(scope, ()))
+
+    def repeats_of(self, order: OrderRequest, since_ms: int) -> int:
+        """Return how many entries like an order were approved since a moment."""
+        return sum(ms > since_ms for ms in self.repeats.get(repeat_name(order), ()))
 
     def outstanding(
         self,
@@ -141,6 +156,15 @@ class Kept:
         return (found.symbol, found.side) == (order.symbol, order.side) and (
             order.quantity <= found.quantity
         )
+
+    def behind(self, fill: events.OrderFilled) -> Reservation | None:
+        """Return what a fill is of, live or over."""
+        found = self.of(fill.account, fill.order_id, fill.client_order_id)
+        if found is None:
+            named = self.names.get(f"|{fill.client_order_id}", "")
+            owned = self.own.get(f"{fill.account}|{fill.order_id}", "")
+            found = self.done.get(named) or self.done.get(owned)
+        return found if found is not None and found.account == fill.account else None
 
     def stop_of(self, order: WorkingOrder) -> Decimal | None:
         """Return the stop an order was approved with, None = none, or it was not."""

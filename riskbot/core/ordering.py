@@ -45,6 +45,7 @@ class Code(StrEnum):
     STOP_REQUIRED = "STOP_REQUIRED"
     STOP_WRONG_SIDE = "STOP_WRONG_SIDE"
     ORDER_RATE = "ORDER_RATE"
+    REPEATED_EXECUTION = "REPEATED_EXECUTION"
     DUPLICATE = "DUPLICATE"
     OWN_ORDER_CROSSING = "OWN_ORDER_CROSSING"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
@@ -52,6 +53,10 @@ class Code(StrEnum):
     SCALED = "SCALED"
     RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
     INTERNAL = "INTERNAL"
+
+
+REPEATED = "repeated_execution"
+"""Limit name of the hold on a strategy that repeated itself, or kept losing, beyond its rules."""
 
 
 class Decision(StrEnum):
@@ -178,6 +183,7 @@ class Reservation:
         wants_cancel: the strategy wants it gone; asked again until it is.
         amend_quantity, amend_price: what replaces it once the present order is gone.
         queries: look-ups that did not know it; next_query_ms: when it is looked up next.
+        mark: best price when it was decided on, quote units, None = unknown.
         ended_ms: when it was let go, 0 = it lives.
         is_tolerated: it was denied, and shadow lets it pass: it holds nothing before its order is
             seen.
@@ -214,6 +220,7 @@ class Reservation:
     queries: int = 0
     next_query_ms: int = 0
     note: str = ""
+    mark: float | None = None
     ended_ms: int = 0
     is_tolerated: bool = False
     is_late: bool = False

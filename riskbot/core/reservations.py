@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import actions, events
+from riskbot.core import actions, events, ordering
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import order_of
-from riskbot.core.kept import MINUTE_MS, Kept, idle_name, names_of
+from riskbot.core.kept import MINUTE_MS, Kept, idle_name, names_of, repeat_name
 from riskbot.core.model import OrderStatus, RejectReason, WorkingOrder
 from riskbot.core.ordering import Answer, Reservation, Stage, Stray
 from riskbot.core.plain import from_plain, to_plain
@@ -24,6 +24,7 @@ ANSWERS_MAX = 20_000
 STRAYS_MAX = 1_000
 OWN_MAX = 5_000
 TRADES_MAX = 5_000
+REPEATS_MAX = 1_000
 SOON_MS = 250
 ON_ITS_WAY_MS = 2_000
 """An order seen so soon after its approval was taken back had been sent before."""
@@ -107,6 +108,14 @@ class Reservations(Kept):
             stamps = self.approved_ms.setdefault(scope, [])
             stamps[:] = [ms for ms in stamps if now_ms - ms < MINUTE_MS]
             stamps.append(now_ms)
+        if not reservation.is_exit and reservation.amend_quantity is None:
+            stamps = self.repeats.setdefault(repeat_name(reservation), [])
+            stamps[:] = [*stamps[1 - REPEATS_MAX :], now_ms]
+
+    def _let_trade(self, scope: str) -> None:
+        """Count anew what a strategy repeats."""
+        mine = scope.partition(":")[2] + "|"
+        self.repeats = {k: v for k, v in self.repeats.items() if not k.startswith(mine)}
 
     def _end(self, name: str, stage: Stage, now_ms: int, note: str = "") -> None:
         known = self.live.pop(name)
@@ -144,6 +153,8 @@ class Reservations(Kept):
                 self._queried(record, now_ms)
             case events.CancelFinished(done=True):
                 self._pulled(record, now_ms)
+            case actions.DropHold(limit=ordering.REPEATED):
+                self._let_trade(record.scope)
             case _:
                 pass
 
@@ -174,14 +185,14 @@ class Reservations(Kept):
             if known.order_id == record.order_id:
                 self._change(known, stage=Stage.UNKNOWN, next_query_ms=now_ms + SOON_MS)
 
-    def _own(self, name: str) -> None:
-        self.own[name] = None
+    def _own(self, name: str, reservation_id: str = "") -> None:
+        self.own[name] = reservation_id or self.own.get(name, "")
         if len(self.own) > OWN_MAX:
             del self.own[next(iter(self.own))]
 
     def _own_of(self, known: Reservation, order_id: str) -> None:
         if not known.is_rogue:
-            self._own(f"{known.account}|{order_id}")
+            self._own(f"{known.account}|{order_id}", known.reservation_id)
 
     def _unknown(self, venue_id: str, now_ms: int) -> None:
         known = self.by_venue_id(venue_id)
@@ -211,12 +222,16 @@ class Reservations(Kept):
     def _fill(self, fill: events.OrderFilled, now_ms: int) -> None:
         known = self.of(fill.account, fill.order_id, fill.client_order_id)
         known = known or self._late(order_of(fill), fill.quantity, now_ms)
+        behind = known or self.behind(fill)
         trade = f"{fill.account}|{fill.symbol}|{fill.trade_id}"
-        if known is None or trade in self.trades:
+        if behind is None or trade in self.trades:
             return
         self.trades[trade] = None
         if len(self.trades) > TRADES_MAX:
             del self.trades[next(iter(self.trades))]
+        self.slips.take(behind, fill, now_ms)
+        if known is None:
+            return
         told = known.told + fill.quantity
         stage = Stage.OPEN if known.order_id is None else known.stage
         self._own_of(known, fill.order_id)

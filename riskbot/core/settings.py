@@ -52,6 +52,9 @@ class OrderRules:
         order_rate: orders per minute.
         duplicate_window_s: likeness window, 0 = off (client ids are always checked).
         require_stop: deny an entry without a stop.
+        max_repeats: entries of one strategy, instrument and side within `repeat_window_s`; one
+            more disables the strategy until a person lets it trade.
+        max_losing_trips: losing round trips in a row that disable a strategy likewise.
     """
 
     max_trade: float | None = 0.10
@@ -64,6 +67,9 @@ class OrderRules:
     order_rate: float | None = 60.0
     duplicate_window_s: float = 0.0
     require_stop: bool = False
+    max_repeats: int | None = None
+    repeat_window_s: float = 60.0
+    max_losing_trips: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class State:
         self.feeds.apply(record, now_ms)
         self.moves.apply(record, now_ms)
         self.history.apply(record, now_ms)
-        self.trades.apply(record, now_ms)
+        self.trades.apply(record, now_ms, self._trader(record))
         self.factors.apply(record, now_ms)
         self.past.apply(record, now_ms)
         self.reservations.apply(record, now_ms)
@@ -126,6 +126,13 @@ class State:
             self.overrides.apply(record, now_ms)
             self._set_limits()
         self.meter.apply(record, change, now_ms)
+
+    def _trader(self, record: events.Event | actions.Action) -> str:
+        """Return whose order a fill is of, empty = nobody's who asked."""
+        if not isinstance(record, events.OrderFilled):
+            return ""
+        behind = self.reservations.behind(record)
+        return behind.strategy if behind is not None else ""
 
     def _take_price(self, frame: events.PricesUpdated, now_ms: int) -> None:
         """Fold a price frame: the one record whose cost counts."""
@@ -157,9 +164,11 @@ class State:
     def measure(self, now_ms: int) -> dict[str, ScopeBook]:
         """Measure every scope now."""
         scopes = self.meter.scopes(now_ms)
+        day_ms = self.meter.booking.periods.day_start_ms(now_ms)
         for book in scopes.values():
             book.operational |= self.feeds.operational(book.scope, now_ms)
             book.day |= self.trades.counts(book.scope)
+            book.slippage_bps = self.reservations.slips.of(book.scope, day_ms)
         self._appraise(scopes)
         return scopes
 

@@ -102,6 +102,7 @@ def _replace(turn: Turn, known: Reservation) -> None:
         order_id=None,
         queries=0,
         is_exit=judgement.is_exit,
+        mark=turn.state.price(known.account, known.symbol),
     )
     turn.emit(actions.SetReservation(reservation=changed))
     place(turn, changed)
@@ -159,6 +160,18 @@ def pull(turn: Turn, reservation: Reservation) -> None:
         reservation.phantom(), order_id=reservation.order_id, quantity=reservation.sent_quantity
     )
     outcomes.cancel_order(turn, order, 0)
+
+
+def withdraw(turn: Turn, known: Reservation) -> Reservation:
+    """Pull an order for good, again until it is gone; return it as it stands now."""
+    changed = replace(known, wants_cancel=True, amend_quantity=None, amend_price=None)
+    turn.emit(actions.SetReservation(reservation=changed))
+    if changed.venue_id:
+        pull(turn, changed)
+    else:
+        # It was pulled to be replaced: nothing replaces it.
+        end(turn, changed, Stage.CANCELED)
+    return changed
 
 
 def end(turn: Turn, known: Reservation, stage: Stage, note: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from riskbot.core.model import PORTFOLIO, Actor, Role, account_scope
+from riskbot.core.model import PORTFOLIO, Actor, Role, account_scope, strategy_scope
 
 if TYPE_CHECKING:
     from riskbot.core.turn import Turn
@@ -84,8 +84,10 @@ class Command(BaseModel):
         """Carry the command out, or answer it."""
 
 
-def scope_of(account: str | None) -> str:
-    """Return the scope an `account` argument names: the portfolio when it is absent."""
+def scope_of(account: str | None, strategy: str | None = None) -> str:
+    """Return the scope that arguments name: the portfolio when both are absent."""
+    if strategy:
+        return strategy_scope(strategy)
     return account_scope(account) if account else PORTFOLIO
 
 
@@ -97,6 +99,18 @@ def scope_named(turn: Turn, account: str | None) -> tuple[str, str]:
 def accounts_named(turn: Turn, account: str | None) -> list[str]:
     """Return the accounts a command touches: the one named, or all."""
     return [account] if account else sorted(turn.settings.accounts)
+
+
+def unknown_scope(turn: Turn, account: str | None, strategy: str | None) -> str:
+    """Return a sentence when there is no such account or strategy, or both are named."""
+    if strategy is None:
+        return unknown_account(turn, account)
+    if account is not None:
+        return "name an account or a strategy, not both"
+    if strategy in turn.settings.strategies:
+        return ""
+    names = ", ".join(sorted(turn.settings.strategies)) or "none"
+    return f"no strategy {strategy!r}; configured: {names}"
 
 
 def unknown_account(turn: Turn, account: str | None) -> str:

@@ -9,8 +9,9 @@ from riskbot.core.commands._base import (
     Reply,
     accounts_named,
     scope_of,
-    unknown_account,
+    unknown_scope,
 )
+from riskbot.core.disabling import pull_entries
 from riskbot.core.duty import OPERATOR, IntentKind
 from riskbot.core.holds import place_operator_hold
 from riskbot.core.model import Role
@@ -22,24 +23,38 @@ if TYPE_CHECKING:
 
 
 class Halt(Command):
-    """Halt the portfolio, or one account, until `resume`. Works in every mode and state."""
+    """Halt the portfolio, an account or a strategy, until `resume`. In every mode and state."""
 
     name: ClassVar[str] = "halt"
     help: ClassVar[str] = "stop new risk and cancel working entries; exits go on"
     role: ClassVar[Role] = Role.OPERATOR
 
     account: str | None = None
+    strategy: str | None = None
     reason: str = ""
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
         """Place the operator's hold and cancel entries; a second halt says since when."""
         del request_id
-        if fault := unknown_account(turn, self.account):
+        if fault := unknown_scope(turn, self.account, self.strategy):
             return Reply(ok=False, message=fault)
-        scope = scope_of(self.account)
+        scope = scope_of(self.account, self.strategy)
         known = turn.state.enforcement.holds.get((scope, OPERATOR))
         if known is None:
             place_operator_hold(turn, scope, actor.name, self.reason)
+        if self.strategy is not None:
+            pull_entries(turn, self.strategy)
+        else:
+            self._cancel(turn, scope, actor)
+        if known is not None:
+            return Reply(ok=True, message=f"{scope} is halted already: {known.reason}")
+        return Reply(
+            ok=True,
+            message=f"{scope} HALTED: entries stopped and being cancelled, exits allowed, "
+            "positions stay open. `resume` ends it.",
+        )
+
+    def _cancel(self, turn: Turn, scope: str, actor: Actor) -> None:
         for account in accounts_named(turn, self.account):
             open_intent(
                 turn,
@@ -50,10 +65,3 @@ class Halt(Command):
                 actor=actor.name,
                 by_operator=True,
             )
-        if known is not None:
-            return Reply(ok=True, message=f"{scope} is halted already: {known.reason}")
-        return Reply(
-            ok=True,
-            message=f"{scope} HALTED: entries stopped and being cancelled, exits allowed, "
-            "positions stay open. `resume` ends it.",
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from riskbot.core import actions, alerts
-from riskbot.core.commands._base import Command, Plan, Reply, scope_of, unknown_account
+from riskbot.core.commands._base import Command, Plan, Reply, scope_of, unknown_scope
 from riskbot.core.duty import OPERATOR, Hold
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import drop_hold
@@ -25,6 +25,7 @@ class Resume(Command):
     is_risky: ClassVar[bool] = True
 
     account: str | None = None
+    strategy: str | None = None
     reason: str = ""
 
     def needed_role(self, turn: Turn) -> Role:
@@ -35,20 +36,28 @@ class Resume(Command):
         """Return whether a limit has latched what this ends."""
         return self._is_latched(turn)
 
+    @property
+    def _scope(self) -> str:
+        return scope_of(self.account, self.strategy)
+
+    @property
+    def _is_all(self) -> bool:
+        return self.account is None and self.strategy is None
+
     def _is_latched(self, turn: Turn) -> bool:
         return any(h.is_latched and h.limit != OPERATOR for h in self._holds(turn))
 
     def _holds(self, turn: Turn) -> list[Hold]:
         holds = turn.state.enforcement.holds.values()
-        if self.account is None:
+        if self._is_all:
             return list(holds)
-        return [h for h in holds if h.scope == scope_of(self.account)]
+        return [h for h in holds if h.scope == self._scope]
 
     def _loss_breaches(self, turn: Turn) -> list[tuple[str, str, float, float]]:
         """Return (scope, limit, measured, NAV) of the loss limits that would halt again at once."""
         found = []
         for scope, limit in turn.state.limits:
-            if not limit.is_loss or (self.account and scope != scope_of(self.account)):
+            if not limit.is_loss or (not self._is_all and scope != self._scope):
                 continue
             book = turn.book(scope) or ScopeBook(scope)
             found += [
@@ -61,7 +70,7 @@ class Resume(Command):
     def plan(self, turn: Turn, actor: Actor) -> Plan:
         """Name the holds that end, what is re-based, and what may trade then."""
         del actor
-        if fault := unknown_account(turn, self.account):
+        if fault := unknown_scope(turn, self.account, self.strategy):
             return Plan("", refusal=fault)
         if turn.state.enforcement.is_flattening:
             return Plan("", refusal="flattening is under way: resume when it has finished")
@@ -85,8 +94,8 @@ class Resume(Command):
 
     def _nothing(self, turn: Turn) -> str:
         portfolio = [h for h in turn.state.enforcement.holds.values() if h.scope == PORTFOLIO]
-        if self.account and portfolio:
-            return f"{self.account} is halted with the portfolio: resume without --account"
+        if portfolio and not self._is_all:
+            return f"{self._scope} is halted with the portfolio: resume without naming it"
         return "nothing is halted"
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
@@ -99,8 +108,8 @@ class Resume(Command):
             drop_hold(turn, hold, f"resume {self.reason}".strip(), actor.name)
             turn.emit(actions.EndEpisode(scope=hold.scope, limit=hold.limit))
             alerts.resolve(turn, hold.limit, hold.scope, f"resumed by {actor.name}", at_once=True)
-        if turn.state.enforcement.halt_file and self.account is None:
+        if turn.state.enforcement.halt_file and self._is_all:
             turn.emit(actions.RemoveHaltFile())
         turn.remeasure()
-        state = turn.state.enforcement.state_of(scope_of(self.account))
-        return Reply(ok=True, message=f"{scope_of(self.account)} is {state.value}")
+        state = turn.state.enforcement.state_of(self._scope)
+        return Reply(ok=True, message=f"{self._scope} is {state.value}")

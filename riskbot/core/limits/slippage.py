@@ -1,4 +1,4 @@
-"""How far fills land from the price decided on."""
+"""How far fills land from the mark they were decided at."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ if TYPE_CHECKING:
 
 
 class Slippage(Limit):
-    """Largest worst fill against the reference mark at the decision, bps, per strategy."""
+    """Largest worst fill since the day's start against the mark at the decision, per strategy.
+
+    Of orders that came through the gateway; without any there is none. The hold drops at the next
+    day's start.
+    """
 
     name: ClassVar[str] = "slippage"
     family: ClassVar[str] = "operation"
     unit: ClassVar[str] = "bps"
     highest: ClassVar[float] = 10_000.0
     is_share: ClassVar[bool] = False
+    is_calendar: ClassVar[bool] = True
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "strategy"})
 
     def read(self, book: ScopeBook) -> list[Reading]:
-        if not book.slippage_bps:
-            return [Reading(None, reason="no fill was measured yet")]
         return keyed_readings({key: worst for key, (worst, _) in book.slippage_bps.items()})

@@ -170,5 +170,6 @@ _ENTRY_CODES = frozenset(
         Code.STOP_REQUIRED,
         Code.LIMIT_UNKNOWN,
         Code.ORDER_RATE,
+        Code.REPEATED_EXECUTION,
     }
 )

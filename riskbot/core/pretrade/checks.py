@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from riskbot.core import workload
-from riskbot.core.model import PORTFOLIO, BlindKind, PositionSide, TradingState, account_scope
-from riskbot.core.ordering import Code, OrderRequest, Reason
+from riskbot.core.model import PORTFOLIO, BlindKind, Mode, PositionSide, TradingState, account_scope
+from riskbot.core.ordering import REPEATED, Code, OrderRequest, Reason
 from riskbot.core.pretrade.trial import Trial, approach_factor, rules_of
 from riskbot.core.rounding import floor_to_step
 from riskbot.core.state import State
@@ -164,7 +164,9 @@ def _held(trial: Trial) -> Iterator[Reason]:
     seen: set[tuple[str, str]] = set()
     for scope in trial.scopes:
         for hold in trial.state.enforcement.holds_of(scope):
-            if (hold.scope, hold.limit) in seen:
+            is_shadows = not hold.is_enforced and trial.state.settings.mode is Mode.ENFORCE
+            if (hold.scope, hold.limit) in seen or is_shadows:
+                # What shadow would have held is left behind once riskbot enforces.
                 continue
             seen.add((hold.scope, hold.limit))
             if hold.state is not TradingState.ACTIVE:
@@ -228,6 +230,24 @@ def _paced(trial: Trial) -> Iterator[Reason]:
                 counted.add(scope)
                 words = f"{rate} orders in the last minute, {allowed:g} are allowed"
                 yield Reason(Code.ORDER_RATE, scope, words, "order_rate", rate, allowed)
+
+
+def _repeated(trial: Trial) -> Iterator[Reason]:
+    """Not once more of the same: another one, and a person has to look."""
+    request, kept = trial.request, trial.state.reservations
+    for rules, _ in rules_of(trial):
+        if rules.max_repeats is None or trial.amends:
+            continue
+        since_ms = trial.now_ms - int(rules.repeat_window_s * 1000)
+        count = kept.repeats_of(request, since_ms)
+        if count >= rules.max_repeats:
+            words = (
+                f"{count} {request.side.value}s of {request.symbol} within "
+                f"{rules.repeat_window_s:g} s, {rules.max_repeats} are allowed"
+            )
+            figures = (float(count + 1), float(rules.max_repeats))
+            yield Reason(Code.REPEATED_EXECUTION, trial.scopes[-1], words, REPEATED, *figures)
+            return
 
 
 def _unlike(trial: Trial) -> Iterator[Reason]:
@@ -294,6 +314,7 @@ ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
     _stopped,
     _collared,
     _paced,
+    _repeated,
     _unlike,
     _uncrossed,
     _correlated,

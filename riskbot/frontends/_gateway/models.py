@@ -246,6 +246,7 @@ class CommandBody(_Body):
     """Arguments of a command, as the command takes them; `plan_id` carries a plan out."""
 
     account: Words | None = None
+    strategy: Words | None = None
     instrument: Words | None = None
     limit: Words | None = None
     id: Words | None = None

@@ -161,7 +161,7 @@ READINGS: list[tuple[str, dict[str, Any], ScopeBook, list[tuple[str, float | Non
     ("exit_cost", {}, book(stats={"exit_cost": 0.01}), [("", 0.01)]),
     ("funding_cost", {}, book(stats={"funding_cost": 0.001}), [("", 0.001)]),
     ("slippage", {}, book(slippage_bps={"grid": (12.0, 3.0)}), [("grid", 12.0)]),
-    ("slippage", {}, NOTHING, [("", None)]),
+    ("slippage", {}, NOTHING, [("", 0.0)]),
     ("feed_age", {}, book(operational={"feed_age:main:prices": 3.0}), [("main:prices", 3.0)]),
     ("clock_offset", {}, book(operational={"clock_offset": -700.0}), [("", 700.0)]),
     ("clock_offset", {}, NOTHING, [("", None)]),
