@@ -191,4 +191,4 @@ def test_scope_of_a_halt_has_to_be_one_that_is_there() -> None:
     assert "not both" in made.command("halt", strategy="grid", account="main").message
     assert "configured: grid" in made.command("resume", strategy="gird").message
     made.command("halt")
-    assert "with the portfolio" in made.command("resume", strategy="grid").message
+    assert "without --strategy" in made.command("resume", strategy="grid").message

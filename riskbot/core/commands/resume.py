@@ -95,7 +95,8 @@ class Resume(Command):
     def _nothing(self, turn: Turn) -> str:
         portfolio = [h for h in turn.state.enforcement.holds.values() if h.scope == PORTFOLIO]
         if portfolio and not self._is_all:
-            return f"{self._scope} is halted with the portfolio: resume without naming it"
+            word, name = ("strategy", self.strategy) if self.strategy else ("account", self.account)
+            return f"{name} is halted with the portfolio: resume without --{word}"
         return "nothing is halted"
 
     def run(self, turn: Turn, actor: Actor, request_id: str) -> Reply:
