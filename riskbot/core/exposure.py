@@ -7,6 +7,7 @@ in one place: `lines`, `margins`, `pairs`, `showing`, and `navs` for the losses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -130,6 +131,8 @@ class ScopeBook:
         stablecoins: by asset (equity_usd, price_usd, is_assumed).
         venue_equity: by venue, USD.
         signature: what is held, whatever its size: it changes when a key comes or goes.
+        by_key: the legs by their keys.
+        open_count: legs above dust.
     """
 
     scope: str
@@ -161,6 +164,8 @@ class ScopeBook:
     day: dict[str, int] = field(default_factory=dict)
     slippage_bps: dict[str, tuple[float, float]] = field(default_factory=dict)
     signature: str = ""
+    by_key: Mapping[PositionKey, Leg] = field(default_factory=dict)
+    open_count: int = 0
 
     def ratio(self, amount_usd: float) -> float | None:
         """Return amount over the capital of the scope.
@@ -205,3 +210,72 @@ class ScopeBook:
         if base_usd > 0:
             return amount_usd / base_usd
         return float("inf") if self.legs or amount_usd else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a scope's sums become with all that works beside an order, and a quantity of it, filled.
+
+    Only what the order itself moves: the sums of its position, underlying, sector and groups, and
+    of the whole. USD; `x` is a quantity >= 0, unit of `Position.quantity`.
+
+    Attributes:
+        book: of the scope, as it is.
+        leg: the position it is on, an empty one where there is none.
+        subject: how that is named.
+        sign: of the order; unit_usd, risk_usd: its exposure and its loss at the stop, per unit.
+        now: signed notional of the position; own, other: what may fill of entries on it, of the
+            order's side and of the other one, >= 0.
+        base_gross, base_net, base_risk, base_count: of the whole, without the position, but with
+            all that works elsewhere. The net is that of the order's direction.
+        keyed: (gross, net) of the underlying, sectors and groups likewise, by what they are of.
+    """
+
+    book: ScopeBook
+    leg: Leg
+    subject: str
+    sign: int
+    unit_usd: float
+    risk_usd: float
+    now: float
+    own: float
+    other: float
+    base_gross: float
+    base_net: float
+    base_risk: float
+    base_count: int
+    keyed: Mapping[tuple[str, str], tuple[float, float]]
+
+    def position(self, x: float) -> float:
+        """Return the gross of the position at its worst, >= 0."""
+        ahead = abs(self.now + self.sign * (self.own + x * self.unit_usd))
+        return max(ahead, abs(self.now - self.sign * self.other))
+
+    def shift(self, x: float) -> float:
+        """Return the signed net of the position once all of the order's direction has filled."""
+        return self.now + self.sign * (self.own + x * self.unit_usd)
+
+    def gross(self, x: float) -> float:
+        """Return the gross of the whole, >= 0."""
+        return self.base_gross + self.position(x)
+
+    def net(self, x: float) -> float:
+        """Return the signed net of the whole."""
+        return self.base_net + self.shift(x)
+
+    def keyed_gross(self, kind: str, key: str, x: float) -> float:
+        """Return the gross of a key that the order moves, >= 0."""
+        return self.keyed[kind, key][0] + self.position(x)
+
+    def keyed_net(self, kind: str, key: str, x: float) -> float:
+        """Return the signed net of a key that the order moves."""
+        return self.keyed[kind, key][1] + self.shift(x)
+
+    def risk(self, x: float) -> float:
+        """Return what is lost if every stop is hit, >= 0."""
+        return self.base_risk + x * self.risk_usd
+
+    def count(self, x: float) -> int:
+        """Return how many positions are open above dust."""
+        is_open = not self.leg.is_dust or self.own > 0 or self.other > 0 or x > 0
+        return self.base_count + is_open

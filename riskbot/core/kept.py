@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from riskbot.core import events
+from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import Arrivals
 from riskbot.core.limits._base import position_subject
@@ -165,6 +165,11 @@ class Kept:
             owned = self.own.get(f"{fill.account}|{fill.order_id}", "")
             found = self.done.get(named) or self.done.get(owned)
         return found if found is not None and found.account == fill.account else None
+
+    def trader(self, record: events.Event | actions.Action) -> str:
+        """Return whose order a fill is of, empty = nobody's who asked, or it is no fill."""
+        behind = self.behind(record) if isinstance(record, events.OrderFilled) else None
+        return behind.strategy if behind is not None else ""
 
     def stop_of(self, order: WorkingOrder) -> Decimal | None:
         """Return the stop an order was approved with, None = none, or it was not."""

@@ -65,7 +65,8 @@ def _fill(scope: ScopeBook, sheet: Sheet, tally: Tally) -> None:
     scope.underlyings = {**sheet.underlyings}
     scope.sectors = {**sheet.sectors}
     scope.groups = {**sheet.groups}
-    scope.legs = [*tally.legs.values()]
+    scope.legs, scope.by_key = [*tally.legs.values()], tally.legs
+    scope.open_count = len(tally.opened)
     scope.unlisted = [*tally.unlisted.values()]
     scope.unpriced = [*tally.unpriced.values()]
     scope.unprotected = [*tally.unprotected.values()]

@@ -34,6 +34,20 @@ SEEN_AFTER_MS = 2_000
 TELLING = (events.OrderUpdated, events.OrderFilled, events.OrderAccepted, events.OrderQueried)
 """What tells of an order's fills."""
 
+UNMEASURED = (
+    events.OrderRequested,
+    events.AmendRequested,
+    events.CancelRequested,
+    actions.SetReservation,
+    actions.EndReservation,
+    actions.KeepAnswer,
+    actions.SendReply,
+    actions.NotifyOrder,
+    actions.ReadHistory,
+    actions.RecordDecision,
+)
+"""What the gateway records of an order: nothing of it is measured."""
+
 _STAGES = {
     OrderStatus.FILLED: Stage.FILLED,
     OrderStatus.CANCELED: Stage.CANCELED,

@@ -35,7 +35,7 @@ from riskbot.core.model import (
 from riskbot.core.moves import Moves
 from riskbot.core.overrides import Changing, Overrides, Scoped
 from riskbot.core.past import Past
-from riskbot.core.reservations import TELLING, Reservations
+from riskbot.core.reservations import TELLING, UNMEASURED, Reservations
 from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from riskbot.core.turn import Turn
 
 FRESH_MS = 1_000
+SAME_MS = 1_000
 START_MS = 15_000
 """After a start, an account that was not read by then is not waited for."""
 READ_OVERDUE_MS = 5_000
@@ -103,7 +104,8 @@ class State:
 
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record into every sub-state that cares."""
-        self._scopes_ms = -1
+        if not isinstance(record, UNMEASURED):
+            self._scopes_ms = -1
         if isinstance(record, events.Started):
             self.set_back_ms = rewind.rewind(self, now_ms)
         if isinstance(record, events.PricesUpdated):
@@ -118,7 +120,7 @@ class State:
         self.feeds.apply(record, now_ms)
         self.moves.apply(record, now_ms)
         self.history.apply(record, now_ms)
-        self.trades.apply(record, now_ms, self._trader(record))
+        self.trades.apply(record, now_ms, self.reservations.trader(record))
         self.factors.apply(record, now_ms)
         self.past.apply(record, now_ms)
         self.reservations.apply(record, now_ms)
@@ -126,13 +128,6 @@ class State:
             self.overrides.apply(record, now_ms)
             self._set_limits()
         self.meter.apply(record, change, now_ms)
-
-    def _trader(self, record: events.Event | actions.Action) -> str:
-        """Return whose order a fill is of, empty = nobody's who asked."""
-        if not isinstance(record, events.OrderFilled):
-            return ""
-        behind = self.reservations.behind(record)
-        return behind.strategy if behind is not None else ""
 
     def _take_price(self, frame: events.PricesUpdated, now_ms: int) -> None:
         """Fold a price frame: the one record whose cost counts."""
@@ -181,8 +176,11 @@ class State:
         self.analysis.appraise(book, self.settings, self._figures.get(book.scope, ()))
 
     def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
-        """Return the Book of every scope, measured at most once per moment."""
-        if self._scopes_ms != now_ms:
+        """Return the Book of every scope, measured anew when anything was told since.
+
+        What time alone changes is looked at by the second's timer.
+        """
+        if self._scopes_ms < 0 or not 0 <= now_ms - self._scopes_ms < SAME_MS:
             self._scopes = self.measure(now_ms)
             self._scopes_ms = now_ms
         return self._scopes

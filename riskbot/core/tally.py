@@ -24,7 +24,8 @@ class Tally:
 
     Attributes:
         legs: what is held, by key.
-        unpriced, unlisted, unprotected: symbols of the legs of which that holds, by key.
+        unpriced, unlisted, unprotected, opened: symbols of the legs of which that holds, by key;
+            opened are those above dust.
         risk_usd: running sum of what is lost if every stop is hit.
         pairing: the hedged pairs.
     """
@@ -34,6 +35,7 @@ class Tally:
         self.unpriced: dict[PositionKey, str] = {}
         self.unlisted: dict[PositionKey, str] = {}
         self.unprotected: dict[PositionKey, str] = {}
+        self.opened: dict[PositionKey, str] = {}
         self.risk_usd = 0.0
         self.pairing = Pairing(configured)
         self._risks: dict[PositionKey, float] = {}
@@ -53,6 +55,7 @@ class Tally:
         is_unpriced = leg.notional_usd is None
         _note(self.unlisted, key, is_noted=leg.is_unlisted)
         _note(self.unpriced, key, is_noted=is_unpriced and not leg.is_unlisted)
+        _note(self.opened, key, is_noted=not leg.is_dust)
         _note(self.unprotected, key, is_noted=leg.stop is None and not leg.is_dust)
         risk = leg.risk_usd or 0.0
         self.risk_usd += risk - self._risks.get(key, 0.0)
@@ -72,7 +75,7 @@ class Tally:
         if leg is None:
             return
         self._signature ^= _digest(key)
-        for noted in (self.unlisted, self.unpriced, self.unprotected):
+        for noted in (self.unlisted, self.unpriced, self.unprotected, self.opened):
             noted.pop(key, None)
         risk = self._risks.pop(key)
         # Nothing held keeps no rounding dust behind.

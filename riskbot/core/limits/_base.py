@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from riskbot.core.model import Level, PositionKey, PositionSide, Response
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
 
 NO_PRICE = "something held has no usable price"
 NO_NAV = "NAV is not known yet"
@@ -24,6 +24,9 @@ NO_EQUITY = "equity of an account is not known"
 
 FEW = 32
 """Up to so many keys, each has its reading; beyond it those near a level, and the worst below."""
+
+Along = dict[str, Callable[[float], float]]
+"""Figures by key, as functions of a quantity >= 0."""
 
 Approach = Literal["scale", "throttle", "reduce"]
 """What a limit may do from orange on, before it breaks."""
@@ -205,6 +208,22 @@ class Limit(BaseModel):
         """Pick this limit's figures off the Book; several for a keyed measure."""
         raise NotImplementedError
 
+    def along(self, outlook: Outlook) -> Along | None:
+        """Return what each figure that an order moves becomes, by its quantity.
+
+        A quick way to the same figures as `read` of a Book in which the order has filled. A key
+        that only what works beside the order moves may be left out. None = there is no such way.
+
+        Args:
+            outlook: of a scope whose capital and prices are known, and whose capital is above 0.
+
+        Returns:
+            Functions of a quantity, by key: each convex, and straight but where a position, the
+            net of its underlying or of the whole changes its sign.
+        """
+        del outlook
+        return None
+
     def ranked(
         self,
         book: ScopeBook,
@@ -266,6 +285,14 @@ class Limit(BaseModel):
         return Verdict(
             self.name, scope, reading.key, reading.value, self.allowed, used, self.level(used)
         )
+
+
+def both_ways(net: Callable[[float], float], scale: float = 1.0) -> Along:
+    """Return the figures of a signed measure, whose key is its direction."""
+    return {
+        "+": lambda x: max(net(x), 0.0) / scale,
+        "-": lambda x: max(-net(x), 0.0) / scale,
+    }
 
 
 def why_unknown(book: ScopeBook) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class AssetExposure(Limit):
@@ -31,3 +32,10 @@ class AssetExposure(Limit):
         else:
             amounts = [each.gross for each in sums.values()]
         return self.ranked(book, [*sums], amounts, book.unpriced_keys("underlying"))
+
+    def along(self, outlook: Outlook) -> Along | None:
+        capital = outlook.book.capital_usd or 1.0
+        key = outlook.leg.underlying
+        if self.netted:
+            return {key: lambda x: abs(outlook.keyed_net("underlying", key, x)) / capital}
+        return {key: lambda x: outlook.keyed_gross("underlying", key, x) / capital}

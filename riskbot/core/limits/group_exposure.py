@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class GroupExposure(Limit):
@@ -22,3 +23,10 @@ class GroupExposure(Limit):
         sums = book.groups
         amounts = [each.gross for each in sums.values()]
         return self.ranked(book, [*sums], amounts, book.unpriced_keys("groups"))
+
+    def along(self, outlook: Outlook) -> Along | None:
+        capital = outlook.book.capital_usd or 1.0
+        return {
+            key: lambda x, key=key: outlook.keyed_gross("group", key, x) / capital  # type: ignore[misc]
+            for key in outlook.leg.groups
+        }

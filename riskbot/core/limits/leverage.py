@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class Leverage(Limit):
@@ -23,3 +24,9 @@ class Leverage(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         return [Reading(book.equity_ratio(book.gross_usd), reason=why_unknown(book))]
+
+    def along(self, outlook: Outlook) -> Along | None:
+        equity = outlook.book.equity_usd
+        if equity is None or equity <= 0:
+            return None
+        return {"": lambda x: outlook.gross(x) / equity}

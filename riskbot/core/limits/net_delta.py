@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading, keyed_readings, near, why_unknown
+from riskbot.core.limits._base import Limit, Reading, both_ways, keyed_readings, near, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class NetDelta(Limit):
@@ -38,3 +39,11 @@ class NetDelta(Limit):
             return self.ranked(book, keys, figures, unpriced)
         known = {keys[n]: figures[n] for n in near(self, figures, self.allowed)}
         return keyed_readings({**known, **dict.fromkeys(unpriced)}, why_unknown(book))
+
+    def along(self, outlook: Outlook) -> Along | None:
+        scale = outlook.book.capital_usd or 1.0 if self.of_equity else 1.0
+        key = outlook.leg.underlying
+        return {
+            **both_ways(outlook.net, scale),
+            key: lambda x: abs(outlook.keyed_net("underlying", key, x)) / scale,
+        }

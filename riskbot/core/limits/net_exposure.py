@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from riskbot.core.limits._base import Limit, Reading, why_unknown
+from riskbot.core.limits._base import Limit, Reading, both_ways, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class NetExposure(Limit):
@@ -27,3 +28,6 @@ class NetExposure(Limit):
         if value is None:
             return [Reading(None, reason=why_unknown(book))]
         return [Reading(value, "+" if book.net_usd >= 0 else "-")]
+
+    def along(self, outlook: Outlook) -> Along | None:
+        return both_ways(outlook.net, outlook.book.capital_usd or 1.0)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class OpenPositions(Limit):
@@ -21,3 +22,6 @@ class OpenPositions(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         return [Reading(float(sum(not leg.is_dust for leg in book.legs)))]
+
+    def along(self, outlook: Outlook) -> Along | None:
+        return {"": lambda x: float(outlook.count(x))}

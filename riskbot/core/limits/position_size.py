@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, position_subject
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class PositionSize(Limit):
@@ -27,3 +28,7 @@ class PositionSize(Limit):
             if notional is None
         ]
         return self.ranked(book, book.legs, amounts, unknown, lambda leg: position_subject(leg.key))
+
+    def along(self, outlook: Outlook) -> Along | None:
+        capital = outlook.book.capital_usd or 1.0
+        return {outlook.subject: lambda x: outlook.position(x) / capital}

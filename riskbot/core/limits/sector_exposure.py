@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class SectorExposure(Limit):
@@ -22,3 +23,8 @@ class SectorExposure(Limit):
         sums = book.sectors
         amounts = [each.gross for each in sums.values()]
         return self.ranked(book, [*sums], amounts, book.unpriced_keys("sector"))
+
+    def along(self, outlook: Outlook) -> Along | None:
+        capital = outlook.book.capital_usd or 1.0
+        key = outlook.leg.sector
+        return {key: lambda x: outlook.keyed_gross("sector", key, x) / capital}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 
 class StopRisk(Limit):
@@ -22,3 +23,7 @@ class StopRisk(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         return [Reading(book.ratio(book.stop_risk_usd), reason=why_unknown(book))]
+
+    def along(self, outlook: Outlook) -> Along | None:
+        capital = outlook.book.capital_usd or 1.0
+        return {"": lambda x: outlook.risk(x) / capital}
