@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from riskbot.core.state import State
 
 _TINY = 1e-9
+_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a limit with a mistake in it raises."""
+
 HALVINGS = 24
 """Of the last piece, where a measure is no straight line of the quantity."""
 
@@ -145,7 +148,8 @@ class Case:
             return None
         try:
             return limit.along(self.outlook)
-        except Exception:  # noqa: BLE001 - the slow way says what is wrong with it
+        except _FAULTS:
+            # The slow way says what is wrong with it.
             return None
 
     def touches(self, key: str) -> bool:
