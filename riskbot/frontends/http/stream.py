@@ -166,6 +166,8 @@ class Stream:
                 missed += await self._missed_decisions(place.decision, cursor)
             for frame in (*first, *missed):
                 await response.write(frame)
+            # While nobody listened nothing was noted: what was decided since is looked for.
+            self._has_decided = self._has_decided or caller.strategy is None
             self._wake.set()
             await self._pass_on(listener, response)
         finally:
