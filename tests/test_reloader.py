@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,31 @@ def test_file_is_read_as_run_reads_it(tmp_path: Path) -> None:
     write(tmp_path, with_())
     made = Reloader(load(tmp_path / "riskbot.yaml"), Doors(), [], print, lambda *_: None)
     assert made._read().hash == load(tmp_path / "riskbot.yaml").hash  # noqa: SLF001
+
+
+async def test_tokens_are_handed_on_once_the_core_has_decided(tmp_path: Path) -> None:
+    def gateway(*names: str, **fields: Any) -> dict[str, Any]:
+        tokens = {name: hashlib.sha256(name.encode()).hexdigest() for name in (*names, "y")}
+        return {
+            "gateway": {
+                "strategies": {
+                    n: {"token": tokens[n], "accounts": ["main"], **fields} for n in names
+                }
+            },
+            "http": {"viewer_token": tokens["y"]},
+        }
+
+    stage = Stage(tmp_path, **gateway("grid"))
+    taken: list[Any] = []
+    stage.made.tell(taken.append)
+    read = await stage.change(**gateway("grid", hmac_secret="s" * 32))
+    assert (read.restart, read.applies) == ((), ("tokens and signing secrets",))
+    assert not taken
+    stage.apply(read)
+    assert taken[0].gateway.strategies["grid"].hmac_secret is not None
+    # Nothing has changed since; a strategy that goes or comes is one for a restart, its token not.
+    read = await stage.change(**gateway("grid", hmac_secret="s" * 32))
+    assert (read.restart, read.applies) == ((), ())
+    read = await stage.change(**gateway("other"))
+    assert read.restart == ("gateway.strategies.grid", "gateway.strategies.other")
+    assert read.applies == ("tokens and signing secrets",)

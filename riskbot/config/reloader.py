@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from riskbot.channels._base import Channel
 from riskbot.channels.apprise import AppriseChannel
 from riskbot.config import Config, load
+from riskbot.config.doors import ROLE_TOKENS
 from riskbot.core import actions, events
 from riskbot.core.model import Level, Role
 from riskbot.core.overrides import rows_of
@@ -28,6 +29,9 @@ _LIVE = (
     ("portfolio", "limits"),
     ("accounts", "*", "limits"),
     ("gateway", "strategies", "*", "limits"),
+    ("gateway", "strategies", "*", "token"),
+    ("gateway", "strategies", "*", "hmac_secret"),
+    *(("http", name) for name in ROLE_TOKENS),
     ("telegram", "users"),
     ("notify", "*", "min_level"),
     ("notify", "*", "digest"),
@@ -74,7 +78,12 @@ class Reloader:
         self._submit = submit
         self._read = read or (lambda: load(config.path, for_run=True))
         self._next: Config | None = None
+        self._takers: list[Callable[[Any], None]] = []
         route(actions.ApplyConfig, self.apply)
+
+    def tell(self, taker: Callable[[Any], None]) -> None:
+        """Hand somebody the sections whenever a reload was carried out; it takes what it can."""
+        self._takers.append(taker)
 
     async def before(self, command: events.CommandReceived) -> None:
         """Read the file before a command that is about it is looked at."""
@@ -98,12 +107,15 @@ class Reloader:
             # The bot would not start: what is listed now stays until it is stopped.
             users = [u for u in self._running.core().users if u.door == "telegram"]
             restart.append("telegram.users: is empty")
+        others_apply = (
+            ("tokens and signing secrets",) if _tokens(config) != _tokens(self._running) else ()
+        )
         same_notify = not any(name.startswith("notify") for name in restart)
         return events.ConfigRead(
             config_hash=config.hash,
             limits=rows_of(config.limits),
             users=tuple((u.door, u.name, u.role.value) for u in (*users, *others)),
-            applies=("levels of notify",) if levels and same_notify else (),
+            applies=(*(("levels of notify",) if levels and same_notify else ()), *others_apply),
             restart=tuple(restart),
         )
 
@@ -113,9 +125,11 @@ class Reloader:
         self._doors.set_users(users)
         config = self._next
         if config is None or config.hash != action.config_hash:
-            _log.warning("the file was read again meanwhile: levels of notify stay as they were")
+            _log.warning("the file was read again meanwhile: only limits and users were taken")
             return
         self._running = config
+        for taker in self._takers:
+            taker(config.root)
         if len(self._notify) == len(_levels(config)):
             for channel, (level, takes_digest) in zip(self._notify, _levels(config), strict=True):
                 channel.set_level(Level(level), takes_digest=takes_digest)
@@ -123,6 +137,13 @@ class Reloader:
 
 def _levels(config: Config) -> list[tuple[str, bool]]:
     return [(n.min_level, n.digest) for n in config.root.notify if n.url is not None]
+
+
+def _tokens(config: Config) -> tuple[list[Any], dict[str, Any]]:
+    """Return what lets somebody in."""
+    http, strategies = config.root.http, config.root.gateway.strategies
+    roles = [None if http is None else getattr(http, name) for name in ROLE_TOKENS]
+    return roles, {name: (each.token, each.hmac_secret) for name, each in strategies.items()}
 
 
 def _differing(before: Config, after: Config) -> set[str]:

@@ -48,10 +48,18 @@ class Gateway:
         is_open = {name for name, account in root.accounts.items() if not account.instruments}
         watching = _Open(feeds, is_open)
         self.guard = Guard(ask, latest_view, decisions, watching, before, emit, clock)
-        self.logins = Logins(_callers(root), clock, emit)
+        self._root = root
+        self.logins = Logins(_callers(root, root), clock, emit)
         rates = {name: each.request_rate for name, each in root.gateway.strategies.items()}
         self.asking = Asking(self.guard, rates)
         self._listeners: list[Callable[[actions.NotifyOrder], None]] = []
+
+    def reload(self, root: Any) -> None:
+        """Know the tokens of these sections from now on, and none of those before.
+
+        A strategy that is new needs a restart, and keeps out until then; one that is gone is out.
+        """
+        self.logins.replace(_callers(root, self._root))
 
     def subscribe(self, listener: Callable[[actions.NotifyOrder], None]) -> None:
         """Tell somebody of every order's life; it never waits or raises."""
@@ -81,7 +89,8 @@ class _Open(Mapping[str, Feed]):
         return sum(1 for _ in self)
 
 
-def _callers(root: Any) -> Iterator[tuple[str, Caller]]:
+def _callers(root: Any, started: Any) -> Iterator[tuple[str, Caller]]:
+    """Yield the tokens of a configuration; accounts are those riskbot was started with."""
     if root.http is not None:
         for role in Role:
             if (token := getattr(root.http, f"{role.value}_token")) is not None:
@@ -89,12 +98,12 @@ def _callers(root: Any) -> Iterator[tuple[str, Caller]]:
         if (token := root.http.investor_token) is not None:
             yield token.get_secret_value(), Caller("http:investor")
     for name, strategy in root.gateway.strategies.items():
-        if strategy.token is not None:
+        if strategy.token is not None and name in started.gateway.strategies:
             secret = strategy.hmac_secret
             known = Caller(
                 f"strategy:{name}",
                 strategy=name,
-                accounts=tuple(strategy.accounts),
+                accounts=tuple(started.gateway.strategies[name].accounts),
                 signs_with=b"" if secret is None else secret.get_secret_value().encode(),
             )
             yield strategy.token.get_secret_value(), known

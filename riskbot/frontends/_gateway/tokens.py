@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from riskbot.core.model import Role
 
@@ -27,6 +27,7 @@ class Caller:
         strategy: None = it is none.
         accounts: where the strategy may trade.
         signs_with: key that its requests are signed with, empty = they are not.
+        digest: of the token; another token makes another caller.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Caller:
     strategy: str | None = None
     accounts: tuple[str, ...] = ()
     signs_with: bytes = field(default=b"", repr=False)
+    digest: bytes = field(default=b"", repr=False)
 
 
 class Tokens:
@@ -44,7 +46,8 @@ class Tokens:
     """
 
     def __init__(self, known: Iterable[tuple[str, Caller]]) -> None:
-        self._known = [(_digest(token), caller) for token, caller in known]
+        digests = ((_digest(token), caller) for token, caller in known)
+        self._known = [(digest, replace(caller, digest=digest)) for digest, caller in digests]
 
     def __contains__(self, caller: object) -> bool:
         return any(known == caller for _, known in self._known)

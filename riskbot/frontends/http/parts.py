@@ -40,6 +40,10 @@ class Reloader(Protocol):
         """Read what a command is about before it is looked at."""
         ...
 
+    def tell(self, taker: Callable[[Any], None], /) -> None:
+        """Hand somebody the sections whenever they were read anew and taken."""
+        ...
+
 
 class Other(Protocol):
     """Another door before the same gateway."""
@@ -111,7 +115,14 @@ class HttpParts:
         self.stream = Stream(self.door, gateway.guard, gateway.logins.knows)
         gateway.subscribe(self.stream.notify)
         tied[1].serve(gateway)
+        tied[0].tell(self._reload)
         self.parts = (("http", self),)
+
+    def _reload(self, root: Any) -> None:
+        """Take tokens over, and end the streams of those that are none any more."""
+        if self.gateway is not None:
+            self.gateway.reload(root)
+            self.stream.let_go()
 
     def notify(self, action: actions.NotifyOrder) -> None:
         """Tell of an order. Never waits."""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +128,7 @@ class Stage:
         self.runner.observe(self.http.observe, self.decided.extend)
         self.tasks: list[asyncio.Task[None]] = []
         self.gateway: Gateway
+        self.reload: Callable[[Any], None]
         self.session: aiohttp.ClientSession
 
     async def _ask(self, event: Asked) -> AsyncIterator[actions.SendReply]:
@@ -145,6 +146,10 @@ class Stage:
 
     async def before(self, command: events.CommandReceived) -> None:
         self.commands.append(command)
+
+    def tell(self, taker: Callable[[Any], None]) -> None:
+        """What reads the configuration anew hands it on by this."""
+        self.reload = taker
 
     def serve(self, gateway: Gateway) -> None:
         """Another door before the same gateway, if a story has one."""

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from riskbot.config.secret import Secret
 from riskbot.core import events
 from riskbot.core.model import Role
 from riskbot.frontends._gateway import body, models
@@ -22,6 +23,7 @@ from riskbot.frontends.http.door import CONNECTIONS_MAX, FIRST_S
 from tests.fakes import until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import ORDER, Stage, free_port, stage, token
+from tests.frontends.http.test_reads import listening, of
 
 TEXT = json.dumps(ORDER)
 
@@ -260,6 +262,39 @@ def test_tokens_are_kept_as_digests_alone() -> None:
     for wrong in ("", token("b"), token("a")[:-1], token("a") + "x", "\udc80", "a" * 100_000):
         assert tokens.find(wrong) is None
     assert token("a") not in repr(vars(tokens))
+
+
+async def test_token_that_was_taken_back_stops_at_once_also_where_it_listens(
+    door: Stage,
+) -> None:
+    root = door.config.root
+    strategies = {
+        "grid": root.gateway.strategies["grid"].model_copy(update={"token": Secret(token("new"))}),
+        "more": root.gateway.strategies["trend"].model_copy(update={"token": Secret(token("x"))}),
+    }
+    assert root.http is not None
+    after = root.model_copy(
+        update={
+            "gateway": root.gateway.model_copy(update={"strategies": strategies}),
+            "http": root.http.model_copy(update={"operator_token": None}),
+        }
+    )
+    async with (
+        listening(door, "grid") as grid,
+        listening(door, "operator") as operator,
+        listening(door, "viewer") as viewer,
+    ):
+        await until(lambda: of(grid, "status") and of(operator, "status") and of(viewer, "status"))
+        # When the file is read again, and one token is another, others are none, one is new.
+        door.reload(after)
+        await until(lambda: of(grid, "end") and of(operator, "end"))
+        assert "token" in of(grid, "end")[0]["reason"]
+        for who, status in (("grid", 401), ("trend", 401), ("operator", 401), ("x", 401)):
+            assert (await door.ask("GET", "/v1/status", who=who)).status == status, who
+        for who in ("new", "viewer", "admin"):
+            assert (await door.ask("GET", "/v1/status", who=who)).status == 200, who
+        assert (await door.check("new")).document["order"]["strategy"] == "grid"
+        assert not of(viewer, "end")
 
 
 async def test_host_that_is_not_ours_is_refused(door: Stage) -> None:
