@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -213,3 +214,35 @@ async def test_script_that_waits_is_guarded_by_the_same_line(desk: Desk, door: S
     order = await asyncio.to_thread(script)
     assert door.runner.engine.state.reservations.find("grid", order["clientOrderId"])
     assert len(placed(desk)) == 1
+
+
+def script_of_the_docs() -> str:
+    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return next(block for block in blocks if "import ccxt" in block)
+
+
+@pytest.mark.parametrize("is_guarded", [False, True])
+async def test_script_of_the_docs_gains_the_gateway_by_one_line(
+    desk: Desk, door: Stage, is_guarded: bool
+) -> None:
+    lines = script_of_the_docs().splitlines()
+    (new,) = [line for line in lines if line.startswith("exchange = guard(")]
+    if not is_guarded:
+        lines.remove(new)
+    settings = {"apiKey": "key", "secret": "secret", "urls": desk.client.urls}
+    space = {"SETTINGS": settings, "TOKEN": token("grid"), "URL": door.url}
+    await asyncio.to_thread(exec, "\n".join(lines), space)  # as a user would run it
+    (sent,) = placed(desk)
+    assert (sent.status, sent.quantity) == ("canceled", Decimal("0.01"))
+    known = door.runner.engine.state.reservations.find("grid", sent.client_id)
+    assert (known is not None) is is_guarded
+
+
+async def test_script_of_the_docs_is_denied_under_a_halt(desk: Desk, door: Stage) -> None:
+    await door.command("halt")
+    settings = {"apiKey": "key", "secret": "secret", "urls": desk.client.urls}
+    space = {"SETTINGS": settings, "TOKEN": token("grid"), "URL": door.url}
+    with pytest.raises(ccxt.InvalidOrder, match="TRADING_STATE"):
+        await asyncio.to_thread(exec, script_of_the_docs(), space)
+    assert placed(desk) == []

@@ -237,3 +237,16 @@ def test_late_fill_of_a_checked_order_is_no_stranger() -> None:
     made.wait(8)
     assert not made.told("rogue_order")
     assert not [d for d in made.of(actions.RecordDecision) if d.decision == "rogue"]
+
+
+def test_every_reason_is_listed_also_where_the_state_alone_would_deny() -> None:
+    made = market(GROSS, rules=replace(FREE, price_collar=0.03))
+    made.command("halt")
+    found = made.decide("BTC", "buy", "2.0004", price="60000", allow_resize=True)
+    assert [reason["code"] for reason in found["reasons"]] == [
+        "QUANTITY_STEP",
+        "TRADING_STATE",
+        "PRICE_COLLAR",
+        "LIMIT_EXCEEDED",
+    ]
+    assert (found["decision"], found["max_quantity"]) == ("deny", "0")

@@ -78,11 +78,14 @@ def judge(
         fixed += exceeded(trial, judged(found or []), passes)
         return _conclude(trial, fixed, passes, passes)
     barred = [reason for check in ENTRIES for reason in check(trial)]
-    if not barred and not request.reduce_only:
+    beyond: list[Reason] = []
+    if not request.reduce_only and trial.has_price:
+        # Also where it is barred anyway: whoever asks hears of all that is in the way at once.
         found = bounds(trial, float(trial.closing)) if found is None else found
-        largest = largest_of(trial, found, passes)
-        fixed += exceeded(trial, found, largest)
-    return _conclude(trial, fixed + barred, largest, passes)
+        most = largest_of(trial, found, passes)
+        beyond = list(exceeded(trial, found, most))
+        largest = largest if barred else most
+    return _conclude(trial, fixed + barred + beyond, largest, passes)
 
 
 def _conclude(

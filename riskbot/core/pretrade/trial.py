@@ -57,6 +57,11 @@ class Trial:
     yielding: frozenset[str] = NONE
 
     @property
+    def has_price(self) -> bool:
+        """Whether its worth is known; without, it is barred and nothing can be measured."""
+        return self.price is not None and self.mark is not None and bool(self.unit_usd)
+
+    @property
     def without(self) -> frozenset[str]:
         """Ids of the reservations that do not count beside it."""
         return self.yielding | {self.amends}
