@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.frontends.http.stage import free_port
-from tests.scenarios.daemon import guarded
+from tests.scenarios.daemon import Daemon, alert_of, guarded
 from tests.scenarios.seats import BINANCE, BTC, ETH, Seat
 
 TOKEN = hashlib.sha256(b"stranger").hexdigest()
@@ -96,6 +96,15 @@ class Stranger:
         return {row["code"] for row in answer["reasons"]}
 
 
+async def found_out(daemon: Daemon, seat: Seat, price: Decimal) -> None:
+    """Rest an order past the gateway, and wait until it alone is gone and people know of it."""
+    rogue = seat.trade(BTC, "0.1", price=price)
+    await daemon.until(lambda: rogue.id not in seat.resting(), "rogue canceled")
+    status = await daemon.until_status(lambda s: alert_of(s, "rogue_order"), "told")
+    assert status["trading_state"] == "ACTIVE"
+    assert len(seat.resting()) == 1
+
+
 async def test_stranger_is_served_bounded_stopped_let_out_and_found_out(tmp_path: Path) -> None:
     seat = Seat(BINANCE, instruments=[BTC, ETH], exclusive=True, cancel_rogue=True)
     # What strategies ask for may raise a position: the seat's own nevers are about riskbot's.
@@ -150,12 +159,6 @@ async def test_stranger_is_served_bounded_stopped_let_out_and_found_out(tmp_path
             **{**bitcoin, "Type": "limit", PRICE: str(price)}, Side="buy", **{QUANTITY: "0.1"}
         )
         await daemon.until(lambda: len(seat.resting()) == 1, "rests")
-        rogue = seat.trade(BTC, "0.1", price=price - 50)
-        await daemon.until(lambda: rogue.id not in seat.resting(), "rogue canceled")
-        status = await daemon.until_status(
-            lambda s: any(a["limit"] == "rogue_order" for a in s["alerts"]), "told"
-        )
-        assert status["trading_state"] == "ACTIVE"
-        assert len(seat.resting()) == 1
+        await found_out(daemon, seat, price - 50)
         kinds = await daemon.decisions()
         assert {"approve", "deny", "resize", "halt", "rogue"} <= set(kinds)
