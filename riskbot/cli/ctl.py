@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "history": ("[measure]", "[hours]"),
     "size": ("instrument", "[stop]"),
     "audit": ("[n]",),
+    "stress": ("[scenario]",),
     "help": ("[command]",),
     "test": ("[level]",),
     "reduce": ("[limit]",),

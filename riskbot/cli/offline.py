@@ -1,4 +1,4 @@
-"""`stress`, `var`, `correlation`, `report`, `replay`, `drill`: not built yet, and they say so."""
+"""`report`, `replay`, `drill`: not built yet, and they say so."""
 
 from __future__ import annotations
 

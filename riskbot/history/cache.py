@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from riskbot.core.histories import DAY_MS
+from riskbot.errors import StorageError
 from riskbot.history.kept import Kept
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Cache:
     async def load(self, now_ms: int) -> dict[str, Kept]:
         """Return what the file holds, by underlying; nothing where it cannot be read."""
         try:
-            return await asyncio.to_thread(self._with, lambda c: _read(c, now_ms))
+            return await asyncio.to_thread(self._with, lambda c: _load(c, now_ms))
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             if _is_of_the_disk(error):
                 return self._give_up(error)
@@ -127,10 +128,34 @@ def _is_of_the_disk(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK
 
 
-def _read(connection: sqlite3.Connection, now_ms: int) -> dict[str, Kept]:
+def peek(path: Path, now_ms: int) -> dict[str, Kept]:
+    """Return what a cache holds of the days before now, without a trace in it.
+
+    Raises:
+        StorageError: there is a file, and it cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", BUSY_S, uri=True)) as c:
+            (version,) = c.execute("PRAGMA user_version").fetchone()
+            if version != VERSION:
+                message = f"{path} has version {version}, this riskbot knows {VERSION}"
+                raise StorageError(message)
+            return _read(c, now_ms)
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        message = f"{path} cannot be read ({error})"
+        raise StorageError(message) from error
+
+
+def _load(connection: sqlite3.Connection, now_ms: int) -> dict[str, Kept]:
     unused_ms = now_ms - UNUSED_DAYS * DAY_MS
     connection.execute("DELETE FROM series WHERE checked_ms < ?", (unused_ms,))
     connection.execute("DELETE FROM bars WHERE underlying NOT IN (SELECT underlying FROM series)")
+    return _read(connection, now_ms)
+
+
+def _read(connection: sqlite3.Connection, now_ms: int) -> dict[str, Kept]:
     found = {}
     for name, account, symbol, is_active, others, note, checked_ms in connection.execute(
         "SELECT underlying, account, symbol, is_active, other_names, note, checked_ms FROM series"

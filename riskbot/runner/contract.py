@@ -51,6 +51,11 @@ class Checkpoint(Protocol):
         ...
 
     @property
+    def ts_ms(self) -> int:
+        """When it was written."""
+        ...
+
+    @property
     def state(self) -> dict[str, Any]:
         """What the engine dumped."""
         ...
@@ -75,7 +80,19 @@ class Row(Protocol):
         ...
 
 
-class Journal(Protocol):
+class Kept(Protocol):
+    """What was kept: all that a fold needs."""
+
+    async def load_checkpoint(self, before_seq: int | None = None) -> Checkpoint | None:
+        """Return the newest checkpoint, or the newest before one that cannot be used."""
+        ...
+
+    def read(self, after_seq: int = 0) -> AsyncIterator[Row]:
+        """Yield the records after a number."""
+        ...
+
+
+class Journal(Kept, Protocol):
     """Keeps; durable before effect."""
 
     @property
@@ -126,14 +143,6 @@ class Journal(Protocol):
 
     async def save_checkpoint(self, state: dict[str, Any], seq: int, ts_ms: int) -> None:
         """Keep a checkpoint."""
-        ...
-
-    async def load_checkpoint(self, before_seq: int | None = None) -> Checkpoint | None:
-        """Return the newest checkpoint, or the newest before one that cannot be used."""
-        ...
-
-    def read(self, after_seq: int = 0) -> AsyncIterator[Row]:
-        """Yield the records after a number."""
         ...
 
     async def upkeep(self, now_ms: int) -> None:

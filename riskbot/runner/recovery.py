@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, NamedTuple, TypeVar
 
 from riskbot import crashpoint
 from riskbot.errors import CodecError, ConfigError, FatalError
-from riskbot.runner.contract import Checkpoint, Engine, Journal, Row
+from riskbot.runner.contract import Checkpoint, Engine, Journal, Kept, Row
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ async def recover(journal: Journal, make_engine: Callable[[], E]) -> E:
     """
     engine, checkpoint = await _start(journal, make_engine)
     seq = checkpoint.seq if checkpoint else 0
-    try:
+    with _newer_told():
         seen = None
         while seen != journal.written_seq:
             # Again, if the writer went on meanwhile: what it wrote waits no more.
@@ -38,10 +39,44 @@ async def recover(journal: Journal, make_engine: Callable[[], E]) -> E:
         # In a rebuild, with a disk that takes nothing: what it could not take counts as well.
         for row in journal.unwritten(seq):
             _fold(engine, row)
-    except CodecError as error:
-        raise ConfigError([f"{error}; run the riskbot that wrote it, or a newer one"]) from error
     crashpoint.reach("recovery.folded")
     return engine
+
+
+class Folded(NamedTuple, Generic[E]):
+    """An engine as far as a journal goes.
+
+    Attributes:
+        seq: of the last record, 0 = there is none.
+        ts_ms: when that was written, UTC ms.
+    """
+
+    engine: E
+    seq: int
+    ts_ms: int
+
+
+async def refold(journal: Kept, make_engine: Callable[[], E]) -> Folded[E]:
+    """Build an engine of what a journal holds now, while another process may write to it.
+
+    Raises:
+        ConfigError, FatalError, StorageError: as `recover`.
+    """
+    engine, checkpoint = await _start(journal, make_engine)
+    seq, ts_ms = (checkpoint.seq, checkpoint.ts_ms) if checkpoint else (0, 0)
+    with _newer_told():
+        async for row in journal.read(seq):
+            seq, ts_ms = _fold(engine, row), row.ts_ms
+    return Folded(engine, seq, ts_ms)
+
+
+@contextmanager
+def _newer_told() -> Iterator[None]:
+    """Say what to do about a record that this version cannot read."""
+    try:
+        yield
+    except CodecError as error:
+        raise ConfigError([f"{error}; run the riskbot that wrote it, or a newer one"]) from error
 
 
 def _fold(engine: Engine, row: Row) -> int:
@@ -53,7 +88,7 @@ def _fold(engine: Engine, row: Row) -> int:
     return row.seq
 
 
-async def _start(journal: Journal, make_engine: Callable[[], E]) -> tuple[E, Checkpoint | None]:
+async def _start(journal: Kept, make_engine: Callable[[], E]) -> tuple[E, Checkpoint | None]:
     before: int | None = None
     while (checkpoint := await journal.load_checkpoint(before)) is not None:
         engine = make_engine()
