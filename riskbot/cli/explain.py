@@ -95,7 +95,7 @@ def _causes(out: Console, document: Document) -> None:
         if not each["parts"]:
             rows.append([*inputs, "-", signed(each["pnl_usd"]), ""])
     rows += [
-        [each["account"], each["name"], "", signed(each["value_usd"]),
+        [each["account"], each["asset"], "", signed(each["value_usd"]),
          f"{each['shock'] * 100:+.2f} %", "cash", signed(each["pnl_usd"]), each["words"]]
         for each in document["cash"]
     ]  # fmt: skip

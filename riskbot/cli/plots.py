@@ -66,7 +66,9 @@ def _titled(axes: Axes, title: str, document: Document) -> None:
     axes.set_title(f"{title}\n{when}", loc="left", fontsize=11, color=INK, parse_math=False)
 
 
-def _bars(axes: Axes, names: list[str], values: list[float], words: list[str]) -> None:
+def _bars(
+    axes: Axes, names: list[str], values: list[float], words: list[str], space: float = ROOM
+) -> None:
     """Draw one bar per name from the top, losses to the right."""
     places = np.arange(len(names))
     colors = [LOSS if value > 0 else GAIN for value in values]
@@ -76,7 +78,7 @@ def _bars(axes: Axes, names: list[str], values: list[float], words: list[str]) -
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.margins(y=0.01)
     low, high = min(0.0, *values), max(0.0, *values)
-    room = ROOM * ((high - low) or 1.0)
+    room = space * ((high - low) or 1.0)
     axes.set_xlim(low - (room if low < 0 else 0.0), high + room)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(lambda value, _: signed(value))
@@ -147,7 +149,7 @@ def _positions(figure: Figure, document: Document) -> None:
         for each in document["positions"]
     ]
     found += [
-        (f"{each['account']} {each['name']}".strip(), each["pnl_usd"]) for each in document["cash"]
+        (f"{each['account']} {each['asset']}".strip(), each["pnl_usd"]) for each in document["cash"]
     ]
     rows = [(name, usd) for name, usd in found if usd is not None]
     _need(rows, "no position's loss is known")
@@ -192,7 +194,7 @@ def _var(figure: Figure, document: Document, standing: Standing) -> None:
     parts = [row["var_usd"] for row in rows]
     words = [f"{signed(usd)}  ({percent(row['var_share'])})" for usd, row in zip(parts, rows,
              strict=True)]  # fmt: skip
-    _bars(right, [row["underlying"] for row in rows], parts, words)
+    _bars(right, [row["underlying"] for row in rows], parts, words, space=2 * ROOM)
     right.set_xlabel("part of VaR 95 %, USD; < 0 takes risk away")
     right.set_title("Where it comes from", loc="left", fontsize=11, color=INK)
 

@@ -21,6 +21,9 @@ MOST, FEW = 6, 2
 
 _HALF_USD = 0.5
 
+WITH_TITLES = 140
+"""Columns of a console from which on scenarios are named in words too."""
+
 WIDE, PAIRS = 14, 20
 """Columns of a matrix that is shown whole; pairs shown of a wider one."""
 
@@ -79,13 +82,17 @@ def overview(out: Console, document: Document) -> None:
     """Print every scenario, the worst first, unknown ones before all."""
     head(out, document)
     rows, limit = document["scenarios"], document["limit"]
+    heads = [">loss USD", ">of E", ">equity after", ">margin", ">liquidated",
+             "limits that would break"]  # fmt: skip
+    # Where it is narrow, figures come before words: each scenario has a page of its own.
+    is_wide = out.width >= WITH_TITLES
+    names = ("scenario", "what happens") if is_wide else ("scenario",)
     cells.table(
         out,
         "scenarios",
-        ("scenario", "what happens", ">loss USD", ">of E", ">equity after", ">margin",
-         ">liquidated", "limits that would break"),
-        (_scenario_cells(row, limit) for row in rows),
-    )  # fmt: skip
+        (*names, *heads),
+        ([*_name_cells(row)[: len(names)], *_scenario_cells(row, limit)] for row in rows),
+    )
     counted = [row for row in rows if row["counted"]]
     if limit is None:
         out.print("stress_loss: no limit here", markup=False)
@@ -106,13 +113,15 @@ def overview(out: Console, document: Document) -> None:
             out.print(f"unknown: {row['name']}: {reason}", markup=False)
 
 
+def _name_cells(row: Document) -> list[str]:
+    return [row["name"] + ("" if row["counted"] else " *"), row["title"]]
+
+
 def _scenario_cells(row: Document, limit: float | None) -> list[Any]:
     loss = row["loss"]
     is_over = row["counted"] and limit is not None and loss is not None and loss > limit
     broken = [name for name in row["broken"] if name != "stress_loss"]
     return [
-        row["name"] + ("" if row["counted"] else " *"),
-        row["title"],
         signed(lost(row["pnl_usd"])),
         Text(percent(loss), style="bold red" if is_over else ""),
         signed(row["equity_after_usd"]),
@@ -154,7 +163,7 @@ def scenario(out: Console, document: Document) -> None:
         for each in document["positions"]
     ]
     rows += [
-        [each["account"], each["name"], "", "", signed(each["value_usd"]),
+        [each["account"], each["asset"], "", "", signed(each["value_usd"]),
          f"{each['shock'] * 100:+.1f} %", "", signed(each["pnl_usd"]), each["words"]]
         for each in document["cash"]
     ]  # fmt: skip

@@ -161,6 +161,8 @@ TABLES = [
         ["BTC/USDT:USDT", "1 x 50,000", "-60.00 % (BTC)", "-30,000", "(DEFAULT)", "12,000",
          "= 50,000.00 USD * -0.6", "loss 18,000 / equity 100,000 = 18.0 %", "published figure"],
     ),
+    (["stress", "depeg_usdt"], ["USDT", "-10.0 %", "in all"]),
+    (["stress", "venue_lost"], ["the venue that is lost: paper", "-100,000"]),
     (["stress", "--explain"], ["march_2020: The fall of Thursday", "funding_x10:", "unknown:"]),
     (
         ["stress", "--suggest", "down_50", "--max", "0.1", "--explain"],
@@ -192,7 +194,7 @@ def test_tables_show_figures_and_what_they_come_from(
     ("argv", "least"),
     [
         (["stress"], (1_000, 600)),
-        (["stress", "down_50"], (1_000, 400)),
+        (["stress", "depeg_usdt"], (1_000, 400)),
         (["var"], (1_000, 400)),
         (["correlation"], (500, 400)),
     ],
@@ -280,7 +282,9 @@ def test_without_history_what_rests_on_it_is_unknown_with_its_reason(
     tmp_path: Path, made: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(journaled(tmp_path, made, []))
-    file = write(tmp_path, with_(state_dir="state"))
+    keys = {"api_key": "k", "api_secret": "s"}
+    accounts = {"main": {"exchange": "binanceusdm", **keys}}
+    file = write(tmp_path, with_(state_dir="state", accounts=accounts))
     picture = str(tmp_path / "a.png")
     for damaged in (False, True):
         if damaged:
