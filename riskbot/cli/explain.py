@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from riskbot.cli import cells
-from riskbot.cli.riskpages import lost, parts_of, percent, signed
+from riskbot.cli.riskcells import lost, parts_of, percent, signed
 from riskbot.cli.standing import Standing
 from riskbot.core import appraisal, riskviews
 from riskbot.core.appraisal import Days

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from riskbot.cli import cells, riskpages
+from riskbot.cli import cells, stresspages, varpages
 
 Document = Mapping[str, Any]
 Rows = Sequence[Document]
@@ -282,8 +282,8 @@ RENDERERS: dict[str, Callable[[Console, Any], None]] = {
     "whoami": _who_am_i,
     "size": _size,
     "digest": _digest,
-    "stress": riskpages.stress,
-    "var": riskpages.var,
-    "correlation": riskpages.correlation,
+    "stress": stresspages.stress,
+    "var": varpages.var,
+    "correlation": varpages.correlation,
 }
 """By command."""

@@ -11,7 +11,7 @@ import numpy as np
 from riskbot.cli.arrange import clustered
 from riskbot.cli.cells import moment
 from riskbot.cli.explain import days_of
-from riskbot.cli.riskpages import lost, percent, signed
+from riskbot.cli.riskcells import lost, percent, signed
 from riskbot.errors import RiskbotError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from riskbot.core.histories import DAY_MS, HistoryWanted, last_ended_day
 from riskbot.core.model import Actor, Role
 from riskbot.core.studies import Studies
 from riskbot.core.turn import Turn
-from riskbot.errors import RiskbotError, StorageError, VenueError
+from riskbot.errors import ConfigError, RiskbotError, StorageError, VenueError
 from riskbot.history.cache import peek
 from riskbot.history.finder import Finder
 from riskbot.history.kept import Kept, series
@@ -101,7 +102,11 @@ class Standing:
             for wanted in analyzing.needed(self._turn())
             if wanted[0] not in self.state.analysis.series
         ]
-        venues = await _paper(config, StillClock(self.now_ms)) if missing else {}
+        venues: dict[str, PaperExchange] = {}
+        # What a simulated venue cannot be opened for is told by `check`; here it has no past.
+        with suppress(ConfigError, VenueError):
+            if missing:
+                venues = await _paper(config, StillClock(self.now_ms))
         self._tell([kept for each in missing if (kept := await self._find(each, venues))])
         self.study()
 
