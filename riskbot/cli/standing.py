@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from riskbot.core import analyzing, events
+from riskbot.core import actions, analyzing, events
 from riskbot.core.commands import BY_NAME
 from riskbot.core.commands._base import Reply
 from riskbot.core.engine import Engine
@@ -40,6 +40,9 @@ ASKER = Actor("command line", Role.VIEWER, "offline")
 
 AGELESS_S = 1e9
 """How old the whole picture is, is said once: within it nothing is stale, nor any account."""
+
+OLD_PRICE_MS = 150_000
+"""Prices are written down once a minute at least, while they come."""
 
 _MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
 
@@ -97,18 +100,28 @@ class Standing:
             known = {}
             self.words += f"\nprice history: {error}"
         self._tell(known.values())
-        missing = [
-            HistoryWanted(*wanted)
-            for wanted in analyzing.needed(self._turn())
-            if wanted[0] not in self.state.analysis.series
+        wanted = [
+            each
+            for asked in self._asked()
+            if isinstance(asked, actions.ReadHistory)
+            for each in asked.wanted
+            if each.underlying not in self.state.analysis.series
         ]
         venues: dict[str, PaperExchange] = {}
         # What a simulated venue cannot be opened for is told by `check`; here it has no past.
         with suppress(ConfigError, VenueError):
-            if missing:
+            if wanted:
                 venues = await _paper(config, StillClock(self.now_ms))
-        self._tell([kept for each in missing if (kept := await self._find(each, venues))])
+        self._tell([kept for each in wanted if (kept := await self._find(each, venues))])
         self.study()
+
+    def _asked(self) -> list[actions.Action]:
+        """Return what the core asks for now of history and statistics: all of it, anew."""
+        self.state.analysis.asked_ms.clear()
+        self.state.analysis.study_ms = 0
+        turn = self._turn()
+        analyzing.ask(turn, events.TimerFired())
+        return turn.out
 
     async def _find(
         self, wanted: HistoryWanted, venues: Mapping[str, PaperExchange]
@@ -134,9 +147,9 @@ class Standing:
         """Make the slow statistics of the book, as the worker beside a daemon does."""
         studies = Studies()
         studies.take(events.PriceHistoryRead(series=tuple(self.state.analysis.series.values())))
-        question = analyzing.question(self._turn())
-        self.state.apply(question, self.now_ms)
-        self.state.apply(studies.answer(question), self.now_ms)
+        for asked in self._asked():
+            if isinstance(asked, actions.AnalyzeRisk):
+                self.state.apply(studies.answer(asked), self.now_ms)
 
 
 # ---------------------------------------------------------------- as journaled
@@ -170,11 +183,34 @@ async def journaled(config: Config, clock: Clock) -> Standing:
     words = f"the book as of {at} UTC, the last record of the journal: {age_words(age)} old"
     found = Standing(folded.engine, folded.ts_ms, words)
     found.state.on_timer(found.now_ms)
-    unread = [name for name in config.accounts if not found.state.is_synced(name)]
-    if unread:
-        found.words += f"\nnot read since riskbot started last: {', '.join(unread)}"
+    for said in (_unseen(found.state, config), _old_prices(found.state, found.now_ms)):
+        found.words += f"\n{said}" if said else ""
     await found.complete(config)
     return found
+
+
+def _unseen(state: State, config: Config) -> str:
+    """Say which accounts were out of sight when the journal ended; empty = none was."""
+    names = [
+        name
+        for name in config.accounts
+        if not state.is_synced(name) or state.is_account_blind(name)
+    ]
+    return f"out of sight at that moment, shown as last seen: {', '.join(names)}" if names else ""
+
+
+def _old_prices(state: State, now_ms: int) -> str:
+    """Say which prices were old already when the journal ended; empty = none was."""
+    oldest_ms, names = now_ms, []
+    for leg in state.meter.legs():
+        quote = state.meter.marks.quote(leg.key.account, leg.key.symbol)
+        seen = [seen.seen_ms for _, seen in quote.sources()] if quote is not None else []
+        if seen and now_ms - max(seen) > OLD_PRICE_MS:
+            oldest_ms = min(oldest_ms, max(seen))
+            names.append(leg.key.symbol)
+    if not names:
+        return ""
+    return f"prices up to {age_words(now_ms - oldest_ms)} older: {', '.join(sorted(names))}"
 
 
 def _ageless(settings: CoreSettings) -> CoreSettings:

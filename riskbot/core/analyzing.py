@@ -28,7 +28,7 @@ def ask(turn: Turn, event: events.Event) -> None:
 
 def _ask_history(turn: Turn) -> None:
     found: dict[str, HistoryWanted] = {}
-    for underlying, account, symbol in needed(turn):
+    for underlying, account, symbol in _needed(turn):
         if underlying not in found and turn.state.analysis.is_wanted(underlying, turn.now_ms):
             found[underlying] = HistoryWanted(underlying, account, symbol)
             if len(found) == WANTED_MAX:
@@ -44,20 +44,17 @@ def _ask_study(turn: Turn) -> None:
     held = exposures(whole)
     if not analysis.is_study_due(sum(map(abs, held.values())), turn.now_ms):
         return
-    turn.emit(question(turn))
-
-
-def question(turn: Turn) -> actions.AnalyzeRisk:
-    """Return what is asked for of slow statistics now: of every scope whose prices are known."""
-    turn.book(PORTFOLIO)  # measures all of them
-    return actions.AnalyzeRisk(
-        request_id=turn.state.analysis.study_id + 1,
-        as_of_ms=turn.now_ms,
-        books=tuple(
-            BookSketch(name, book.equity_usd, exposures(book))
-            for name, book in (turn.scopes or {}).items()
-            if not book.unpriced
-        ),
+    scopes = turn.scopes or {}
+    turn.emit(
+        actions.AnalyzeRisk(
+            request_id=analysis.study_id + 1,
+            as_of_ms=turn.now_ms,
+            books=tuple(
+                BookSketch(name, book.equity_usd, exposures(book))
+                for name, book in scopes.items()
+                if not book.unpriced
+            ),
+        )
     )
 
 
@@ -76,7 +73,7 @@ def ask_for(turn: Turn, account: str, symbol: str) -> None:
         turn.emit(actions.ReadHistory(wanted=(wanted,)))
 
 
-def needed(turn: Turn) -> Iterator[tuple[str, str, str]]:
+def _needed(turn: Turn) -> Iterator[tuple[str, str, str]]:
     """Yield underlyings, each with an account and an instrument of it, the most urgent first."""
     state = turn.state
     synced = [name for name in turn.settings.accounts if state.is_synced(name)]

@@ -303,6 +303,19 @@ def test_without_history_what_rests_on_it_is_unknown_with_its_reason(
         assert "nothing to draw" in capsys.readouterr().err
 
 
+def test_what_was_out_of_sight_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = world(held=HELD)
+    found.wait(2)
+    found.muted.add("main")
+    found.wait(200)
+    asyncio.run(journaled(tmp_path, found, []))
+    file = write(tmp_path, with_(state_dir="state"))
+    assert main(["stress", "--config", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "prices up to 3 min older: BTC/USDT:USDT, ETH/USDT:USDT" in shown
+    assert "march_2020" in shown
+
+
 def test_reading_leaves_no_trace(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = config.parent / "state"
     before = {each.name: each.read_bytes() for each in state.iterdir()}
