@@ -24,7 +24,7 @@ ROWS: dict[str, str] = {
     "memory": "resident memory with 3 accounts, 600 markets each",
     "alerts": "loop gaps while an alert channel hangs",
     "notice": "a breach's first message at the Bot API server against a bare POST",
-    "gateway": "one order check: in the engine, over HTTP and the unix socket, its growth",
+    "gateway": "one order check: in the engine, over HTTP, the unix socket, MQTT; its growth",
     "statistics": "VaR, ES, components, what-if, covariance, groups against bare numpy; growth",
     "messages": "messages a day in a week of ordinary trading, by kind",
 }

@@ -1,18 +1,27 @@
-"""One order check: in the engine, over HTTP and over the unix socket, and what makes it grow."""
+"""One order check: in the engine, over HTTP, the unix socket and MQTT, and what makes it grow.
+
+What computes alone is measured in CPU time, so that a loaded machine does not show in it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, ClassVar
 
 from aiohttp import web
 
 from riskbot.client import AsyncClient
-from riskbot.core import events
+from riskbot.core import actions, events
+from riskbot.core.engine import Engine
 from riskbot.core.limits.asset_exposure import AssetExposure
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.net_exposure import NetExposure
@@ -21,13 +30,20 @@ from riskbot.core.limits.position_size import PositionSize
 from riskbot.core.limits.sector_exposure import SectorExposure
 from riskbot.core.model import Response, Side
 from riskbot.core.ordering import OrderRequest
+from riskbot.frontends._gateway import body, models
+from riskbot.frontends._gateway.guard import Asked
+from riskbot.frontends._gateway.tokens import Caller, Tokens
+from riskbot.frontends.http.door import answer
+from riskbot.frontends.mqtt.orders import OrderDoor
 from tests.bench.table import Row, compared, figure, quantile
 from tests.core.market import Market, market
-from tests.frontends.http.stage import free_port, stage, token
+from tests.frontends.http.stage import ORDER, Stage, free_port, stage, token
+from tests.frontends.mqtt.desk import BASE, USERS, Desk
+from tests.servers.mosquitto import MISSING, Listener, Mosquitto, listening
 
 SIZES = (10, 100, 1_000)
 RESERVED = 200
-GOAL_GROWTH, GOAL_DENIAL, GOAL_HTTP = 1.5, 1.5, 1.5
+GOAL_GROWTH, GOAL_DENIAL, GOAL_HTTP, GOAL_MQTT = 1.5, 1.5, 1.5, 6.0
 BTC = "BTC/USDT:USDT"
 DENY = Response.DENY
 LIMITS = (
@@ -56,7 +72,27 @@ def measure(is_quick: bool) -> list[Row]:
         compared("a denial, 100 positions", denied, approved, "an approval", GOAL_DENIAL),
         compared(f"beside {RESERVED} approvals", crowded, approved, "beside none"),
     ]
+    what = "the door's own work on a check: token, body, order, answer"
+    rows.append(compared(what, _door_work(rounds), approved, "a check in the engine"))
     return rows + asyncio.run(_over_sockets(rounds))
+
+
+def _door_work(rounds: int) -> float:
+    """Return us of what a door does with a request besides reading and writing its socket."""
+    known = [(token(f"t{n}"), Caller(f"t{n}")) for n in range(6)]
+    tokens, text = Tokens(known), json.dumps({**ORDER, "client_order_id": "c1"}).encode()
+    document = dict.fromkeys(models.Answer.model_fields, "x")
+    found = []
+    for _ in range(rounds):
+        started = time.thread_time()
+        tokens.find(known[3][0])
+        order = models.taken(models.OrderBody, body.read(text))
+        models.whole(order)
+        order.request("grid", is_submit=False)
+        order.fingerprint(is_submit=False)
+        answer(document)
+        found.append((time.thread_time() - started) * 1e6)
+    return statistics.median(found)
 
 
 def _in_process(count: int, rounds: int) -> tuple[float, float, float]:
@@ -76,34 +112,74 @@ def _median(made: Market, quantity: str, rounds: int, *, gives_back: bool = Fals
     for number in range(rounds):
         made.now_ms += 1
         event = events.OrderRequested(request_id=str(number), order=order)
-        started = time.perf_counter()
+        started = time.thread_time()
         decided = made.engine.handle(event, made.now_ms)
-        found.append((time.perf_counter() - started) * 1e6)
+        found.append((time.thread_time() - started) * 1e6)
         if gives_back:
             replies = [a.document for a in decided if a.kind == "SendReply"]
             made.pull(replies[0]["client_order_id"])
     return statistics.median(found)
 
 
+class Timed(Engine):
+    """Keeps how long each order took it."""
+
+    took: ClassVar[list[float]] = []
+
+    def handle(
+        self, event: events.Event, now_ms: int, received_ns: int = 0
+    ) -> list[actions.Action]:
+        started = time.thread_time()
+        decided = super().handle(event, now_ms, received_ns)
+        if isinstance(event, events.OrderRequested):
+            self.took.append((time.thread_time() - started) * 1e3)
+        return decided
+
+
+class Core:
+    """The gateway's question to the core, timed: engine, commit and the way back."""
+
+    def __init__(self, made: Stage) -> None:
+        self.took: list[float] = []
+        guard = made.gateway.guard
+        self._ask = guard.first_reply
+        # What is measured stands where the door calls it.
+        object.__setattr__(guard, "first_reply", self.first_reply)
+
+    async def first_reply(self, event: Asked) -> actions.SendReply:
+        started = time.perf_counter()
+        reply = await self._ask(event)
+        if isinstance(event, events.OrderRequested):
+            self.took.append((time.perf_counter() - started) * 1e3)
+        return reply
+
+
 async def _over_sockets(rounds: int) -> list[Row]:
     """Return the rows of the doors, each against an empty handler over the same transport."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with stage(Path(folder), limits={"gross_exposure": {"max": 1.0}}) as made:
-            unix = f"unix:{made.config.state_dir / 'gateway.sock'}"
-            doors = {"HTTP, kept alive": made.url, "the unix socket": unix}
-            return [await _door(name, url, rounds) for name, url in doors.items()]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rate = {"token": token("grid"), "accounts": ["main"], "request_rate": 10**6}
+        options = {"limits": {"gross_exposure": {"max": 1.0}}, "engine": Timed}
+        async with stage(folder, gateway={"strategies": {"grid": rate}}, **options) as made:
+            core = Core(made)
+            unix = made.config.state_dir / "gateway.sock"
+            rows, over_http = await _http(core, rounds, "HTTP, kept alive", made.url, None)
+            more, _ = await _http(core, rounds, "the unix socket", f"unix:{unix}", folder / "empty")
+            rows += more
+            if MISSING:
+                return [*rows, Row("a check over MQTT", f"not measured: {MISSING}")]
+            return rows + await _mqtt(made, folder / "broker", rounds, over_http)
 
 
-async def _door(name: str, url: str, rounds: int) -> Row:
-    checked: list[float] = []
-    async with AsyncClient(token("grid"), url) as client:
-        for _ in range(rounds):
-            started = time.perf_counter()
-            answer = await client.check("main", BTC, "buy", "0.001")
-            checked.append((time.perf_counter() - started) * 1e3)
-            await client.cancel(str(answer.client_order_id))
-    empty = await _empty(rounds)
-    return compared(
+async def _http(
+    core: Core, rounds: int, name: str, url: str, empty_at: Path | None
+) -> tuple[list[Row], float]:
+    """Return the rows of one address, and the ms of a check."""
+    checked = await _checks(url, rounds)
+    split = _split(core, checked)
+    async with _empty(empty_at) as empty_url:
+        empty = await _checks(empty_url, rounds)
+    told = compared(
         f"a check over {name}, durable, p50",
         quantile(checked, 0.5),
         quantile(empty, 0.5),
@@ -111,22 +187,133 @@ async def _door(name: str, url: str, rounds: int) -> Row:
         GOAL_HTTP,
         unit="ms",
     )
+    door = compared(
+        "  of it client, transport and door",
+        split["door"],
+        quantile(empty, 0.5),
+        "an empty aiohttp handler",
+        GOAL_HTTP,
+        unit="ms",
+    )
+    figures = [
+        Row(f"  of it {part}", f"{figure(split[part])} ms")
+        for part in ("engine", "commit, way back")
+    ]
+    return [told, door, *figures], quantile(checked, 0.5)
 
 
-async def _empty(rounds: int) -> list[float]:
-    async def handler(_: web.Request) -> web.Response:
-        return web.json_response({})
+def _split(core: Core, checked: list[float]) -> dict[str, float]:
+    """Return the medians of what a check consists of, and forget what was timed."""
+    engine, whole = statistics.median(Timed.took), statistics.median(core.took)
+    Timed.took.clear()
+    core.took.clear()
+    return {
+        "door": statistics.median(checked) - whole,
+        "engine": engine,
+        "commit, way back": whole - engine,
+    }
 
-    app = web.Application()
-    app.router.add_get("/v1/orders/{name}", handler)
-    runner, port = web.AppRunner(app), free_port()
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+
+async def _checks(url: str, rounds: int) -> list[float]:
+    """Return ms of each check, given back in between."""
     found = []
-    async with AsyncClient(token("grid"), f"http://127.0.0.1:{port}") as client:
+    async with AsyncClient(token("grid"), url) as client:
         for _ in range(rounds):
             started = time.perf_counter()
-            await client.order("x")
+            answer = await client.check("main", BTC, "buy", "0.001")
             found.append((time.perf_counter() - started) * 1e3)
-    await runner.cleanup()
+            await client.cancel(str(answer.client_order_id))
     return found
+
+
+@asynccontextmanager
+async def _empty(path: Path | None) -> AsyncIterator[str]:
+    """Serve the same routes with a handler that reads the body, and answers what it always does."""
+    order = {"quantity": "0.001"}
+    document = dict.fromkeys(("client_order_id", "reservation_id"), "x") | {
+        "decision": "approve",
+        "enforced": True,
+        "max_quantity": None,
+        "expires_at_ms": None,
+        "reasons": [],
+        "order": order,
+    }
+
+    async def handler(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response(document)
+
+    app = web.Application()
+    app.router.add_post("/v1/orders/check", handler)
+    app.router.add_delete("/v1/orders/{name}", handler)
+    runner, port = web.AppRunner(app), free_port()
+    await runner.setup()
+    if path is not None:
+        await web.UnixSite(runner, str(path)).start()
+    else:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"unix:{path}" if path is not None else f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+# ---------------------------------------------------------------- over a broker
+
+
+async def _mqtt(made: Stage, folder: Path, rounds: int, over_http: float) -> list[Row]:
+    """Return the row of QoS 1 there and back, against somebody who says the same back."""
+    broker = Mosquitto(folder, users=USERS)
+    await broker.start()
+    desk = Desk(broker)
+    door = OrderDoor(BASE, made.gateway, made.clock)
+    desk.link.listen(door.topics, door.take)
+    order = {**ORDER, "strategy": "grid", "token": token("grid"), "quantity": "0.001"}
+    try:
+        async with desk.running(lambda: door.run(desk.link)), listening(broker) as mine:
+            await desk.connected()
+            # Its self-test takes turns at the connection.
+            await asyncio.sleep(3)
+            checked = await _asked(mine, f"{BASE}/orders/check", order, rounds, made)
+        echo = asyncio.create_task(_echo(broker))
+        async with listening(broker) as mine:
+            await asyncio.sleep(0.5)
+            bare = await _asked(mine, "echo", order, rounds, None)
+        echo.cancel()
+        await asyncio.gather(echo, return_exceptions=True)
+    finally:
+        await broker.kill()
+    what = "a check over MQTT, QoS 1, durable, p50"
+    took = quantile(checked, 0.5)
+    return [
+        compared(what, took, quantile(bare, 0.5), "a bare echo", unit="ms"),
+        compared("the same", took, over_http, "over HTTP", GOAL_MQTT, unit="ms"),
+    ]
+
+
+async def _asked(
+    mine: Listener, topic: str, order: dict[str, Any], rounds: int, made: Stage | None
+) -> list[float]:
+    found, replies = [], f"{BASE}/replies/grid"
+    for number in range(rounds):
+        seen = len(mine.heard)
+        body = json.dumps({**order, "client_order_id": f"q{topic[-1]}{number}"})
+        started = time.perf_counter()
+        await mine.say(topic, body, answer_to=replies, correlation=b"%d" % number)
+        while not any(m.topic == replies for m in mine.heard[seen:]):
+            await asyncio.sleep(0)
+        found.append((time.perf_counter() - started) * 1e3)
+        if made is not None:
+            await made.ask("DELETE", f"/v1/orders/q{topic[-1]}{number}")
+    return found
+
+
+async def _echo(broker: Mosquitto) -> None:
+    async with broker.client(
+        socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+    ) as client:
+        await client.subscribe("echo", 1)
+        async for message in client.messages:
+            more = message.properties
+            topic = str(getattr(more, "ResponseTopic", ""))
+            await client.publish(topic, message.payload, 1)
