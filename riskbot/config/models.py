@@ -249,6 +249,11 @@ class StrategyConfig(Section):
     capital_usd: Positive | None = Field(None, description="its E, for its ratio limits, USD")
     limits: RawLimits = Field(default_factory=dict, description="of this strategy alone")
     orders: OrdersConfig = OrdersConfig()
+    probation: OrdersConfig | None = Field(
+        None,
+        description="a new strategy, or version: what is given here counts beside `orders`, the"
+        " stricter of both, until it is taken out",
+    )
 
 
 class GatewayConfig(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from riskbot.config.models import AccountConfig, OrdersConfig, Root
 from riskbot.config.secret import Secret
@@ -94,7 +95,10 @@ def core_settings(
         },
         strategies={
             name: StrategySettings(
-                tuple(s.accounts), s.capital_usd, _rules(portfolio.orders, s.orders)
+                tuple(s.accounts),
+                s.capital_usd,
+                _rules(portfolio.orders, s.orders),
+                _probation(s.probation),
             )
             for name, s in root.gateway.strategies.items()
         },
@@ -156,6 +160,14 @@ def _rules(shared: OrdersConfig, own: OrdersConfig | None = None) -> OrderRules:
     if own is not None:
         fields |= own.model_dump(include=own.model_fields_set)
     return OrderRules(**fields)
+
+
+def _probation(given: OrdersConfig | None) -> OrderRules | None:
+    """What is given alone: the rest is `orders`' matter."""
+    if given is None:
+        return None
+    off = OrderRules(max_trade=None, max_trade_risk=None, price_collar=None, order_rate=None)
+    return replace(off, **given.model_dump(include=given.model_fields_set))
 
 
 def config_hash(

@@ -213,6 +213,43 @@ class ScopeBook:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """The margin that an order would draw on.
+
+    Attributes:
+        subject: the account for its cross pool, `account|symbol` for an isolated position.
+        maintenance_usd: with all that works beside the order filled.
+        equity_usd: what it is over.
+        rate: maintenance per USD of exposure, as estimated.
+        leverage: of an isolated position, which brings margin of its own; None = none does.
+    """
+
+    subject: str
+    maintenance_usd: float
+    equity_usd: float
+    rate: float
+    leverage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the strategy that asks for an order holds, USD; its own entries count as filled.
+
+    Attributes:
+        now, own, other: of the order's position, as in `Outlook`.
+        elsewhere: gross of its other positions, >= 0.
+        external: gross of what is not the strategy's, >= 0.
+    """
+
+    strategy: str
+    now: float
+    own: float
+    other: float
+    elsewhere: float
+    external: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What a scope's sums become with all that works beside an order, and a quantity of it, filled.
 
@@ -229,6 +266,8 @@ class Outlook:
         base_gross, base_net, base_risk, base_count: of the whole, without the position, but with
             all that works elsewhere. The net is that of the order's direction.
         keyed: (gross, net) of the underlying, sectors and groups likewise, by what they are of.
+        pool: the margin it draws on, None = none, or not known.
+        part: what its strategy holds, None = it is no strategy's.
     """
 
     book: ScopeBook
@@ -245,6 +284,8 @@ class Outlook:
     base_risk: float
     base_count: int
     keyed: Mapping[tuple[str, str], tuple[float, float]]
+    pool: Pool | None = None
+    part: Part | None = None
 
     def position(self, x: float) -> float:
         """Return the gross of the position at its worst, >= 0."""
@@ -279,3 +320,20 @@ class Outlook:
         """Return how many positions are open above dust."""
         is_open = not self.leg.is_dust or self.own > 0 or self.other > 0 or x > 0
         return self.base_count + is_open
+
+    def margin(self, pool: Pool, x: float) -> float:
+        """Return maintenance margin over equity, >= 0; inf where no equity is left."""
+        growth = self.position(x) - abs(self.now)
+        equity = pool.equity_usd + (growth / pool.leverage if pool.leverage else 0.0)
+        maintenance = max(pool.maintenance_usd + pool.rate * growth, 0.0)
+        return maintenance / equity if equity > 0 else float("inf")
+
+    def share_of(self, part: Part, x: float) -> float:
+        """Return the strategy's share in the total gross, which counts as E at least: 0 to 1.
+
+        Else the first order in an empty book would be all of it.
+        """
+        ahead = abs(part.now + self.sign * (part.own + x * self.unit_usd))
+        gross = part.elsewhere + max(ahead, abs(part.now - self.sign * part.other))
+        whole = max(part.external + gross, self.book.capital_usd or 0.0)
+        return gross / whole if whole > 0 else 0.0

@@ -71,6 +71,7 @@ def limit_bounds(
     entries: Mapping[PositionKey, Working],
     order: Order,
     cap: float,
+    owned: Mapping[PositionKey, Working] | None = None,
 ) -> list[Bound]:
     """Return what each limit lets pass, the tightest first.
 
@@ -80,6 +81,7 @@ def limit_bounds(
         entries: what works.
         order: what would be traded.
         cap: largest quantity that is of interest, > 0.
+        owned: what works of the order's strategy, None = it is not asked for.
     """
     found: list[Bound] = []
     grouped: dict[str, list[Limit]] = {}
@@ -89,7 +91,9 @@ def limit_bounds(
         books[book.scope] = book
     for scope, limits in grouped.items():
         needs_statistics = any(limit.needs_statistics for limit in limits)
-        case = Case(state, books[scope], entries, order, cap, has_statistics=needs_statistics)
+        case = Case(
+            state, books[scope], entries, order, cap, owned, has_statistics=needs_statistics
+        )
         for limit in limits:
             found += bounds_of(case, limit)
     return sorted(found, key=lambda bound: bound.quantity)
@@ -104,6 +108,7 @@ class Case:
         entries: what works.
         order: what would be traded.
         cap: largest quantity that is of interest, > 0.
+        owned: what works of the order's strategy, None = it is not asked for.
         has_statistics: what analysis says is computed anew, too, where Books are asked.
     """
 
@@ -114,11 +119,12 @@ class Case:
         entries: Mapping[PositionKey, Working],
         order: Order,
         cap: float,
+        owned: Mapping[PositionKey, Working] | None = None,
         *,
         has_statistics: bool = False,
     ) -> None:
         self.state, self.book, self.cap = state, book, cap
-        self.outlook = outlook(state, book, entries, order)
+        self.outlook = outlook(state, book, entries, order, owned)
         found = {0.0, min(least(order), cap), cap, *kinks(self.outlook)}
         self.points = sorted(point for point in found if point <= cap)
         self.is_plain = not book.unpriced and (book.capital_usd or 0.0) > 0
@@ -271,6 +277,7 @@ def order_of(
     stop: float | None,
     price: float,
     position_side: PositionSide,
+    strategy: str = "",
 ) -> Order:
     """Return the order that is asked about.
 
@@ -281,6 +288,7 @@ def order_of(
         stop: trigger price of its stop in quote units, None = none.
         price: in quote units, > 0.
         position_side: the position it is on.
+        strategy: whose, empty = nobody's in particular.
     """
     account = instrument.account
     unit = unit_usd(state, instrument) or 0.0
@@ -291,4 +299,4 @@ def order_of(
         coins = (leg.key for leg in state.meter.legs() if leg.is_spot)
         base = base_of(instrument.symbol)
         key = next((k for k in coins if k.account == account and base_of(k.symbol) == base), key)
-    return Order(instrument, key, side, unit, unit * away)
+    return Order(instrument, key, side, unit, unit * away, strategy)

@@ -40,7 +40,7 @@ def _barred(state: State, known: Reservation) -> str:
             if not hold.is_enforced:
                 continue
             is_state = hold.state is not TradingState.ACTIVE
-            if is_state or state.raises_keys(known.phantom(), hold.keys):
+            if is_state or state.raises(known.phantom(), hold, known.strategy):
                 return f"{hold.scope} {hold.state.value}: {hold.reason}"
     return ""
 

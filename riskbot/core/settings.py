@@ -102,11 +102,14 @@ class StrategySettings:
     Attributes:
         accounts: where it may trade.
         capital_usd: its E; None = none given, then it has no ratio limits.
+        probation: rules that count beside its `orders` until somebody takes them out of the
+            configuration; None = it has been promoted.
     """
 
     accounts: tuple[str, ...] = ()
     capital_usd: float | None = None
     orders: OrderRules = OrderRules()
+    probation: OrderRules | None = None
 
 
 @dataclass(frozen=True, slots=True)

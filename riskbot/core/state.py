@@ -13,7 +13,7 @@ from riskbot.core import actions, events, exits, lines, plan, rewind, sizing
 from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
 from riskbot.core.analysis import Analysis
-from riskbot.core.duty import Target
+from riskbot.core.duty import Hold, Target
 from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.factors import Factors
@@ -289,6 +289,14 @@ class State:
         base = instrument.underlying if instrument else exits.base_of(order.symbol)
         groups = lines.groups_of(self.settings, base)
         return exits.raises_keys(order, base, lines.sector_of(self.settings, base), groups, keys)
+
+    def raises(self, order: WorkingOrder, hold: Hold, strategy: str) -> bool:
+        """Whether an order, filled, would raise what a measure hold is about."""
+        limit = self.limit(hold.scope, hold.limit)
+        is_of_strategies = hold.limit == "strategy_share" or getattr(limit, "by", "") == "strategy"
+        if is_of_strategies:
+            return not hold.keys or strategy in hold.keys
+        return self.raises_keys(order, hold.keys)
 
     def instrument(self, account: str, symbol: str) -> Instrument | None:
         """Return an instrument as its venue lists it."""

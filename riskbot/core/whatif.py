@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from riskbot.core import lines
-from riskbot.core.exposure import Aggregate, Leg, Outlook, ScopeBook
+from riskbot.core.exposure import Aggregate, Leg, Outlook, Part, Pool, ScopeBook
 from riskbot.core.limits._base import position_subject
-from riskbot.core.model import PositionKey, scope_account
+from riskbot.core.model import InstrumentKind, PositionKey, scope_account
 from riskbot.core.workload import Order, Working
 
 if TYPE_CHECKING:
@@ -121,9 +122,21 @@ def _of_scope(
 
 
 def outlook(
-    state: State, book: ScopeBook, entries: Mapping[PositionKey, Working], order: Order
+    state: State,
+    book: ScopeBook,
+    entries: Mapping[PositionKey, Working],
+    order: Order,
+    owned: Mapping[PositionKey, Working] | None = None,
 ) -> Outlook:
-    """Return what a scope's sums become; it costs what works, whatever is held."""
+    """Return what a scope's sums become; it costs what works, whatever is held.
+
+    Args:
+        state: the state.
+        book: of the scope, as it is.
+        entries: what works.
+        order: what would be traded.
+        owned: what works of the order's strategy, None = it is not asked for.
+    """
     sign, mine = order.side.sign, _of_scope(book, entries)
     leg = book.by_key.get(order.key) or _empty(state, order.key)
     work, now = mine.pop(order.key, _NOTHING), leg.notional_usd or 0.0
@@ -133,13 +146,14 @@ def outlook(
         **{("group", name): _without(book.groups, name, now) for name in leg.groups},
     }
     gross, net = book.gross_usd - abs(now), book.net_usd - now
-    count = book.open_count - (not leg.is_dust)
+    count, drawn = book.open_count - (not leg.is_dust), 0.0
     for key, filled in mine.items():
         other = book.by_key.get(key) or _empty(state, key)
         before = other.notional_usd or 0.0
         growth = max(abs(before + filled.buys), abs(before - filled.sells)) - abs(before)
         change = filled.buys if sign > 0 else -filled.sells
         gross, net = gross + growth, net + change
+        drawn += growth if key.account == order.key.account and not other.is_spot else 0.0
         count += other.is_dust and (filled.buys or filled.sells) > 0
         for name in _names(other):
             if name in keyed:
@@ -161,6 +175,78 @@ def outlook(
         base_risk=book.stop_risk_usd + risk,
         base_count=count,
         keyed=keyed,
+        pool=_pool(state, book, leg, drawn),
+        part=None if owned is None else _part(state, book, owned, order),
+    )
+
+
+ASSUMED_RATE = 0.05
+"""Maintenance margin per USD of a position that nothing is known of: more than large coins ask."""
+
+
+def _pool(state: State, book: ScopeBook, leg: Leg, drawn: float) -> Pool | None:
+    """Return the margin an order on a position draws on.
+
+    No venue states here what a larger position will ask: it is taken to ask per USD what the
+    position asks now, and one that is not there what the account's pool asks, 5 % at least.
+
+    Args:
+        state: the state.
+        book: of the scope.
+        leg: the position.
+        drawn: what works elsewhere on the account adds to its gross, USD.
+    """
+    if leg.instrument.kind is InstrumentKind.SPOT:
+        return None
+    account = leg.key.account
+    ratios = dict(book.maintenance_margin)
+    subject = position_subject(leg.key)
+    is_apart = subject in ratios
+    subject = subject if is_apart else account
+    ratio, equity = ratios.get(subject), book.margin_equity.get(subject, 0.0)
+    if ratio is None or not isfinite(ratio):
+        return None
+    known = state.accounts.get(account).positions.get(leg.key)
+    now, maintenance = abs(leg.notional_usd or 0.0), ratio * equity
+    sheet = state.meter.book.sheet(account)
+    gross = now if is_apart else sheet.gross()
+    average = maintenance / gross if gross > 0 else ASSUMED_RATE
+    rate = average if is_apart else max(average, ASSUMED_RATE)
+    if known is not None and known.maintenance_margin and now and leg.mark_usd:
+        stated = float(known.maintenance_margin) * _settle_usd(state, leg)
+        rate = stated / now if stated else rate
+    if is_apart:
+        return Pool(subject, maintenance, equity, rate, known.leverage if known else None)
+    return Pool(subject, maintenance + max(average, ASSUMED_RATE) * drawn, equity, rate)
+
+
+def _settle_usd(state: State, leg: Leg) -> float:
+    """Return USD per unit of what margin is stated in, 0 = unknown."""
+    return state.meter.book.price_of(leg.key.account, leg.instrument.settle) or 0.0
+
+
+def _part(
+    state: State, book: ScopeBook, owned: Mapping[PositionKey, Working], order: Order
+) -> Part:
+    """Return what the order's strategy holds, its own entries filled."""
+    tally = state.meter.book.parts[order.strategy]
+    sign, mine = order.side.sign, {**owned}
+    work = mine.pop(order.key, _NOTHING)
+    held = {key: leg.notional_usd or 0.0 for key, leg in tally.legs.items()}
+    gross = sum(abs(notional) for notional in held.values())
+    now = held.pop(order.key, 0.0)
+    elsewhere = sum(
+        max(abs(notional + filled.buys), abs(notional - filled.sells))
+        for key in {**held, **mine}
+        for notional, filled in ((held.get(key, 0.0), mine.get(key, _NOTHING)),)
+    )
+    return Part(
+        strategy=order.strategy,
+        now=now,
+        own=work.buys if sign > 0 else work.sells,
+        other=work.sells if sign > 0 else work.buys,
+        elsewhere=elsewhere,
+        external=max(book.gross_usd - gross, 0.0),
     )
 
 

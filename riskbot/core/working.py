@@ -23,6 +23,9 @@ from riskbot.core.pretrade.trial import collar_of
 from riskbot.core.rounding import ceil_to_step, floor_to_step
 from riskbot.core.turn import Turn
 
+REASONS_MAX = 8
+"""So many reasons of a denial are written into the audit; the answer has them all."""
+
 ABSENT_QUERIES = 3
 ABSENT_AFTER_MS = 10_000
 """An unanswered order is absent after three look-ups that knew nothing, this long after it."""
@@ -214,7 +217,8 @@ def audit(
 ) -> None:
     """Write the decision down with what it rests on."""
     first = judgement.reasons[0] if judgement.reasons else None
-    words = "; ".join(reason.message for reason in judgement.reasons) or "all checks passed"
+    told = judgement.reasons[:REASONS_MAX]
+    words = "; ".join(reason.message for reason in told) or "all checks passed"
     decision = judgement.decision.value
     turn.audit(
         decision if judgement.enforced or decision == "approve" else f"would_{decision}",
@@ -231,8 +235,9 @@ def audit(
         submit=order.is_submit,
         approved=str(judgement.quantity),
         max_quantity=None if judgement.max_quantity is None else str(judgement.max_quantity),
-        codes=[reason.code.value for reason in judgement.reasons],
-        figures=[[reason.measured, reason.allowed] for reason in judgement.reasons],
+        codes=[reason.code.value for reason in told],
+        reasons=len(judgement.reasons),
+        figures=[[reason.measured, reason.allowed] for reason in told],
         client_order_id=order.client_order_id,
         reservation_id=reservation.reservation_id if reservation is not None else None,
     )

@@ -32,6 +32,7 @@ class Order:
     Attributes:
         unit_usd: USD of exposure per unit of quantity.
         risk_usd: USD lost per unit when the stop is hit.
+        strategy: whose, empty = nobody's in particular.
     """
 
     instrument: Instrument
@@ -39,6 +40,7 @@ class Order:
     side: Side
     unit_usd: float
     risk_usd: float
+    strategy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

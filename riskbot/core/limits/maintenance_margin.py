@@ -9,7 +9,8 @@ from pydantic import Field
 from riskbot.core.limits._base import Limit, Reading, keyed_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 MarginAction = Literal["reduce", "add_margin"]
 """How a margin ratio may be brought down."""
@@ -23,6 +24,9 @@ class MaintenanceMargin(Limit):
     """Largest maintenance margin over equity (MM): 1 is liquidation.
 
     Every cross pool and every isolated position is a reading of its own; never summed.
+
+    At the gateway what an order adds is estimated: it asks per USD what its position asks now, one
+    that is not there what the pool asks, 5 % at least.
 
     Attributes:
         margin_actions: what `reduce` may do, in this order: `reduce` closes; `add_margin` moves
@@ -52,3 +56,7 @@ class MaintenanceMargin(Limit):
 
     def read(self, book: ScopeBook) -> list[Reading]:
         return keyed_readings(dict(book.maintenance_margin), "maintenance margin is not known")
+
+    def along(self, outlook: Outlook) -> Along | None:
+        pool = outlook.pool
+        return {} if pool is None else {pool.subject: lambda x: outlook.margin(pool, x)}

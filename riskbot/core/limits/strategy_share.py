@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.limits._base import Along
 
 EXTERNAL = "external"
 """The part of the book that no approved order explains."""
 
 
 class StrategyShare(Limit):
-    """Largest share of one strategy in the total gross."""
+    """Largest share of one strategy in the total gross.
+
+    At the gateway the total counts as E at least: else the first order would be all of it.
+    """
 
     name: ClassVar[str] = "strategy_share"
     highest: ClassVar[float] = 1.0
@@ -32,3 +36,7 @@ class StrategyShare(Limit):
                 if name != EXTERNAL
             }
         )
+
+    def along(self, outlook: Outlook) -> Along | None:
+        part = outlook.part
+        return {} if part is None else {part.strategy: lambda x: outlook.share_of(part, x)}

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from riskbot.core import headroom, workload
 from riskbot.core.headroom import Bound
-from riskbot.core.model import PORTFOLIO, InstrumentKind, Response, Side, strategy_scope
+from riskbot.core.limits.strategy_share import StrategyShare
+from riskbot.core.model import (
+    PORTFOLIO,
+    InstrumentKind,
+    PositionKey,
+    Response,
+    Side,
+    strategy_scope,
+)
 from riskbot.core.ordering import Code, Reason
 from riskbot.core.pretrade.trial import Trial, rules_of, scale_factor
 from riskbot.core.rounding import floor_to_step
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
+    from riskbot.core.limits._base import Limit
     from riskbot.core.settings import OrderRules
+
+OF_STRATEGIES = frozenset({StrategyShare.name})
+"""Limits that look at what the strategy itself holds."""
 
 FAR = 100.0
 """Where no rule of a single order bounds it: this many times the capital is looked at."""
@@ -28,7 +40,13 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
     assert trial.mark is not None  # noqa: S101 - likewise
     stop = float(request.stop_loss) if request.stop_loss is not None else None
     order = headroom.order_of(
-        state, trial.instrument, request.side, stop, trial.price, trial.position_side
+        state,
+        trial.instrument,
+        request.side,
+        stop,
+        trial.price,
+        trial.position_side,
+        request.strategy,
     )
     books = state.scopes(trial.now_ms)
     found: list[Bound] = []
@@ -44,19 +62,34 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
         words = "a working entry has no price"
         return [Bound("blind_price", PORTFOLIO, 0.0, None, None, words)]
     if cap > 0:
-        for scope in trial.scopes:
-            denying = [
-                (limit, books[scope])
-                for name, limit in state.limits
-                if name == scope and limit.on_breach is not Response.ALERT
-            ]
-            mine = entries
-            if denying and scope == strategy_scope(request.strategy):
-                accounts = state.settings.accounts
-                owned = workload.working(state, accounts, order, trial.without, request.strategy)
-                mine = owned if owned is not None else entries
-            found += headroom.limit_bounds(state, denying, mine, order, cap)
+        found += _limit_bounds(trial, books, entries, order, cap)
     return sorted(found, key=lambda bound: bound.quantity)
+
+
+def _limit_bounds(
+    trial: Trial,
+    books: Mapping[str, ScopeBook],
+    entries: Mapping[PositionKey, workload.Working],
+    order: workload.Order,
+    cap: float,
+) -> Iterator[Bound]:
+    """Yield what the limits let pass that deny, those of the portfolio, account and strategy."""
+    state, name = trial.state, trial.request.strategy
+    denying: dict[str, list[tuple[Limit, ScopeBook]]] = {}
+    for scope, limit in state.limits:
+        if scope in trial.scopes and limit.on_breach is not Response.ALERT:
+            denying.setdefault(scope, []).append((limit, books[scope]))
+    own_scope = strategy_scope(name)
+    looks_at_it = any(limit.name in OF_STRATEGIES for rows in denying.values() for limit, _ in rows)
+    owned: Mapping[PositionKey, workload.Working] | None = None
+    if name in state.settings.strategies and (own_scope in denying or looks_at_it):
+        accounts = state.settings.accounts
+        owned = workload.working(state, accounts, order, trial.without, name)
+        # Where one of its entries has no price, everybody's count for it.
+        owned = entries if owned is None else owned
+    for scope, rows in denying.items():
+        mine = owned if scope == own_scope and owned is not None else entries
+        yield from headroom.limit_bounds(state, rows, mine, order, cap, owned)
 
 
 def _at_price_usd(trial: Trial, unit_usd: float) -> float:

@@ -172,7 +172,7 @@ def _held(trial: Trial) -> Iterator[Reason]:
             if hold.state is not TradingState.ACTIVE:
                 words = f"{hold.state.value}: {hold.reason}"
                 yield Reason(Code.TRADING_STATE, hold.scope, words, hold.limit)
-            elif trial.state.raises_keys(trial.stub(), hold.keys):
+            elif trial.state.raises(trial.stub(), hold, trial.request.strategy):
                 yield Reason(Code.MEASURE_HOLD, hold.scope, hold.reason, hold.limit)
 
 
@@ -220,8 +220,9 @@ def _paced(trial: Trial) -> Iterator[Reason]:
         return
     factor = approach_factor(trial, "throttle")
     counted: set[str] = set()
-    for rules, _ in rules_of(trial):
-        for scope in trial.scopes[1:]:
+    for number, (rules, _) in enumerate(rules_of(trial)):
+        # A strategy's own rules count its own orders.
+        for scope in trial.scopes[-1:] if number else trial.scopes[1:]:
             if rules.order_rate is None or scope in counted:
                 continue
             allowed = rules.order_rate * factor

@@ -150,9 +150,13 @@ def rules_of(trial: Trial) -> list[tuple[OrderRules, str]]:
     own = settings.accounts[request.account].orders
     found = [(own, PORTFOLIO if own == settings.orders else trial.scopes[1])]
     mine = settings.strategies.get(request.strategy)
-    if mine is not None and mine.orders not in (own, settings.orders):
-        has_capital = mine.capital_usd is not None
-        found.append((mine.orders, trial.scopes[-1] if has_capital else PORTFOLIO))
+    if mine is None:
+        return found
+    base = trial.scopes[-1] if mine.capital_usd is not None else PORTFOLIO
+    if mine.orders not in (own, settings.orders):
+        found.append((mine.orders, base))
+    if mine.probation is not None:
+        found.append((mine.probation, base))
     return found
 
 
@@ -211,5 +215,6 @@ def collar_of(state: State, approved: Reservation) -> float | None:
     """Return how far from the mark an approved order may be done, as a share; None = no collar."""
     own = state.settings.accounts[approved.account].orders.price_collar
     mine = state.settings.strategies.get(approved.strategy)
-    collars = [own, mine.orders.price_collar if mine is not None else None]
+    found = [mine.orders, mine.probation] if mine is not None else []
+    collars = [own, *(rules.price_collar for rules in found if rules is not None)]
     return min((collar for collar in collars if collar is not None), default=None)
