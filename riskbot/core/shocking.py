@@ -1,7 +1,7 @@
 """Scenarios that move prices, applied to exposure by underlying: one product for all of them.
 
-That is quick enough for every evaluation; what a scenario does position by position, to pegs,
-venues, stops and costs, is `stressing`.
+That is quick enough for every evaluation; what a scenario does position by position, to venues,
+stops and costs, is `stressing`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from riskbot.core import lines
 from riskbot.core.exposure import ScopeBook
+from riskbot.core.model import InstrumentKind
 from riskbot.core.panel import Panel
 from riskbot.core.scenarios import Scenario
 from riskbot.core.settings import CoreSettings
@@ -21,10 +22,12 @@ from riskbot.core.stats._arrays import FloatArray
 
 
 def moves_prices_alone(scenario: Scenario) -> bool:
-    """Whether a scenario is all in its shocks: those are readings of `stress_loss`."""
+    """Whether a scenario is all in its shocks: those are readings of `stress_loss`.
+
+    A peg may be lost beside them: what is held of that coin, as a rule nothing, is looked at.
+    """
     others = (
         scenario.stops,
-        scenario.depeg,
         scenario.venue_lost,
         scenario.spread_multiple,
         scenario.funding_multiple,
@@ -63,7 +66,7 @@ class Table:
         if self._shocked:
             pnl = stress.scenario_pnl(self._shocks, exposures)
             for scenario, usd in zip(self._shocked, pnl.tolist(), strict=True):
-                found[scenario.name] = max(0.0, -usd)
+                found[scenario.name] = max(0.0, -usd - _peg_pnl(scenario, book))
         for scenario in self._joint:
             found[scenario.name] = _joint_loss(scenario, held, panel)
         return found
@@ -79,6 +82,22 @@ class Table:
         self._columns |= {name: len(self._columns) + n for n, name in enumerate(new)}
         added = np.array(columns, dtype=np.float64).reshape(len(new), len(self._shocked))
         self._shocks = np.hstack([self._shocks, added.T])
+
+
+def _peg_pnl(scenario: Scenario, book: ScopeBook) -> float:
+    """Return what lost pegs make of cash and of what is quoted in it, USD."""
+    total = 0.0
+    for coin, shock in scenario.depeg.items():
+        if coin in book.stablecoins:
+            quoted = (
+                leg.delta_usd or 0.0
+                for leg in book.legs
+                if leg.instrument.quote == coin and leg.instrument.kind is InstrumentKind.LINEAR
+            )
+            total += book.stablecoins[coin][0] * shock + stress.position_pnl(
+                math.fsum(quoted), 0.0, shock
+            )
+    return total
 
 
 def _joint_loss(scenario: Scenario, held: Mapping[str, float], panel: Panel | None) -> float | None:

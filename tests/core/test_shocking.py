@@ -16,9 +16,12 @@ from riskbot.core.model import PORTFOLIO, Level, Response
 from riskbot.core.scenarios import Scenario
 from riskbot.core.settings import CoreSettings
 from riskbot.core.shocking import Table
+from riskbot.core.stressing import apply
 from tests import builders
+from tests.core.limits import books
 from tests.core.market import codes, market
 from tests.core.past import noise, read
+from tests.core.test_stressing import leg
 from tests.oracle import stress_pnl
 
 
@@ -53,6 +56,21 @@ def test_loss_is_the_sum_of_exposure_times_shock_by_own_sector_and_default() -> 
     )
     assert found["crash"] == pytest.approx(expected)
     assert found.keys() == {"crash", "joint"}
+
+
+def test_peg_lost_beside_a_fall_counts_as_position_by_position() -> None:
+    fall = scenario("fall", shocks={"DEFAULT": -0.25, "BTC": -0.1}, depeg={"UST": -0.8})
+    held = books.book(
+        leg("BTC/USDT:USDT", 1), leg("BTC/UST:UST", -0.5), leg("BTC/UST", 0.2), equity_usd=9e4
+    )
+    known = table(replace(SETTINGS, scenarios=(fall,)))
+    # Nobody holds the coin: the fall alone. What is quoted in it cannot be margined without.
+    assert known.losses(held, None) == {"fall": pytest.approx(3_500)}
+    held.stablecoins["UST"] = (20_000.0, 1.0, False)
+    result = apply(fall, held)
+    assert result.pnl_usd is not None
+    assert known.losses(held, None) == {"fall": pytest.approx(-result.pnl_usd)}
+    assert -result.pnl_usd == pytest.approx(3_500 + 16_000 + 20_000)
 
 
 def test_gain_is_no_loss_and_a_new_underlying_is_taken_in() -> None:
