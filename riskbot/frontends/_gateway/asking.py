@@ -83,7 +83,8 @@ class Asking:
         pace, place = self._paces[strategy], self._exit_of(caller, event)
         now_ms = self._guard.clock.now_ms()
         if place is not None:
-            pace.admit_exit(place, now_ms)
+            if wait_ms := pace.admit_exit(place, now_ms):
+                await self._guard.clock.sleep(wait_ms / 1_000)
         else:
             pace.admit(now_ms)
         if order.account in caller.accounts:

@@ -1,8 +1,8 @@
 """How often a strategy may ask: what is beyond that is answered 429 and never reaches the journal.
 
 A strategy that has lost its mind asks a thousand times a second, and every answer is written down
-for years. Cancels are never counted here. Exits are not either, as long as they are let through:
-one that was denied again and again is tried once a second, whatever is asked meanwhile.
+for years. Cancels are never counted here. Exits are not counted with what may raise risk:
+one that was denied again and again is tried once a second, and a flood of them is slowed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ DENIALS_MOST, DENIALS_A_MINUTE = 300, 30
 
 EXIT_DENIALS_MAX, EXIT_AGAIN_MS = 20, 1_000
 """An exit of one instrument and side that was denied so often in a row is tried that often."""
+
+EXITS_A_MINUTE, EXIT_WAIT_MS = 1_200, 8_000
+"""Exits of a strategy: a minute's worth at once; those beyond are slowed, so long at most."""
 
 PLACES_MAX = 500
 """Instruments and sides whose denied exits are remembered."""
@@ -87,6 +90,7 @@ class Pace:
         self._strategy, self._a_minute, self._emit = strategy, a_minute, emit
         self._requests = Bucket(a_minute, a_minute, now_ms)
         self._denials = Bucket(DENIALS_A_MINUTE, DENIALS_MOST, now_ms)
+        self._exits = Bucket(EXITS_A_MINUTE, EXITS_A_MINUTE, now_ms)
         self._refused = _Refused()
 
     def admit(self, now_ms: int) -> None:
@@ -103,19 +107,28 @@ class Pace:
             raise self._too_many(words, wait_ms, now_ms)
         self._requests.spend()
 
-    def admit_exit(self, place: Place, now_ms: int) -> None:
+    def admit_exit(self, place: Place, now_ms: int) -> int:
         """Let an exit in that has something to close.
 
+        Returns:
+            How long it waits for its turn, ms: 0 unless hundreds were asked for just now.
+
         Raises:
-            RefusalError: the same was denied many times in a row, and just now again.
+            RefusalError: the same was denied many times in a row, and just now again; or more wait
+                than will ever have their turn.
         """
         denied = self._refused.exits.get(place)
-        if denied is None or denied.in_a_row < EXIT_DENIALS_MAX:
-            return
-        if now_ms < denied.again_ms:
-            words = f"this exit was denied {denied.in_a_row} times in a row: ask once a second"
-            raise self._too_many(words, denied.again_ms - now_ms, now_ms)
-        denied.again_ms = now_ms + EXIT_AGAIN_MS
+        if denied is not None and denied.in_a_row >= EXIT_DENIALS_MAX:
+            if now_ms < denied.again_ms:
+                words = f"this exit was denied {denied.in_a_row} times in a row: ask once a second"
+                raise self._too_many(words, denied.again_ms - now_ms, now_ms)
+            denied.again_ms = now_ms + EXIT_AGAIN_MS
+        wait_ms = self._exits.wait_ms(now_ms)
+        if wait_ms > EXIT_WAIT_MS:
+            words = f"more than {EXITS_A_MINUTE} exits a minute, and others wait"
+            raise self._too_many(words, wait_ms, now_ms)
+        self._exits.spend()
+        return wait_ms
 
     def denied(self) -> None:
         """Count a denial."""

@@ -127,7 +127,7 @@ class MqttParts:
 
     def serve(self, gateway: Gateway) -> None:
         """Let strategies ask over the connection; before `run`."""
-        if self.link is None or not self._takes_orders:
+        if self.link is None or not (self._takes_orders and gateway.asking.strategies):
             return
         from riskbot.frontends.mqtt.orders import OrderDoor
 

@@ -126,6 +126,19 @@ def test_exit_is_held_back_only_by_its_own_denials_and_tried_each_second() -> No
     assert all(admitted(paced, 3_003, place) for _ in range(100))
 
 
+def test_flood_of_exits_waits_its_turn_and_is_not_refused_before_that() -> None:
+    paced = Pace("grid", 1, lambda event: None, 0)
+    place = ("main", "BTC/USDT:USDT", "sell")
+    waits = [paced.admit_exit(place, 0) for _ in range(pace.EXITS_A_MINUTE + 100)]
+    assert waits[: pace.EXITS_A_MINUTE] == [0] * pace.EXITS_A_MINUTE
+    assert waits[pace.EXITS_A_MINUTE :] == sorted(waits[pace.EXITS_A_MINUTE :])
+    assert 4_900 <= waits[-1] <= 5_100
+    while admitted(paced, 0, place):
+        pass
+    # A minute later it is as it was.
+    assert paced.admit_exit(place, 70_000) == 0
+
+
 def test_denied_exits_are_remembered_of_so_many_places_alone() -> None:
     paced = Pace("grid", 1, lambda event: None, 0)
     for number in range(2 * pace.PLACES_MAX):
