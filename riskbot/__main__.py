@@ -6,6 +6,9 @@ import os
 import sys
 import traceback
 
+# Before numpy is loaded: our products are small, and threads that take turns at them only wait.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from riskbot import cli, redaction
 from riskbot.cli import exits
 from riskbot.errors import ConfigError, RiskbotError, UsageError

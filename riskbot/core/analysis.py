@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from riskbot.core import actions, appraisal, events, panel
 from riskbot.core.histories import DailySeries, Study, last_ended_day
+from riskbot.core.limits._base import NO_PRICE
 from riskbot.core.panel import Panel
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
 from riskbot.core.shocking import Table
@@ -34,6 +35,9 @@ STUDY_SOON_MS = 5_000
 
 STUDY_BUDGET_MS = 180_000
 """An older answer says nothing of the book of now."""
+
+FOUND = "found_group_exposure"
+"""Name of the limit over groups that were found, and of its figure."""
 
 MATERIAL = 0.05
 """Change of gross exposure, as a share of itself, that is material."""
@@ -139,7 +143,24 @@ class Analysis:
         if self._table is None or self._table.settings is not settings:
             self._table = Table(settings)
         found = appraisal.figures(book, self.panel, self._table, wanted)
+        if FOUND in wanted:
+            self._take_groups(found, book)
         book.stats, book.stats_reasons = found.values, found.reasons
+
+    def _take_groups(self, found: appraisal.Figures, book: ScopeBook) -> None:
+        """Add up what is in each group that was found lately."""
+        if book.now_ms - self.studied_ms > STUDY_BUDGET_MS:
+            found.unknown(FOUND, "no slow statistics lately")
+            return
+        if book.unpriced:
+            found.unknown(FOUND, NO_PRICE)
+            return
+        found.values[FOUND] = 0.0
+        for members in self.groups:
+            held = [sums.gross for name in members if (sums := book.underlyings.get(name))]
+            if any(held):
+                key = f"{members[0]}+{len(members) - 1}"
+                found.values[f"{FOUND}:{key}"] = book.share(math.fsum(held))
 
     def sigmas(self, leg: Leg) -> float | None:
         """Return how many days' volatility a position is away from liquidation, None = unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from riskbot.core import actions, events
 from riskbot.core.analysis import RETRY_MS, STUDY_BUDGET_MS
@@ -12,8 +13,10 @@ from riskbot.core.analyzing import WANTED_MAX
 from riskbot.core.engine import Engine
 from riskbot.core.histories import DAY_MS, HistoryWanted, Study
 from riskbot.core.limits import LIMITS
+from riskbot.core.limits._base import NO_PRICE, Verdict
+from riskbot.core.limits.found_group_exposure import FoundGroupExposure
 from riskbot.core.limits.value_at_risk import ValueAtRisk
-from riskbot.core.model import PORTFOLIO, Level
+from riskbot.core.model import PORTFOLIO, Level, Response
 from riskbot.core.settings import AccountSettings
 from tests import builders
 from tests.core.market import Market, market
@@ -178,6 +181,40 @@ def test_breach_of_var_has_a_reason_and_unknown_says_why() -> None:
     made.give(read(noise("BTC", 1), noise("ETH", 2)))
     made.wait(2)
     assert (PORTFOLIO, "value_at_risk") in state.enforcement.episodes
+
+
+def test_groups_that_were_found_are_added_up_and_only_alert() -> None:
+    made = market(FoundGroupExposure(max=0.2), held={"ETH": (10, 2_000), "BTC": (0.2, 50_000)})
+    state = made.engine.state
+    ((_, limit),) = state.limits
+
+    def rows() -> dict[str, Verdict]:
+        return {v.key: v for v in state.check(limit, state.scopes(made.now_ms)[PORTFOLIO])}
+
+    assert rows()[""].reason == "no slow statistics lately"
+    made.give(read(noise("BTC", 1), noise("ETH", 2)))
+    made.wait(2)
+    (question,) = asked(made)
+    answer = events.RiskAnalyzed(
+        request_id=question.request_id,
+        as_of_ms=question.as_of_ms,
+        groups=(("BTC", "ETH"), ("DOGE", "SHIB")),
+    )
+    made.give(answer)
+    equity = state.scopes(made.now_ms)[PORTFOLIO].equity_usd
+    assert equity is not None
+    assert rows()["BTC+1"].measured == pytest.approx(30_000 / equity)
+    assert rows().keys() == {"", "BTC+1"}
+    made.wait(1)
+    assert (PORTFOLIO, "found_group_exposure") in state.enforcement.episodes
+    assert made.ask("ETH", "buy", "0.1").document["decision"] == "approve"
+    made.give(builders.loaded("XRP/USDT:USDT"))
+    made.deaf.add("main")
+    unpriced = builders.position("XRP/USDT:USDT", 10, None)
+    made.give(builders.snapshot(unpriced, as_of_ms=made.now_ms + 1))
+    assert rows()[""].reason == NO_PRICE
+    with pytest.raises(ValidationError, match="only alert"):
+        FoundGroupExposure(max=0.2, on_breach=Response.DENY)
 
 
 def test_every_limit_that_needs_statistics_reads_them() -> None:

@@ -20,6 +20,7 @@ from riskbot.core.limits.error_rate import ErrorRate
 from riskbot.core.limits.exit_cost import ExitCost
 from riskbot.core.limits.expected_shortfall import ExpectedShortfall
 from riskbot.core.limits.feed_age import FeedAge
+from riskbot.core.limits.found_group_exposure import FoundGroupExposure
 from riskbot.core.limits.funding_cost import FundingCost
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.group_exposure import GroupExposure
@@ -61,6 +62,7 @@ LIMITS: tuple[type[Limit], ...] = (
     AssetExposure,
     SectorExposure,
     GroupExposure,
+    FoundGroupExposure,
     UnderlyingConcentration,
     StrategyShare,
     Leverage,

@@ -143,6 +143,12 @@ READINGS: list[tuple[str, dict[str, Any], ScopeBook, list[tuple[str, float | Non
     ("value_at_risk", {}, book(stats={"value_at_risk": 0.03}), [("", 0.03)]),
     ("value_at_risk", {"confidence": 0.99}, book(stats={"value_at_risk_99": 0.05}), [("", 0.05)]),
     ("value_at_risk", {}, NOTHING, [("", None)]),
+    (
+        "found_group_exposure",
+        {},
+        book(stats={"found_group_exposure": 0.0, "found_group_exposure:BTC+1": 0.4}),
+        [("BTC+1", 0.4), ("", 0.0)],
+    ),
     ("expected_shortfall", {}, book(stats={"expected_shortfall": 0.04}), [("", 0.04)]),
     (
         "expected_shortfall",
