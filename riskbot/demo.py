@@ -63,6 +63,12 @@ SECTORS = {
     "payments": ["XRP", "LTC"],
 }
 
+LIMITS: dict[str, Any] = {
+    "value_at_risk": {"max": 0.07, "on_breach": "deny", "when_unknown": "pass"},
+    "stress_loss": {"max": 0.48, "on_breach": "alert"},
+}
+"""What this book is held to beside the preset: a bad day, and a week as in March 2020."""
+
 BARS_PER_SECOND = 70.0
 """Minutes of the market per second of real time, while nothing happens, at speed 1."""
 
@@ -86,7 +92,7 @@ def symbol_of(base: str) -> str:
 
 
 def configuration(state_dir: Path, port: int | None = None) -> str:
-    """Return the demo's configuration file: the preset as it is, on a paper account."""
+    """Return the demo's configuration file: the preset and `LIMITS`, on a paper account."""
     path = prices.january_2022()
     row = path.row(path.index_at(START_MS))
     bases = list(dict.fromkeys([*HOLDINGS, *(base for base, _, _ in DIPS)]))
@@ -112,7 +118,12 @@ def configuration(state_dir: Path, port: int | None = None) -> str:
                 },
             }
         },
-        "portfolio": {"preset": "leveraged", "sectors": SECTORS, "assume_stop": 0.05},
+        "portfolio": {
+            "preset": "leveraged",
+            "sectors": SECTORS,
+            "assume_stop": 0.05,
+            "limits": LIMITS,
+        },
         # Time passes in leaps of minutes here: what is stale is judged in the same measure.
         "monitor": {"price_stale_s": 600, "account_stale_s": 600, "reconcile_s": 300},
     }

@@ -181,14 +181,14 @@ def test_arguments_when_wrong_are_a_usage_error(arguments: list[str]) -> None:
 # ---------------------------------------------------------------- its parts
 
 
-def test_configuration_loads_under_the_preset_as_it_is(tmp_path: Path) -> None:
+def test_configuration_loads_under_the_preset_and_its_own_limits(tmp_path: Path) -> None:
     file = tmp_path / "demo.yaml"
     file.write_text(demo.configuration(tmp_path / "state", port=8700))
     file.chmod(0o600)
     config = load(file)
     assert config.root.mode == "enforce"
     assert config.root.portfolio.preset == "leveraged"
-    assert not config.root.portfolio.limits
+    assert config.root.portfolio.limits.keys() == demo.LIMITS.keys()
     assert sum(abs(share) for share in demo.HOLDINGS.values()) < 1.6
     assert any(share < 0 for share in demo.HOLDINGS.values())
 

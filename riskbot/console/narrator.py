@@ -28,6 +28,8 @@ NAMES = {
     "sector_exposure": "largest sector",
     "position_size": "largest position",
     "maintenance_margin": "margin used",
+    "value_at_risk": "value at risk of a day",
+    "stress_loss": "loss of the worst scenario",
 }
 
 WHY = {
@@ -46,6 +48,10 @@ WHY = {
     "hold:daily_loss": "Three percent lost today. No new risk until midnight: entries are "
     "cancelled, positions and protective stops stay. The bot may want to go on; the account "
     "does not.",
+    "hold:value_at_risk": "By the last year's days, one in twenty would now cost more than seven "
+    "percent of what is left. New risk is denied until a smaller book or calmer days allow it.",
+    "level:stress_loss:red": "The week of March 2020 would cost this book nearly half of what it "
+    "has. Nothing of the kind has happened: that is why it is told now.",
     "drop:daily_loss": "A new day: this hold ends by itself. A drawdown would not forgive so soon.",
     "hold:weekly_drawdown": "Eight percent below the week's peak. This halt is latched: it does "
     "not end by itself, a person has to look first.",
@@ -155,6 +161,9 @@ class Narrator:
         for row in limits:
             key, level = (row["scope"], row["name"]), row["level"]
             before = self.levels.get(key, "ok")
+            if level == "unknown":
+                # For a moment nobody knows, as when something new was bought: nothing has changed.
+                continue
             self.levels[key] = level
             is_told = row["on_breach"] in EXPLAINED
             if level == before or not (is_told or "red" in {level, before}):

@@ -19,7 +19,7 @@ WANTED_MAX = 100
 
 
 def ask(turn: Turn, event: events.Event) -> None:
-    """Ask for the history of what is held or allowed to be traded, and for slow statistics."""
+    """Ask for the history of what is held, ordered or allowed, and for slow statistics."""
     if isinstance(event, events.TimerFired):
         _ask_history(turn)
         _ask_study(turn)
@@ -85,7 +85,8 @@ def _needed(turn: Turn) -> Iterator[tuple[str, str, str]]:
             yield leg.underlying, leg.key.account, leg.key.symbol
     yield BENCHMARK, synced[0], ""
     for name in synced:
-        for symbol in turn.settings.accounts[name].instruments:
+        working = {order.symbol: None for order in state.orders(name)}
+        for symbol in (*working, *turn.settings.accounts[name].instruments):
             listed = state.instrument(name, symbol)
             if listed is not None:
                 yield listed.underlying, name, symbol

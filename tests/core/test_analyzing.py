@@ -16,7 +16,7 @@ from riskbot.core.limits import LIMITS
 from riskbot.core.limits._base import NO_PRICE, Verdict
 from riskbot.core.limits.found_group_exposure import FoundGroupExposure
 from riskbot.core.limits.value_at_risk import ValueAtRisk
-from riskbot.core.model import PORTFOLIO, Level, Response
+from riskbot.core.model import PORTFOLIO, Level, Response, Side
 from riskbot.core.settings import AccountSettings
 from tests import builders
 from tests.core.market import Market, market
@@ -40,6 +40,14 @@ def test_history_of_what_is_held_allowed_and_of_the_benchmark_is_asked_for_once(
         HistoryWanted("ETH", "main", "ETH/USDT:USDT"),
         HistoryWanted("BTC", "main"),
     ]
+
+
+def test_history_of_what_an_order_would_open_is_asked_for_before_it_fills() -> None:
+    made = market()
+    made.orders["main"] = {"1": builders.order("ETH/USDT:USDT", Side.BUY, 1, order_id="1", price=1)}
+    made.read()
+    made.wait(2)
+    assert HistoryWanted("ETH", "main", "ETH/USDT:USDT") in wanted(made)
 
 
 def test_nothing_is_asked_before_an_account_was_read() -> None:
