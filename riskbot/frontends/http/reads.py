@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from decimal import Decimal
 from http import HTTPStatus
+from math import isfinite
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +17,7 @@ from riskbot.core.commands import BY_NAME
 from riskbot.core.model import Actor, Role
 from riskbot.errors import StorageError
 from riskbot.frontends._gateway.asking import Asking
+from riskbot.frontends._gateway.body import Unusable
 from riskbot.frontends._gateway.guard import Guard
 from riskbot.frontends._gateway.models import CommandBody, taken
 from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
@@ -232,6 +235,10 @@ def _whole(query: Any, name: str) -> int | None:
 
 
 def _plain(value: Any) -> Any:
+    """Return a figure as a command takes it, one too small for an order too."""
+    if isinstance(value, Unusable):
+        with suppress(ValueError):
+            return number if isfinite(number := float(value.text)) else value
     return float(value) if isinstance(value, Decimal) else value
 
 

@@ -91,6 +91,14 @@ async def test_riskier_command_is_planned_then_confirmed_by_the_same_token(door:
     assert answer.document["document"]["trading_state"]
 
 
+async def test_figure_of_a_command_may_be_tiny_and_none_may_be_endless(door: Stage) -> None:
+    for literal, status in (("1e-200", 200), ("1e400", 400), ("NaN", 400), ("9" * 80, 400)):
+        body = f'{{"limit": "drawdown", "duration_s": {literal}}}'.encode()
+        answer = await door.ask("POST", "/v1/commands/silence", body, "admin")
+        assert answer.status == status, answer
+        assert status == 200 or answer.document["field"] == "duration_s"
+
+
 # ---------------------------------------------------------------- the stream
 
 
