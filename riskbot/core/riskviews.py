@@ -115,6 +115,7 @@ def _figures(book: ScopeBook, days: Days) -> dict[str, Any]:
         },
         "volatility": book.equity_share(volatility.annualized(daily_usd)),
         "days": panel.days,
+        "days_pnl_usd": days.pnl_usd.tolist(),
         "lost": list(days.lost),
         "components": _components(book, days, tails[0]),
         "worst_days": _worst(days),
@@ -192,10 +193,12 @@ def correlations(
         "as_of_ms": now_ms,
         "days": CORRELATION_DAYS,
         "underlyings": names,
+        "gross_usd": [sums[name] for name in names],
         "unknown": [name for name in held if name not in names],
         "left_out": len(largest) - len(held),
         "matrix": [],
         "average": None,
+        "grouped_from": correlation.GROUPED_FROM,
         "groups": [],
     }
     if known is None:

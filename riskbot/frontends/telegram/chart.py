@@ -12,22 +12,42 @@ import json
 import logging
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from riskbot.frontends.telegram import bars, heat, histogram
 from riskbot.frontends.telegram.curves import curves
 from riskbot.frontends.telegram.donut import donut
-from riskbot.frontends.telegram.ink import DPI, HEIGHT_PX, TEXT_PX, WIDTH_PX, text, theme
+from riskbot.frontends.telegram.ink import DPI, HEIGHT_PX, TEXT_PX, WIDTH_PX, theme, write
 from riskbot.frontends.telegram.reader import Reader, reading
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 NICE = 10
+
+
+def _usual(wanted: dict[str, Any]) -> int:
+    del wanted
+    return HEIGHT_PX
+
+
+KINDS: dict[str, tuple[Callable[[Figure, dict[str, Any]], None], Callable[..., int]]] = {
+    "lines": (curves, _usual),
+    "donut": (donut, _usual),
+    "bars": (bars.draw, bars.height),
+    "tail": (histogram.draw, histogram.height),
+    "heat": (heat.draw, heat.height),
+}
+"""By kind: what draws it, and how many pixels high it is."""
 
 
 def render(wanted: dict[str, Any]) -> bytes:
     """Return the picture.
 
     Args:
-        wanted: `kind` (`lines` or `donut`), `reader`, and what `charts` puts beside it.
+        wanted: `kind` (one of `KINDS`), `reader`, and what `charts` and its likes put beside it.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -40,13 +60,12 @@ def render(wanted: dict[str, Any]) -> bytes:
 def _render(wanted: dict[str, Any]) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor=theme().ground)
-    if wanted["kind"] == "donut":
-        donut(figure, wanted)
-    else:
-        curves(figure, wanted)
-    text(figure, 0.025, 0.945, wanted["title"], size=TEXT_PX * 1.35, weight="bold", va="center")
-    text(figure, 0.975, 0.945, wanted.get("note", ""), color=theme().dim, ha="right", va="center")
+    draw, height_of = KINDS[wanted["kind"]]
+    size = (WIDTH_PX / DPI, height_of(wanted) / DPI)
+    figure = Figure(figsize=size, dpi=DPI, facecolor=theme().ground)
+    draw(figure, wanted)
+    write(figure, 32, 44, wanted["title"], size=TEXT_PX * 1.35, weight="bold")
+    write(figure, WIDTH_PX - 32, 44, wanted.get("note", ""), color=theme().dim, ha="right")
     out = io.BytesIO()
     figure.savefig(out, format="png", facecolor=theme().ground)
     return out.getvalue()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from riskbot.frontends.telegram import pages
 from riskbot.frontends.telegram.figures import (
@@ -75,6 +75,14 @@ class Known:
     series: Mapping[str, Series]
 
 
+class Link(NamedTuple):
+    """A button that opens another chart: what it says, and the command with its argument."""
+
+    label: str
+    kind: str
+    argument: str
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A picture to be, and what it says.
@@ -82,10 +90,14 @@ class Chart:
     Attributes:
         caption: HTML, its first line the level.
         wanted: what `chart` draws, None = there is nothing to draw it from.
+        is_text: the caption is all there is to it, so that no picture is missed.
+        links: buttons under it, besides those of its kind.
     """
 
     caption: str
     wanted: Document | None
+    is_text: bool = False
+    links: Sequence[Link] = ()
 
 
 def make(kind: str, known: Known, hours: float) -> Chart:
@@ -117,7 +129,7 @@ def span(hours: float) -> str:
 
 
 def _exposure(known: Known, hours: float) -> Chart:
-    now, limits = _fresh(known, known.exposure), known.status.get("limits") or []
+    now, limits = fresh(known.status, known.exposure), known.status.get("limits") or []
     gross, net = known.series.get("gross_exposure"), known.series.get("net_exposure")
     rows = [
         spread(say("Equity"), f"{money(now.get('equity_usd'))} USD"),
@@ -145,11 +157,11 @@ def _exposure(known: Known, hours: float) -> Chart:
     wanted = _lines(known, hours, say("Exposure / equity"), "times", lines)
     if wanted is not None:
         wanted |= {"bands": bands, "from_zero": True}
-    return Chart(_caption(known, title, rows), wanted)
+    return Chart(caption(known.status, title, rows), wanted)
 
 
 def _drawdown(known: Known, hours: float) -> Chart:
-    now, limits = _fresh(known, known.status), known.status.get("limits") or []
+    now, limits = fresh(known.status, known.status), known.status.get("limits") or []
     points = known.series.get("drawdown") or []
     rows = [spread(say("Drawdown now"), percent(now.get("drawdown")))]
     worst = max(_values(points), default=None)
@@ -172,11 +184,11 @@ def _drawdown(known: Known, hours: float) -> Chart:
     wanted = _lines(known, hours, say("Drawdown"), "percent", lines)
     if wanted is not None:
         wanted |= {"bands": bands, "from_zero": True}
-    return Chart(_caption(known, f"{say('Drawdown')} · {span(hours)}", rows), wanted)
+    return Chart(caption(known.status, f"{say('Drawdown')} · {span(hours)}", rows), wanted)
 
 
 def _trend(known: Known, hours: float) -> Chart:
-    now = _fresh(known, known.status)
+    now = fresh(known.status, known.status)
     points = known.series.get("equity_usd") or []
     values = _values(points)
     equity = now.get("equity_usd")
@@ -200,12 +212,12 @@ def _trend(known: Known, hours: float) -> Chart:
     )
     if wanted is not None:
         wanted["peak"] = True
-    return Chart(_caption(known, f"{say('Equity')} · {span(hours)}", rows), wanted)
+    return Chart(caption(known.status, f"{say('Equity')} · {span(hours)}", rows), wanted)
 
 
 def _sectors(known: Known, hours: float) -> Chart:
     del hours  # of this moment
-    now = _fresh(known, known.exposure)
+    now = fresh(known.status, known.exposure)
     slices = slices_of((now.get("breakdown") or {}).get("sectors") or {})
     total = sum(part["usd"] for part in slices)
     rows = [
@@ -228,9 +240,9 @@ def _sectors(known: Known, hours: float) -> Chart:
             "note": f"{say('gross exposure')} · {shown_at}",
             "center": [measure(now.get("gross_exposure"), "ratio"), f"{money(total, 0)} USD"],
             "slices": slices,
-            "reader": _reader(),
+            "reader": looker(),
         }
-    return Chart(_caption(known, say("Sectors by gross exposure"), rows), wanted)
+    return Chart(caption(known.status, say("Sectors by gross exposure"), rows), wanted)
 
 
 def slices_of(sums: Mapping[str, Document]) -> list[dict[str, Any]]:
@@ -257,20 +269,21 @@ def slices_of(sums: Mapping[str, Document]) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- parts
 
 
-def _fresh(known: Known, document: Document) -> Document:
+def fresh(status: Document, document: Document) -> Document:
     """Return a document of this moment, empty when its figures are too old to be shown as now."""
-    age_s = pages.data_age_s(known.status)
+    age_s = pages.data_age_s(status)
     return {} if age_s is None or age_s > pages.STALE_S else document
 
 
-def _caption(known: Known, title: str, rows: Sequence[str]) -> str:
-    head = f"{pages.level_line(known.status)} · {pages.mode(known.status)}"
-    lines = [escape(head), *(escape(h) for h in pages.halts(known.status)[:2])]
-    age_s = pages.data_age_s(known.status)
+def caption(status: Document, title: str, rows: Sequence[str]) -> str:
+    """Return the text under a picture: level, holds, that the data is old, title, table."""
+    head = f"{pages.level_line(status)} · {pages.mode(status)}"
+    lines = [escape(head), *(escape(h) for h in pages.halts(status)[:2])]
+    age_s = pages.data_age_s(status)
     if age_s is None or age_s > pages.STALE_S:
         seen = pages.stale_words(age_s)
         lines.append(escape(say("⚫ {seen}: figures of now are left out", seen=seen)))
-    moment = clock(known.status.get("as_of_ms") or 0)
+    moment = clock(status.get("as_of_ms") or 0)
     return "\n".join([*lines, escape(f"{title} · {moment}"), table(rows)])
 
 
@@ -296,7 +309,7 @@ def _lines(
         "title": title,
         "note": f"{last} · {zone_name(local_time(until_ms))}",
         "unit": unit,
-        "reader": _reader(),
+        "reader": looker(),
         "since_ms": since_ms,
         "until_ms": until_ms,
         "series": lines,
@@ -359,7 +372,7 @@ def _moment(ms: float, hours: float) -> str:
     return at if hours <= 24 else f"{day(ms)} {at}"
 
 
-def _reader() -> Document:
+def looker() -> Document:
     """Return what the drawing process must know of who looks at it."""
     who = reader()
     return {"zone": str(who.zone), "language": who.language, "theme": who.theme}

@@ -110,6 +110,21 @@ def figure_of(value: float, unit: str) -> str:
     return f"{value:,.0f}"
 
 
+def place(figure: Any, left: float, top: float, width: float, height: float) -> Any:
+    """Return axes at a place in pixels, from the top left of a picture."""
+    wide, high = figure.get_size_inches() * DPI
+    return figure.add_axes(
+        (left / wide, 1 - (top + height) / high, width / wide, height / high),
+        facecolor=theme().panel,
+    )
+
+
+def write(figure: Any, x: float, y: float, words: str, **how: Any) -> Any:
+    """Write words at a place in pixels, from the top left of a picture."""
+    wide, high = figure.get_size_inches() * DPI
+    return text(figure, x / wide, 1 - y / high, words, **{"va": "center", **how})
+
+
 def shortened(label: str, columns: int) -> str:
     """Return a name in so many characters at most."""
     return label if len(label) <= columns else label[: columns - 1] + "…"
