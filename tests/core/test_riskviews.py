@@ -37,6 +37,8 @@ def test_components_sum_to_the_whole_and_the_worst_days_are_named() -> None:
     assert sum(worst[0]["by_underlying_usd"].values()) == pytest.approx(worst[0]["pnl_usd"])
     assert worst[0]["day"].startswith("20")
     assert found["value_at_risk"]["99"] >= found["value_at_risk"]["95"]
+    assert len(found["days_pnl_usd"]) == found["days"]
+    assert sorted(found["days_pnl_usd"])[: len(worst)] == [row["pnl_usd"] for row in worst]
 
 
 def test_unknown_says_why() -> None:
@@ -81,6 +83,8 @@ def test_correlation_of_what_is_held_with_groups_and_what_is_unknown() -> None:
     (group,) = found["groups"]
     assert group["underlyings"] == ["BTC", "ETH"]
     assert group["gross_usd"] == pytest.approx(30_000)
+    assert found["gross_usd"] == pytest.approx([20_000, 10_000])
+    assert found["grouped_from"] == 0.8
     made.give(read(path([0.0] * 260, "ETH")))
     found = riskviews.correlations(made.engine.state, made.now_ms)
     assert found["unknown"] == ["ETH"]

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARGIN, LEFT, RIGHT = 32, 360, 880
+MARGIN, LEFT, RIGHT = 32, 384, 880
 """Pixels: of the picture's edge, and where bars begin and end."""
 
 FIRST_COLUMN = 1_040
 """Pixels: right end of the first figure; the second one's is the edge."""
 
 TOP, PITCH, PITCH_MAX, FOOT = 160, 44, 64, 56
-LABEL_COLUMNS = 22
+LABEL_COLUMNS = 24
 FAR = 4.0
 """A limit so many times the longest bar would flatten all: it is named, not drawn."""
 
@@ -41,7 +41,7 @@ def draw(figure: Figure, wanted: dict[str, Any]) -> None:
 
     Args:
         figure: empty but for its ground.
-        wanted: `above`, `rows` (see `rows_of`), `more`, and perhaps `line` and `is_signed`.
+        wanted: `above`, `heads`, `rows` (see `rows_of`), `more`, and perhaps `line`, `is_signed`.
 
     Raises:
         ValueError: there is no row.
@@ -53,9 +53,16 @@ def draw(figure: Figure, wanted: dict[str, Any]) -> None:
     write(figure, MARGIN, 94, wanted["above"], color=theme().dim)
     room = height(wanted) - TOP - FOOT
     pitch = min(PITCH_MAX, room / len(rows))
+    heads_of(figure, TOP - 20, wanted["heads"])
     rows_of(figure, TOP, pitch, rows, wanted.get("line"), is_signed=wanted.get("is_signed", False))
     if wanted.get("more"):
         write(figure, MARGIN, TOP + pitch * len(rows) + 26, wanted["more"], color=theme().dim)
+
+
+def heads_of(figure: Figure, y: float, heads: Sequence[str]) -> None:
+    """Write what the two columns of figures are, so many pixels from the top."""
+    for x, words in zip((FIRST_COLUMN, WIDTH_PX - MARGIN), heads, strict=True):
+        write(figure, x, y, words, color=theme().dim, ha="right")
 
 
 def rows_of(
@@ -77,7 +84,9 @@ def rows_of(
         line: `value` and `label` of a limit.
         is_signed: values are PnL: below zero in the color of losses.
     """
-    known = [row["value"] for row in rows if row["value"] is not None]
+    known = [row["value"] for row in rows if row["value"] is not None and not row.get("is_dim")]
+    # What only stands beside the others does not flatten them: its bar runs out of the picture.
+    known = known or [row["value"] for row in rows if row["value"] is not None]
     low, high = min([0.0, *known]), max([0.0, *known])
     is_near = line is not None and line["value"] <= FAR * (high or line["value"])
     if line is not None and is_near:
@@ -99,29 +108,32 @@ def _row(
     figure: Figure, axes: Axes, y: float, number: int, row: dict[str, Any], *, is_signed: bool
 ) -> None:
     value, is_dim = row["value"], bool(row.get("is_dim"))
+    low, high = axes.get_xlim()
     ink = theme().dim if is_dim or value is None else theme().ink
     write(figure, MARGIN, y, shortened(row["label"], LABEL_COLUMNS), color=ink)
     for x, words in zip((FIRST_COLUMN, WIDTH_PX - MARGIN), row["words"], strict=True):
         write(figure, x, y, words, color=ink, ha="right", weight="normal" if is_dim else "bold")
     if value is None:
         # Hatched over the whole width: it could be anything.
-        low, high = axes.get_xlim()
-        axes.barh(
-            number + 0.5,
-            high - low,
-            0.5,
-            left=low,
-            color="none",
-            edgecolor=theme().dim,
-            hatch="///",
-            alpha=0.5,
-            lw=0,
-        )
+        how: dict[str, Any] = {
+            "color": "none",
+            "edgecolor": theme().dim,
+            "hatch": "///",
+            "alpha": 0.5,
+            "lw": 0,
+        }
+        axes.barh(number + 0.5, high - low, 0.5, left=low, **how)
         return
-    axes.barh(number + 0.5, value, 0.62, color=_color(row, is_signed), alpha=0.4 if is_dim else 1.0)
+    end = min(max(value, low), high)
+    color = _color(row, is_signed=is_signed)
+    axes.barh(number + 0.5, end, 0.62, color=color, alpha=0.4 if is_dim else 1.0)
+    if end != value:
+        write(
+            figure, RIGHT + 14 if value > 0 else LEFT - 14, y, "›" if value > 0 else "‹", color=ink
+        )
 
 
-def _color(row: dict[str, Any], is_signed: bool) -> str:
+def _color(row: dict[str, Any], *, is_signed: bool) -> str:
     if is_signed:
         return theme().levels["red" if row["value"] < 0 else "ok"]
     if row["value"] < 0:

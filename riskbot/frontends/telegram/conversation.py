@@ -219,7 +219,7 @@ class Conversation:
         self._say(request.chat, text, keyboard)
 
     async def _chart(self, request: Request, message: int | None = None) -> None:
-        if message is None and not understands(request.argument):
+        if message is None and not understands(request.name, request.argument):
             await self._send(request.chat, helps.help_command(request.name), None)
             return
         try:
@@ -316,7 +316,7 @@ class Conversation:
         """Bring a page up to date in place; from under an alert it opens as a new message."""
         is_new = request.argument == "new"
         if request.name in CHARTS:
-            # Only under a chart do buttons say how far back.
+            # Only under a chart do buttons say of what, or how far back.
             is_chart = request.argument not in {"", "new"}
             wanted = request if is_chart else replace(request, argument="")
             self._spawn(self._chart(wanted, message if is_chart else None))

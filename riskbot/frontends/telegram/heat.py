@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-HEIGHT, LEFT, TOP, SIDE = 1_280, 216, 128, 920
+LEFT, TOP, SIDE = 216, 128, 920
+LETTER = 15
+"""Pixels of a letter, at most: names stand upright below."""
+
 SCALE_LEFT, SCALE_WIDTH = 1_166, 34
 LABEL_COLUMNS = 12
 FIGURES_UP_TO = 13
@@ -20,8 +23,8 @@ FIGURES_UP_TO = 13
 
 def height(wanted: dict[str, Any]) -> int:
     """Return the pixels the picture is high."""
-    del wanted
-    return HEIGHT
+    longest = max((len(name) for name in wanted["names"]), default=0)
+    return TOP + SIDE + 40 + LETTER * min(longest, LABEL_COLUMNS)
 
 
 def draw(figure: Figure, wanted: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ _LOOK = (
     "sectors",
     "trend",
     "drawdown",
+    "var",
+    "stress",
+    "correlation",
     "limits",
     "orders",
     "pnl",
@@ -67,6 +70,9 @@ _ARGUMENTS = {
     "exposure": "[24h|7d]",
     "trend": "[24h|7d]",
     "drawdown": "[24h|7d]",
+    "var": "[account]",
+    "stress": "[suggest] [name|BTC -10%]",
+    "correlation": "[account]",
     "panel": "[off] [group]",
     "settings": "[zone|language|quiet|theme]",
 }
@@ -89,6 +95,9 @@ _SHORT = {
     "sectors": phrase("shares: a chart"),
     "trend": phrase("equity: a chart"),
     "drawdown": phrase("from the peak: a chart"),
+    "var": phrase("a bad day: a chart"),
+    "stress": phrase("scenarios: a chart"),
+    "correlation": phrase("what moves as one"),
     "panel": phrase("status, pinned and live"),
     "limits": phrase("now, allowed, level"),
     "alerts": phrase("what fires, worst first"),
@@ -107,6 +116,20 @@ _SHORT = {
 """What fits beside a name on a phone."""
 
 _DETAILS = {
+    "var": phrase(
+        "What a bad day would cost: value at risk and expected shortfall at 95 and 99 %, what each "
+        "position adds, how the year's days lie, and how often the figure was exceeded."
+    ),
+    "stress": phrase(
+        "What each scenario would cost, the worst first, against the limit. With a name: position "
+        "by position. With shocks as in BTC -10%, ETH -15%: what they would do. With suggest in "
+        "front: the smallest trades that bring the loss inside the limit. Advice only: nothing is "
+        "sent."
+    ),
+    "correlation": phrase(
+        "How what is held moved together in the last 90 days, in the order of what is alike, with "
+        "the average and the groups that are one risk."
+    ),
     "halt": phrase(
         "Asks once. Blocks new orders, cancels working entries; positions, exits and stops "
         "stay. Ends only by resume."
@@ -184,7 +207,7 @@ def help_page(role: Role, top: str) -> str:
 
 def _help_line(name: str) -> str:
     short = say(_SHORT[name]) if name in _SHORT else describe(name)
-    return cut(left(f"/{name}", 11) + short, WIDTH)
+    return cut(left(f"/{name}", max(11, len(name) + 2)) + short, WIDTH)
 
 
 def help_command(name: str) -> str:

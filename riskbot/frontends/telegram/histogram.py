@@ -38,7 +38,8 @@ def draw(figure: Figure, wanted: dict[str, Any]) -> None:
 
     Args:
         figure: empty but for its ground.
-        wanted: `days_usd`, `marks` (label, usd, level), `above`, `below`, `rows` of bars.
+        wanted: `days_usd`, `marks` (label, usd, level), `above`, `below`, `heads` and `rows` of
+            bars.
 
     Raises:
         ValueError: all days are alike.
@@ -62,6 +63,7 @@ def draw(figure: Figure, wanted: dict[str, Any]) -> None:
     _axis(axes)
     _lines(axes, marks)
     write(figure, bars.MARGIN, BARS_TOP - 44, wanted["below"], color=theme().dim)
+    bars.heads_of(figure, BARS_TOP - 44, wanted["heads"])
     if wanted["rows"]:
         bars.rows_of(figure, BARS_TOP - 14, bars.PITCH, wanted["rows"])
 

@@ -13,6 +13,9 @@ from riskbot.frontends.telegram.reader import phrase, say
 
 Keyboard = InlineKeyboardMarkup
 
+DATA_MAX = 64
+"""Bytes that a button can carry."""
+
 ASK = "ask"
 """Action of a button that opens a prompt; the subject is the command."""
 
@@ -70,12 +73,34 @@ def chart_keyboard(kind: str, span: str) -> Keyboard:
     return _rows([_refresh(kind, span.replace(" ", "")), *spans])
 
 
+def linked_keyboard(kind: str, argument: str, links: Sequence[tuple[str, str, str]]) -> Keyboard:
+    """Return the buttons under a chart that is no chart of hours: Refresh, and others beside it.
+
+    Args:
+        kind: of the chart.
+        argument: of its command; one that no button can carry gets no Refresh.
+        links: label, kind and argument of each button.
+    """
+    wanted = [(say("🔄 Refresh"), kind, argument), *links]
+    made = [_button(label, Button(name, word)) for label, name, word in wanted if _fits(name, word)]
+    return _rows(*(made[at : at + 2] for at in range(0, len(made), 2)))
+
+
+def _fits(name: str, argument: str) -> bool:
+    size = len(Button(name, argument).data().encode())
+    return ":" not in argument and size <= DATA_MAX
+
+
 def panel_keyboard(alerts: int) -> Keyboard:
     """Return the buttons under a live panel: it refreshes itself."""
     return _rows(
         [
             _button(say("📊 Exposure"), Button("exposure")),
             _button(say("🔔 Alerts ({count})", count=alerts), Button("alerts", "new")),
+        ],
+        [
+            _button(say("📉 VaR"), Button("var")),
+            _button(say("🌪 Stress"), Button("stress")),
         ],
         [_button(say("⏸ Halt…"), Button(ASK, "halt"))],
     )

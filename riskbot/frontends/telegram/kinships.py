@@ -10,18 +10,19 @@ from collections.abc import Iterator, Sequence
 from riskbot.frontends.telegram.charts import Chart, Link, caption, fresh, looker
 from riskbot.frontends.telegram.figures import (
     UNKNOWN,
+    WIDTH,
     measure,
     short_clock,
     spread,
     wrap,
 )
-from riskbot.frontends.telegram.pages import Document, more
+from riskbot.frontends.telegram.pages import Document, listed, more
 from riskbot.frontends.telegram.reader import say
 
 CELLS_MAX = 20
 """Rows of a heat map that can still be read on a phone."""
 
-GROUPS_MAX, LINES_MAX = 4, 2
+GROUPS_MAX, NAMES_MAX = 4, 6
 _NEVER = -2.0
 """Stands for a pair that is unknown: less alike than any known one."""
 
@@ -48,8 +49,7 @@ def kinship(status: Document, document: Document, scope: str, argument: str) -> 
     if now:
         rows += _groups(now)
     if now.get("unknown"):
-        names = ", ".join(map(str, now["unknown"]))
-        rows += _cut(wrap(say("unknown: {names}", names=names)))
+        rows += wrap(say("unknown: {names}", names=listed(now["unknown"])))
     return Chart(
         caption(status, title, rows),
         _wanted(now, title),
@@ -119,14 +119,11 @@ def _groups(now: Document) -> list[str]:
         size = len(group["underlyings"])
         label = say("{count} together", count=size)
         rows.append(spread(label, measure(group.get("gross_exposure"), "ratio")))
-        rows += _cut([f"  {line}" for line in wrap(" ".join(group["underlyings"]), 32)])
+        names = listed(group["underlyings"], NAMES_MAX)
+        rows += [f"  {line}" for line in wrap(names, WIDTH - 2)]
     if len(groups) > GROUPS_MAX:
         rows.append(more(len(groups) - GROUPS_MAX))
     return rows
-
-
-def _cut(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= LINES_MAX else [*lines[:LINES_MAX], "  …"]
 
 
 # ---------------------------------------------------------------- what is drawn

@@ -196,6 +196,12 @@ def more(count: int) -> str:
     return say("… and {count} more", count=count)
 
 
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """Return some names, and how many there are besides."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return f"{shown} {more(len(names) - most)}" if len(names) > most else shown
+
+
 def _accounts(document: Document) -> list[str]:
     rows = []
     for name, account in (document.get("accounts") or {}).items():

@@ -22,9 +22,9 @@ from typing import Any
 from aiogram import Bot
 from aiogram.exceptions import AiogramError
 
-from riskbot.frontends.telegram import charts
+from riskbot.frontends.telegram import charts, risks
 from riskbot.frontends.telegram.charts import HISTORY, Chart, Known
-from riskbot.frontends.telegram.keyboards import chart_keyboard
+from riskbot.frontends.telegram.keyboards import Keyboard, chart_keyboard, linked_keyboard
 from riskbot.frontends.telegram.letters import Picture
 from riskbot.frontends.telegram.link import Guard, GuardAwayError
 from riskbot.frontends.telegram.pages import escape
@@ -46,11 +46,12 @@ HOURS, HOURS_MIN, HOURS_MAX = 24.0, 1.0, 30 * 24.0
 KEPT_MAX = 16
 SHOWN_MAX = 200
 
+SILENT = "the guard does not say"
 NO_CHART = "no chart"
 """How what a message shows begins when it is no picture."""
 
-_Key = tuple[str, float, Reader]
-"""Kind, hours back, and who looks."""
+_Key = tuple[str, str, Reader]
+"""Kind, argument, and who looks."""
 
 
 class Drawer:
@@ -120,7 +121,7 @@ class _Made:
 
 @dataclass(slots=True)
 class _Shelf:
-    """Charts of before, by kind and hours."""
+    """Charts of before, by kind and argument."""
 
     made: OrderedDict[_Key, _Made] = field(default_factory=OrderedDict)
     locks: defaultdict[_Key, asyncio.Lock] = field(
@@ -157,15 +158,14 @@ class Photos:
         """Send a chart, or bring one up to date.
 
         Args:
-            request: its name is the kind, its argument how far back.
+            request: its name is the kind, its argument of what, or how far back.
             message: id of the bot's message that becomes the new one.
 
         Raises:
             GuardAwayError: nothing can be looked at.
             NotSentError: see there.
         """
-        hours = hours_of(request.argument)
-        key = (request.name, hours, reader())
+        key = (request.name, _said(request), reader())
         async with self._shelf.locks[key]:
             made = await self._made(key, request)
         if made.picture is None:
@@ -181,8 +181,7 @@ class Photos:
             return before
         acting = loop.create_task(self._act(request.chat))
         try:
-            kind, hours, _ = key
-            chart = charts.make(kind, await self._known(request, kind, hours), hours)
+            chart = await self._chart(key, request)
             digest = hashlib.sha256(json.dumps(chart.wanted).encode()).hexdigest()
             made = _Made(loop.time(), chart, digest, None)
             if before is not None and before.digest == digest and before.picture is not None:
@@ -200,6 +199,21 @@ class Photos:
                 await self._bot.send_chat_action(chat, "upload_photo")
             await asyncio.sleep(ACTION_EVERY_S)
 
+    async def _chart(self, key: _Key, request: Request) -> Chart:
+        kind, argument, _ = key
+        if kind not in risks.KINDS:
+            hours = hours_of(argument)
+            return charts.make(kind, await self._known(request, kind, hours), hours)
+        status = await self._document(request, "status")
+        if not isinstance(status, dict):
+            raise GuardAwayError(SILENT)
+        question = risks.Question(kind, argument, tuple(status.get("accounts") or {}))
+        reply = await self._guard.ask(request.user, kind, question.args)
+        if not reply.ok or not isinstance(reply.document, dict):
+            # Such as a scenario that does not exist: the guard names those that do.
+            return Chart(escape(f"✖ {reply.message}"), None, is_text=True)
+        return risks.answer(question, status, reply.document)
+
     async def _known(self, request: Request, kind: str, hours: float) -> Known:
         measures = HISTORY[kind]
         status, exposure, ended, *found = await asyncio.gather(
@@ -209,8 +223,7 @@ class Photos:
             *(self._document(request, "history", {"measure": m, "hours": hours}) for m in measures),
         )
         if not isinstance(status, dict) or not isinstance(exposure, dict):
-            message = "the guard does not say"
-            raise GuardAwayError(message)
+            raise GuardAwayError(SILENT)
         series = {m: s for m, s in zip(measures, found, strict=True) if isinstance(s, list)}
         return Known(status, exposure, ended if isinstance(ended, list) else [], series)
 
@@ -224,8 +237,10 @@ class Photos:
     # ------------------------------------------------------------ how it reaches the chat
 
     async def _say(self, chat: int, message: int | None, key: _Key, made: _Made) -> None:
-        text = f"{made.chart.caption}\n{escape(say('chart not available'))}"
-        keyboard = chart_keyboard(key[0], charts.span(key[1]))
+        text = made.chart.caption
+        if not made.chart.is_text:
+            text += f"\n{escape(say('chart not available'))}"
+        keyboard = _keyboard(key, made.chart)
         before = self._shown.get((chat, message or 0))
         if message is not None and before is not None and before.startswith(NO_CHART):
             if before != f"{NO_CHART} {text}":
@@ -264,7 +279,7 @@ class Photos:
         made: _Made,
         picture: Picture,
     ) -> None:
-        keyboard = chart_keyboard(key[0], charts.span(key[1]))
+        keyboard = _keyboard(key, made.chart)
         caption = made.chart.caption
         number, file_id = await self._sender.photo(
             chat, picture, caption, keyboard=keyboard, instead_of=message
@@ -280,12 +295,28 @@ class Photos:
             self._shown.popitem(last=False)
 
 
+def _said(request: Request) -> str:
+    """Return an argument as it is kept: two ways to say the same are one chart."""
+    if request.name in risks.KINDS:
+        return risks.said(request.argument)
+    return f"{hours_of(request.argument):.9g}h"
+
+
+def _keyboard(key: _Key, chart: Chart) -> Keyboard:
+    kind, argument, _ = key
+    if kind in risks.KINDS:
+        return linked_keyboard(kind, argument, chart.links)
+    return chart_keyboard(kind, charts.span(hours_of(argument)))
+
+
 def hours_of(argument: str) -> float:
     """Return how many hours a chart looks back: `24h`, `7d`; else a day."""
     found = seconds(argument.replace(" ", "")) if argument else None
     return HOURS if found is None else min(max(found / 3_600, HOURS_MIN), HOURS_MAX)
 
 
-def understands(argument: str) -> bool:
-    """Whether an argument says how far back."""
+def understands(kind: str, argument: str) -> bool:
+    """Whether an argument says of what, or how far back."""
+    if kind in risks.KINDS:
+        return True  # the guard says what is wrong with it
     return not argument or seconds(argument.replace(" ", "")) is not None

@@ -11,7 +11,7 @@ from aiogram.types import Message
 
 ARGUMENTS_MAX = 300
 
-CHARTS = ("exposure", "sectors", "trend", "drawdown")
+CHARTS = ("exposure", "sectors", "trend", "drawdown", "var", "stress", "correlation")
 """Commands that are answered with a photo."""
 
 READS = (

@@ -84,7 +84,5 @@ def answer(question: Question, status: Document, document: Document) -> Chart:
         words = question.argument.partition(" ")[2]
         return stresses.suggestion(status, document, question.scope, words)
     if "scenario" in args or "simulate" in args:
-        return stresses.detail(
-            status, document, question.scope, question.argument, account
-        )
+        return stresses.detail(status, document, question.scope, question.argument, account)
     return stresses.overview(status, document, question.scope, account)

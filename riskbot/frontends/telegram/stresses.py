@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from riskbot.frontends.telegram import pages
 from riskbot.frontends.telegram.charts import Chart, Link, caption, fresh, looker
 from riskbot.frontends.telegram.figures import (
     UNKNOWN,
     clock,
     cut,
+    duration,
     left,
     money,
     percent,
@@ -21,7 +23,7 @@ from riskbot.frontends.telegram.figures import (
     spread,
     wrap,
 )
-from riskbot.frontends.telegram.pages import Document, escape, more, table
+from riskbot.frontends.telegram.pages import Document, escape, listed, more, table
 from riskbot.frontends.telegram.reader import say
 
 SUGGEST = "suggest"
@@ -30,9 +32,12 @@ SUGGEST = "suggest"
 BARS_MAX = 22
 WORST_MAX, POSITIONS_MAX, TRADES_MAX = 5, 7, 25
 LINES_MAX = 3
-"""Lines of a list of names."""
+"""Lines of a title, or of a reason."""
 
 LINKS_MAX = 2
+OLD_S = 10.0
+"""Figures older than this say so."""
+
 NEAR, CLOSE = 0.8, 0.9
 """Shares of the limit from which on a bar is yellow, or orange."""
 
@@ -50,23 +55,25 @@ def overview(status: Document, document: Document, scope: str, account: str) -> 
     scenarios = now.get("scenarios") or []
     known = [row for row in scenarios if row.get("loss") is not None]
     unknown = [row for row in scenarios if row.get("loss") is None]
+    # What the limit counts comes first: the loss of everything at a venue tells little news.
+    counted = sorted(known, key=lambda row: not row.get("counted", True))
     rows: list[str] = []
     if known:
-        rows += [spread(say("Worst"), str(known[0]["name"])), *_after(known[0])]
-    limit = now.get("limit")
-    if limit is not None:
-        rows.append(spread(say("Limit"), percent(limit)))
-    rows += [""] if known else []
-    rows += [_line(str(row["name"]), row) for row in known[1:WORST_MAX]]
-    if len(known) > WORST_MAX:
-        rows.append(more(len(known) - WORST_MAX))
+        rows += [spread(say("Worst"), str(counted[0]["name"])), *_after(counted[0])]
+    if now.get("limit") is not None:
+        rows.append(spread(say("Limit"), percent(now["limit"])))
+    rows += _list(known)
     if unknown:
-        names = ", ".join(str(row["name"]) for row in unknown)
-        rows += wrap(say("unknown: {names}", names=names))[:LINES_MAX]
+        names = listed([row["name"] for row in unknown])
+        rows += wrap(say("unknown: {names}", names=names))
         rows += _reasons(unknown[0].get("unknown") or [])
     if not scenarios:
-        rows = [say("no scenario is on") if now else say("Worst") + f" {UNKNOWN}"]
-    links = [Link(str(r["name"]), "stress", _words(r["name"], account)) for r in known[:LINKS_MAX]]
+        rows = [say("no scenario is on") if now else spread(say("Worst"), UNKNOWN)]
+    rows += _age(now)
+    links = [
+        Link(str(row["name"]), "stress", f"{row['name']} {account}".strip())
+        for row in counted[:LINKS_MAX]
+    ]
     return Chart(
         caption(status, f"{say('Stress')} · {scope}", rows),
         _drawn_scenarios(now, known, unknown, scope),
@@ -74,9 +81,7 @@ def overview(status: Document, document: Document, scope: str, account: str) -> 
     )
 
 
-def detail(
-    status: Document, document: Document, scope: str, argument: str, account: str
-) -> Chart:
+def detail(status: Document, document: Document, scope: str, argument: str, account: str) -> Chart:
     """Return the chart of one scenario, position by position; see `overview`."""
     now = fresh(status, document)
     rows = [*wrap(str(document.get("title")))[:LINES_MAX], *_after(now)]
@@ -132,7 +137,8 @@ def suggestion(status: Document, document: Document, scope: str, argument: str) 
         table(rows),
     ]
     if not now:
-        parts.insert(0, escape(say("⚫ the data is old: figures of now are left out")))
+        seen = pages.stale_words(pages.data_age_s(status))
+        parts.insert(0, escape(say("⚫ {seen}: figures of now are left out", seen=seen)))
     links = [Link(say("📋 Positions"), "stress", argument)]
     return Chart("\n".join(parts), None, is_text=True, links=links)
 
@@ -147,24 +153,17 @@ def _after(row: Document) -> list[str]:
         spread(say("Equity after"), money(row.get("equity_after_usd"), 0)),
         spread(say("Margin after"), percent(row.get("margin_after"), 1)),
     ]
-    if not row.get("counted", True):
-        rows += wrap(say("not counted by the limit"))
     if row.get("liquidated"):
-        rows += _names(say("liquidated: {names}", names=", ".join(row["liquidated"])))
+        rows += wrap(say("liquidated: {names}", names=listed(row["liquidated"])))
     if row.get("broken"):
-        names = ", ".join(dict.fromkeys(map(str, row["broken"])))
-        rows += _names(say("breaks: {names}", names=names))
+        names = listed([*dict.fromkeys(row["broken"])])
+        rows += wrap(say("breaks: {names}", names=names))
     return rows
 
 
 def _share(loss: float | None) -> str:
     """Return a loss as the change of equity that it is."""
     return right(percent(None if loss is None else -loss, sign=True), 9)
-
-
-def _names(text: str) -> list[str]:
-    lines = wrap(text)
-    return lines if len(lines) <= LINES_MAX else [*lines[: LINES_MAX - 1], "…"]
 
 
 def _reasons(reasons: Sequence[str]) -> list[str]:
@@ -175,8 +174,29 @@ def _reasons(reasons: Sequence[str]) -> list[str]:
     return [*rows, more(len(reasons) - 1)] if len(reasons) > 1 else rows
 
 
-def _line(name: str, row: Document) -> str:
-    return left(name, 16) + right(money(row.get("pnl_usd"), 0, sign=True), 9) + _share(row["loss"])
+def _list(known: Sequence[Document]) -> list[str]:
+    """Return the worst scenarios, one a line; a star marks what the limit does not count."""
+    if not known:
+        return []
+    shown = known[:WORST_MAX]
+    rows = [""]
+    for row in shown:
+        star = "" if row.get("counted", True) else " *"
+        rows.append(spread(f"{row['name']}{star}", _share(row["loss"])))
+    if len(known) > WORST_MAX:
+        rows.append(more(len(known) - WORST_MAX))
+    if not all(row.get("counted", True) for row in shown):
+        rows += wrap(say("* not counted by the limit"))
+    return rows
+
+
+def _age(now: Document) -> list[str]:
+    """Return how old the oldest figures are, where a large book is worked out bit by bit."""
+    times = [row.get("as_of_ms") for row in now.get("scenarios") or []]
+    oldest_s = max(((now["as_of_ms"] - ms) / 1000 for ms in times if ms is not None), default=0.0)
+    if oldest_s < OLD_S:
+        return []
+    return wrap(say("worked out in turn, up to {age} ago", age=duration(oldest_s)))
 
 
 def _position(row: Document, *, many: bool) -> str:
@@ -203,10 +223,6 @@ def _total(rows: Sequence[Document]) -> float | None:
     return None if None in values else sum(v for v in values if v is not None)
 
 
-def _words(name: object, account: str) -> str:
-    return f"{name} {account}".strip()
-
-
 # ---------------------------------------------------------------- what is drawn
 
 
@@ -230,6 +246,7 @@ def _drawn_scenarios(
     blank = [_unknown(str(row["name"])) for row in unknown]
     rows = [*blank[: BARS_MAX // 2], *rows, *blank[BARS_MAX // 2 :]]
     wanted = _bars(rows, say("Loss of each scenario, share of equity"), now, scope)
+    wanted["heads"] = [say("of equity"), "USD"]
     if limit is not None:
         words = say("limit {share}", share=percent(limit, 0))
         wanted["line"] = {"value": limit, "label": words}
@@ -259,7 +276,7 @@ def _drawn_positions(
         rows.append({"label": label, "value": usd, "words": words, "level": ""})
     title = say("PnL of each position, USD")
     wanted = _bars(rows, title, now, f"{now.get('name')} · {scope}")
-    return wanted | {"is_signed": True}
+    return wanted | {"heads": [say("shock"), "USD"], "is_signed": True}
 
 
 def _unknown(label: str) -> Document:

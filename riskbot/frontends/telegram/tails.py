@@ -19,13 +19,13 @@ from riskbot.frontends.telegram.figures import (
     spread,
     wrap,
 )
-from riskbot.frontends.telegram.pages import Document, more
+from riskbot.frontends.telegram.pages import Document, listed, more
 from riskbot.frontends.telegram.reader import say
 
 BARS_MAX = 10
 PARTS_MAX = 5
-LINES_MAX = 2
-"""Lines of what is no figure: names without, or with a short, history."""
+NAMES_MAX = 3
+"""Underlyings that are named for having no, or a short, history."""
 
 
 def tail(status: Document, document: Document, scope: str, argument: str) -> Chart:
@@ -98,10 +98,10 @@ def _basis(now: Document) -> list[str]:
         if row["own_days"] < days
     ]
     if short:
-        rows += wrap(say("short, own days: {names}", names=", ".join(short)))[:LINES_MAX]
+        rows += wrap(say("short, own days: {names}", names=listed(short, NAMES_MAX)))
     if now.get("lost"):
-        names = ", ".join(map(str, now["lost"]))
-        rows += wrap(say("no history, counted as lost: {names}", names=names))[:LINES_MAX]
+        names = listed(now["lost"], NAMES_MAX)
+        rows += wrap(say("no history, counted as lost: {names}", names=names))
     return rows + wrap(_backtest(now.get("slow") or {}))
 
 
@@ -157,5 +157,6 @@ def _wanted(now: Document, scope: str) -> Document | None:
         "marks": [mark for mark in marks if mark["usd"] is not None],
         "above": say("The book of now on each of {days} days, USD", days=len(days)),
         "below": say("What each position adds to VaR 95"),
+        "heads": [say("share"), "USD"],
         "rows": rows,
     }

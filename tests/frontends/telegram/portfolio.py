@@ -38,9 +38,7 @@ BACKTEST = {
 
 @cache
 def _book() -> Market:
-    made = market(
-        StressLoss(max=0.2), GrossExposure(max=3.0), held=HELD, scenarios=_scenarios()
-    )
+    made = market(StressLoss(max=0.2), GrossExposure(max=3.0), held=HELD, scenarios=_scenarios())
     made.give(read(*real(*list(HELD)[:-1]), noise("LINK", 5, 120)))
     made.wait(2)
     question = next(a for a in made.actions if isinstance(a, actions.AnalyzeRisk))

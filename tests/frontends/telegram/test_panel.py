@@ -45,7 +45,13 @@ async def test_panel_is_the_status_pinned_without_a_sound(scene: Scene) -> None:
     assert "48 212.40" in sent["text"]
     assert FOOT in sent["text"]
     assert str(scene.chat(OPERATOR).pins[0]["disable_notification"]).lower() == "true"
-    assert [b["text"] for b in buttons(sent)] == ["📊 Exposure", "🔔 Alerts (0)", "⏸ Halt…"]
+    assert [b["text"] for b in buttons(sent)] == [
+        "📊 Exposure",
+        "🔔 Alerts (0)",
+        "📉 VaR",
+        "🌪 Stress",
+        "⏸ Halt…",
+    ]
     # Its own pin came back as an update, and is no command.
     assert len(scene.chat(OPERATOR).sent) == 1
     assert scene.desk.commands == [], "what is looked at all the time is not recorded"
