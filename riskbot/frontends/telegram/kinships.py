@@ -22,7 +22,7 @@ from riskbot.frontends.telegram.reader import say
 CELLS_MAX = 20
 """Rows of a heat map that can still be read on a phone."""
 
-GROUPS_MAX, NAMES_MAX = 4, 6
+GROUPS_MAX, NAMES_MAX = 3, 5
 _NEVER = -2.0
 """Stands for a pair that is unknown: less alike than any known one."""
 
