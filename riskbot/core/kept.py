@@ -180,6 +180,11 @@ class Kept:
         """Return the venue ids of the orders that were approved as exits."""
         return {r.order_id for r in self.on(account) if r.is_exit and r.order_id is not None}
 
+    def turning(self, account: str) -> set[str]:
+        """Return the ids, at the venue or as phantoms, of exits that may become entries."""
+        turning = [r for r in self.on(account) if r.may_turn]
+        return {r.order_id or r.phantom().order_id for r in turning}
+
     def may_be(self, order: WorkingOrder) -> bool:
         """Whether an order without a name may be one that riskbot has just sent for a strategy."""
         sent = {Stage.SENT, Stage.UNKNOWN}

@@ -243,6 +243,15 @@ class Reservation:
         return self.stage is Stage.RESERVED
 
     @property
+    def may_turn(self) -> bool:
+        """Whether it was approved as an exit, but nothing at the venue keeps it one.
+
+        A strategy that sends an exit itself sends a plain order, unless it asked for a reduce-only
+        one: once its position is gone, that order opens the other side.
+        """
+        return self.is_exit and not (self.reduce_only or self.is_submit)
+
+    @property
     def sent_quantity(self) -> Decimal:
         """Quantity of the order that stands at the venue now."""
         return self.quantity - self.sent_filled

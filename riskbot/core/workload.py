@@ -83,7 +83,11 @@ def working(
     """
     found: dict[PositionKey, Working] = {}
     for name in accounts:
-        orders = counted(state, name, without, strategy)
+        turning = state.reservations.turning(name)
+        orders = [
+            replace(each, reduce_only=False) if each.order_id in turning else each
+            for each in counted(state, name, without, strategy)
+        ]
         exiting, entries = exits.split(state.accounts.get(name), orders)
         closing = [each for each in exiting if each.stop_price is None]
         sides = {(_key(each), each.side) for each in entries} | {(order.key, order.side)}

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.core.limits.gross_exposure import GrossExposure
@@ -39,6 +41,16 @@ def test_approved_exit_stays_one_when_the_position_shrinks() -> None:
     made.wait(2)
     made.command("halt")
     assert made.decide("BTC", "sell", "1")["decision"] == "deny"
+
+
+def test_exit_that_a_strategy_sends_itself_counts_as_an_entry_once_its_position_turned() -> None:
+    made = market(GrossExposure(max=1.0, on_breach=DENY), held={"ETH": (20, 2_000)})
+    made.decide("ETH", "sell", "10")
+    turned = made.decide("ETH", "sell", "35", strategy="trend", is_submit=True)
+    assert turned["decision"] == "approve"
+    assert made.quantity("ETH") == -15
+    # 15 short, and the approval for 10 more may still be sent: 50,000 of 100,000.
+    assert float(made.decide("BTC", "buy", "5")["max_quantity"]) == pytest.approx(1.0)
 
 
 def test_riskbots_own_order_on_its_way_counts() -> None:
