@@ -142,7 +142,32 @@ def _exposure(console: Console, document: Mapping[str, Any]) -> None:
         cells.table(console, name, (name, ">gross", ">net", ">of equity"), rows)
     hedges = document.get("hedges", [])
     if hedges:
-        cells.rows(console, "hedges", list(hedges[0]), hedges)
+        cells.table(console, "hedges", _HEDGE_HEADS, (_hedge(row) for row in hedges))
+
+
+_HEDGE_HEADS = (
+    "pair",
+    ">delta",
+    ">hedge",
+    ">drift",
+    ">basis",
+    ">a year",
+    ">funding 24h",
+    "restore",
+)
+
+
+def _hedge(row: Mapping[str, Any]) -> list[Any]:
+    return [
+        row.get("name", row.get("underlying")),
+        cells.usd(row.get("delta_usd")),
+        cells.usd(row.get("hedge_delta_usd")),
+        cells.ratio(row.get("drift")),
+        cells.ratio(row.get("basis")),
+        cells.ratio(row.get("basis_annual")),
+        cells.usd(row.get("funding_24h_usd")),
+        (row.get("rebalance") or {}).get("text", ""),
+    ]
 
 
 def _measured(row: Mapping[str, Any]) -> str:

@@ -25,6 +25,11 @@ class Leg:
         is_estimated: re-marked while its account is BLIND.
         closable_quantity: how much of it may be closed now, >= 0, unit of `Position.quantity`.
         is_closable: riskbot may close it (not `hold`, locked or inactive), else `kept_reason`.
+        gamma: of an option, of the whole position: change of its delta, in units of the underlying,
+            per 1 quote unit that the underlying moves; signed like `quantity`. None = unknown.
+        vega: of the whole position, USD per point (0.01) of implied volatility.
+        gamma_usd: of the whole position, gamma * price of the underlying squared: a move of r
+            (0.1 = 10 %) makes about `delta_usd * r + gamma_usd * r * r / 2`.
         stop: trigger price of the nearest resting reduce-only stop that covers it; None = none.
         risk_usd: abs(mark - stop) * abs(quantity), with `assume_stop` where there is none.
     """
@@ -77,8 +82,10 @@ class Pair:
     """A hedged pair: opposite positions of one underlying.
 
     Attributes:
-        quantity: matched, base units, the smaller of the two.
+        keys: of all legs, what is hedged first.
+        quantity: matched, base units, the smaller of the two; 0 between options alone.
         drift: abs(1 + hedge delta / hedged delta).
+        hedged, hedge: keys of either side.
     """
 
     name: str
@@ -88,6 +95,20 @@ class Pair:
     hedged_delta_usd: float
     hedge_delta_usd: float
     drift: float | None
+    hedged: tuple[PositionKey, ...] = ()
+    hedge: tuple[PositionKey, ...] = ()
+
+    @property
+    def matched_usd(self) -> float:
+        """Delta of the smaller side, USD, >= 0; 0 where both point the same way."""
+        if self.hedged_delta_usd * self.hedge_delta_usd >= 0:
+            return 0.0
+        return min(abs(self.hedged_delta_usd), abs(self.hedge_delta_usd))
+
+    @property
+    def ratio(self) -> float | None:
+        """Hedge ratio: what is hedged of each dollar of delta, 1 = all; None = nothing to hedge."""
+        return -self.hedge_delta_usd / self.hedged_delta_usd if self.hedged_delta_usd else None
 
 
 @dataclass(slots=True)

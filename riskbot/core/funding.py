@@ -6,7 +6,8 @@ Rates come with the prices and are kept in `quotes`; what was really paid is in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from riskbot.core.model import Instrument, InstrumentKind
@@ -14,7 +15,11 @@ from riskbot.core.quotes import Funding
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import Leg, ScopeBook
+    from riskbot.core.limits._base import Limit
     from riskbot.core.marks import Marks
+
+COST = "funding_cost"
+"""Name of the figure, and of its limit."""
 
 STALE_MS = 900_000
 """Age past which a rate says nothing: venues tell it at least every few minutes."""
@@ -29,7 +34,12 @@ _NAMED = 3
 
 def is_perpetual(instrument: Instrument) -> bool:
     """Whether an instrument pays funding: a contract without an expiry."""
-    return instrument.kind in _CONTRACTS and "-" not in instrument.symbol.partition(":")[2]
+    return instrument.kind in _CONTRACTS and not _ends(instrument.symbol)
+
+
+@functools.cache
+def _ends(symbol: str) -> bool:
+    return "-" in symbol.partition(":")[2]
 
 
 def settlements(known: Funding, now_ms: int) -> float | None:
@@ -113,3 +123,19 @@ def cost(book: ScopeBook, marks: Marks) -> tuple[float | None, str]:
         return None, f"no funding rate is known of {named}"
     share = book.equity_share(max(-total, 0.0))
     return share, "" if share is not None else "equity of an account is not known"
+
+
+def fill(books: Mapping[str, ScopeBook], limits: Iterable[tuple[str, Limit]], marks: Marks) -> None:
+    """Fill `funding_cost` in where a limit looks at it: over a large book it takes milliseconds.
+
+    Args:
+        books: by scope.
+        limits: (scope, limit) of those that are on.
+        marks: the rates.
+    """
+    for scope, limit in limits:
+        book = books.get(scope) if limit.name == COST else None
+        if book is not None:
+            book.stats[COST], reason = cost(book, marks)
+            if reason:
+                book.stats_reasons[COST] = reason

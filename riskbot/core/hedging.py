@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from riskbot.core import lines, plan, rounding
 from riskbot.core.duty import Episode, IntentKind, Target, cause
-from riskbot.core.exposure import Aggregate, ScopeBook
+from riskbot.core.exposure import Aggregate, Pair, ScopeBook
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import (
     PORTFOLIO,
@@ -51,17 +51,52 @@ def _spread(turn: Turn, book: ScopeBook, nets: dict[str, float], excess: float) 
 
 
 def _rebalance(turn: Turn, book: ScopeBook, episode: Episode) -> list[Target]:
-    targets = []
-    for pair in book.pairs:
-        gap = pair.hedged_delta_usd + pair.hedge_delta_usd
-        if {pair.name, pair.underlying} & set(episode.keys):
-            targets.append(_target(turn, book, pair.underlying, -gap))
+    keys = set(episode.keys)
+    targets = [restoring(turn, book, p) for p in book.pairs if {p.name, p.underlying} & keys]
     return [target for target in targets if target is not None]
+
+
+def restoring(turn: Turn, book: ScopeBook, pair: Pair) -> Target | None:
+    """Return what the configured hedge of a pair's underlying must become to restore it.
+
+    None where none is configured, nothing is missing, or the limits forbid it.
+    """
+    gap_usd = pair.hedged_delta_usd + pair.hedge_delta_usd
+    hedge = turn.settings.hedges.get(pair.underlying)
+    if hedge is None:
+        return None
+    over = [
+        key
+        for key in pair.hedge
+        if (key.account, key.symbol) == (hedge.account, hedge.instrument)
+        and key.side is not PositionSide.NET
+        and float(turn.state.quantity(key)) * gap_usd > 0
+    ]
+    # Where both sides are positions of their own, too much of a hedge is closed on its own side.
+    return (
+        _trim(turn, over[0], abs(gap_usd))
+        if over
+        else _target(turn, book, pair.underlying, -gap_usd)
+    )
+
+
+def _trim(turn: Turn, key: PositionKey, gap_usd: float) -> Target | None:
+    held, unit, step = turn.state.quantity(key), unit_usd(turn, key), turn.state.listed(key).step
+    amount = min(rounding.floor_amount(gap_usd / unit, step) if unit else Decimal(0), abs(held))
+    return Target(key, held - amount if held > 0 else held + amount) if amount > 0 else None
+
+
+def unit_usd(turn: Turn, key: PositionKey) -> float:
+    """Return what a unit of a position's native quantity counts as in USD, 0 = unknown."""
+    instrument = turn.state.instrument(key.account, key.symbol)
+    if instrument is not None and instrument.kind is InstrumentKind.INVERSE:
+        return 1.0
+    return turn.state.mark_usd(key.account, key.symbol) or 0.0
 
 
 def _target(turn: Turn, book: ScopeBook, underlying: str, offset_usd: float) -> Target | None:
     hedge = turn.settings.hedges.get(underlying)
-    if hedge is None or _breaks_a_limit(turn, hedge, underlying, offset_usd):
+    if hedge is None or breaks_a_limit(turn, hedge.account, underlying, abs(offset_usd)):
         return None
     key = hedge_key(turn, hedge, offset_usd)
     instrument = turn.state.instrument(hedge.account, hedge.instrument)
@@ -91,10 +126,10 @@ def hedge_key(turn: Turn, hedge: HedgeSettings, offset_usd: float) -> PositionKe
     return PositionKey(hedge.account, hedge.instrument, side)
 
 
-def _breaks_a_limit(turn: Turn, hedge: HedgeSettings, underlying: str, offset_usd: float) -> bool:
-    """Whether the added gross would break a limit on gross of a book it lands in."""
+def breaks_a_limit(turn: Turn, account: str, underlying: str, added_usd: float) -> bool:
+    """Whether so much more gross, USD >= 0, would break a limit on gross of a book it lands in."""
     sector = lines.sector_of(turn.settings, underlying)
-    for scope in (PORTFOLIO, account_scope(hedge.account)):
+    for scope in (PORTFOLIO, account_scope(account)):
         where = turn.book(scope) or ScopeBook(scope)
         amounts = {
             "gross_exposure": where.gross_usd,
@@ -106,7 +141,7 @@ def _breaks_a_limit(turn: Turn, hedge: HedgeSettings, underlying: str, offset_us
             limit = turn.state.limit(scope, name)
             if limit is None or getattr(limit, "netted", False):
                 continue
-            share = where.share(amount + abs(offset_usd))
+            share = where.share(amount + added_usd)
             if share is None or share > limit.allowed:
                 return True
     return False

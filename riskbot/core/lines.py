@@ -14,7 +14,7 @@ from riskbot.core.assets import is_cash
 from riskbot.core.exits import base_of
 from riskbot.core.exposure import Leg
 from riskbot.core.model import Instrument, InstrumentKind, Position, PositionKey, PositionSide
-from riskbot.core.prices import View
+from riskbot.core.prices import View, greeks_of
 from riskbot.core.settings import CoreSettings
 from riskbot.core.sheets import Paid, Sheet, Sums
 
@@ -321,8 +321,7 @@ def _linear_base(
 def _option_delta_usd(
     view: View, instrument: Instrument, position: Position, quantity: float
 ) -> float | None:
-    quote = view.marks.quote(position.account, position.symbol)
-    delta = quote.delta if quote is not None and quote.delta is not None else position.delta
+    delta, _, _ = greeks_of(view, position)
     underlying = view.asset(position.account, instrument.underlying)
     if delta is None or underlying is None:
         return None

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from riskbot.core import actions, events
-from riskbot.core.model import Instrument, InstrumentKind, PriceSource
+from riskbot.core.model import OPTION_ENDS, Instrument, InstrumentKind, PriceSource
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
 from riskbot.core.quotes import (
-    OPTION_ENDS,
     Price,
     Quote,
     Seen,

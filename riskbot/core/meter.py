@@ -13,6 +13,7 @@ from riskbot.core import actions, events, measures, sizing
 from riskbot.core.accounts import Accounts, Change
 from riskbot.core.book import Book
 from riskbot.core.booking import Booking
+from riskbot.core.carry import Carry
 from riskbot.core.cashflows import Cashflows
 from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.guards import guards
@@ -69,6 +70,7 @@ class Meter:
         self.book = Book(settings, accounts, View(self.marks, 0))
         self.cashflows = _cashflows(settings)
         self.booking = Booking(self.cashflows, self.book)
+        self.carry = Carry()
         self.drift = 0.0
         self._resynced_ms = 0
         self._legs: list[Leg] | None = None
@@ -118,6 +120,7 @@ class Meter:
             self._legs = None
             self.cashflows.take(change, now_ms)
         self.cashflows.apply(record, now_ms)
+        self.carry.apply(record, self.accounts, now_ms)
         if isinstance(record, events.OrderFilled):
             key = PositionKey(record.account, record.symbol, record.position_side)
             self._attribute(self.book, key)
@@ -296,7 +299,11 @@ class Meter:
 
     def dump(self) -> dict[str, Any]:
         """Return JSON values for a checkpoint."""
-        return {"marks": self.marks.dump(), "cashflows": self.cashflows.dump()}
+        return {
+            "marks": self.marks.dump(),
+            "cashflows": self.cashflows.dump(),
+            "carry": self.carry.dump(),
+        }
 
     def load(self, data: dict[str, Any]) -> None:
         """Take what `dump` returned."""
@@ -307,6 +314,8 @@ class Meter:
         self.book = Book(self.settings, self.accounts, View(self.marks, 0))
         self.cashflows = Cashflows.load(data["cashflows"])
         self.booking = Booking(self.cashflows, self.book)
+        # A checkpoint from before this was kept: what is held counts from now on.
+        self.carry = Carry.load(data["carry"]) if "carry" in data else Carry()
         for key in self.cashflows.attributed():
             self._attribute(self.book, key)
         self._legs = self._second = None

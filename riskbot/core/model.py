@@ -13,6 +13,9 @@ from typing import NamedTuple
 PORTFOLIO = "portfolio"
 """The scope that spans all accounts; the others read `account:<name>` and `strategy:<name>`."""
 
+OPTION_ENDS = ("-C", "-P")
+"""How the symbol of an option ends: a call, a put."""
+
 DIGEST = "digest"
 """Name of the daily digest, which is told like an alert but is none: only who asks for it hears."""
 
@@ -211,6 +214,8 @@ class Instrument:
         max_market_quantity: largest market order, same unit; None = none known.
         underlying_per_base: units of `underlying` per base unit (1000 for `1000PEPE`).
         is_active: False when the venue says it is delisted, settled or paused.
+        expiry_ms: when a dated contract or an option ends, UTC ms; None = it does not, or the
+            venue does not say.
     """
 
     account: str
@@ -227,6 +232,7 @@ class Instrument:
     max_market_quantity: Decimal | None = None
     underlying_per_base: Decimal = Decimal(1)
     is_active: bool = True
+    expiry_ms: int | None = None
 
 
 class PositionKey(NamedTuple):
@@ -254,6 +260,8 @@ class Position:
         initial_margin: in settle units, None = not stated.
         isolated_margin: margin that belongs to an isolated position incl. its PnL, settle units.
         locked: quantity that cannot be sold (spot locked in orders elsewhere, earn), >= 0.
+        delta, gamma, vega: of one unit of an option, as in `events.PricesUpdated`; they count
+            only where the feed of prices tells none.
     """
 
     account: str

@@ -6,10 +6,10 @@ pair when it is closed lives in `plan`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from riskbot.core.exposure import Leg, Pair
-from riskbot.core.model import PositionKey
+from riskbot.core.model import InstrumentKind, PositionKey
 from riskbot.core.settings import PairSettings
 
 
@@ -109,16 +109,37 @@ def _configured(pair: PairSettings, legs: Sequence[Leg]) -> Pair | None:
 def _pair(name: str, underlying: str, hedged: Sequence[Leg], hedge: Sequence[Leg]) -> Pair:
     hedged_delta = sum(leg.delta_usd or 0.0 for leg in hedged)
     hedge_delta = sum(leg.delta_usd or 0.0 for leg in hedge)
-    first = (*hedged, *hedge)[0]
-    is_opposite = hedged_delta * hedge_delta < 0
-    matched_usd = min(abs(hedged_delta), abs(hedge_delta)) if is_opposite else 0.0
-    return Pair(
+    keys = [tuple(leg.key for leg in side) for side in (hedged, hedge)]
+    pair = Pair(
         name=name,
         underlying=underlying,
-        keys=tuple(leg.key for leg in (*hedged, *hedge)),
-        quantity=matched_usd / first.mark_usd if first.mark_usd else 0.0,
+        keys=(*keys[0], *keys[1]),
+        quantity=0.0,
         hedged_delta_usd=hedged_delta,
         hedge_delta_usd=hedge_delta,
         # One leg gone while the other stands is the worst drift there is.
         drift=abs(1 + hedge_delta / hedged_delta) if hedged_delta else 1.0,
+        hedged=keys[0],
+        hedge=keys[1],
     )
+    # What an option costs is no price of its underlying.
+    priced = (leg.mark_usd for leg in (*hedged, *hedge) if not is_option(leg))
+    price = next(priced, None)
+    pair.quantity = pair.matched_usd / price if price else 0.0
+    return pair
+
+
+def is_option(leg: Leg) -> bool:
+    """Whether a leg counts by its delta rather than by its quantity."""
+    return leg.instrument.kind is InstrumentKind.OPTION
+
+
+def sides(pair: Pair, legs: Mapping[PositionKey, Leg]) -> tuple[list[Leg], list[Leg]]:
+    """Return the legs of a pair that gain when the underlying rises, and those that lose."""
+    found = [legs[key] for key in pair.keys if key in legs]
+    longs = [leg for leg in found if _direction(leg) > 0]
+    return longs, [leg for leg in found if _direction(leg) < 0]
+
+
+def _direction(leg: Leg) -> float:
+    return (leg.delta_usd or 0.0) if is_option(leg) else leg.quantity

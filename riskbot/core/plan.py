@@ -14,6 +14,7 @@ from riskbot.core.duty import Target
 from riskbot.core.exposure import Leg, Pair, ScopeBook
 from riskbot.core.limits._base import Limit
 from riskbot.core.model import Instrument, InstrumentKind, PositionKey
+from riskbot.core.pairs import is_option, sides
 from riskbot.core.rounding import ceil_to_step, floor_to_step
 from riskbot.core.settings import HedgeSettings
 
@@ -138,24 +139,24 @@ def _kept_by_pairs(book: ScopeBook, accounts: set[str]) -> dict[PositionKey, tup
     legs = {leg.key: leg for leg in book.legs}
     kept: dict[PositionKey, tuple[float, str]] = {}
     for pair in book.pairs:
-        sides = _sides(pair, legs)
-        for side, other in (sides, sides[::-1]):
+        both = sides(pair, legs)
+        # Options match by what they move like: a quantity of theirs says nothing.
+        by_delta = any(is_option(leg) for side in both for leg in side)
+        most = pair.matched_usd if by_delta else pair.quantity
+        for side, other in (both, both[::-1]):
             stuck = [leg for leg in side if not (leg.is_closable and leg.key.account in accounts)]
             if not stuck or not other:
                 continue
-            matched = min(sum(abs(leg.quantity) for leg in stuck), pair.quantity)
-            whole = sum(abs(leg.quantity) for leg in other)
+            matched = min(_size(stuck, by_delta=by_delta), most)
+            whole = _size(other, by_delta=by_delta)
             note = f"{PAIR_NOTE}{stuck[0].key.symbol} on {stuck[0].key.account}"
             for leg in other:
                 kept[leg.key] = (matched * abs(leg.quantity) / whole, note)
     return kept
 
 
-def _sides(pair: Pair, legs: Mapping[PositionKey, Leg]) -> tuple[list[Leg], list[Leg]]:
-    """Return the long and the short legs of a pair."""
-    found = [legs[key] for key in pair.keys if key in legs]
-    longs = [leg for leg in found if leg.quantity > 0]
-    return longs, [leg for leg in found if leg.quantity < 0]
+def _size(legs: Iterable[Leg], *, by_delta: bool) -> float:
+    return sum(abs((leg.delta_usd or 0.0) if by_delta else leg.quantity) for leg in legs)
 
 
 def _flat_target(leg: Leg, holdings: Holdings, pair_kept: tuple[float, str] | None) -> Target:
@@ -228,11 +229,13 @@ def _virtual_legs(
     }
     legs = {key: v.leg for key, v in virtual.items()}
     for pair in pairs:
-        for side in _sides(pair, legs):
+        for side in sides(pair, legs):
             whole = sum(abs(leg.notional_usd or 0.0) for leg in side)
             for leg in side:
                 share = abs(leg.notional_usd or 0.0) / whole if whole else 0.0
-                virtual[leg.key].matched_usd += pair.quantity * (leg.mark_usd or 0.0) * share
+                matched = pair.quantity * (leg.mark_usd or 0.0)
+                matched = pair.matched_usd if is_option(leg) else matched
+                virtual[leg.key].matched_usd += matched * share
     return virtual
 
 

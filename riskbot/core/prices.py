@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from riskbot.core.assets import USD, is_cash
 from riskbot.core.marks import Marks
-from riskbot.core.model import Instrument, InstrumentKind
+from riskbot.core.model import Instrument, InstrumentKind, Position
 from riskbot.core.quotes import AssetPrice, Price
 
 STATED_FRESH_MS = 60_000
@@ -159,6 +159,17 @@ class SecondView(View):
         alone = super().price(account, symbol)
         # Anybody's frame may be the second source.
         return alone._replace(until_ms=0) if alone is not None else None
+
+
+def greeks_of(view: View, position: Position) -> tuple[float | None, float | None, float | None]:
+    """Return delta, gamma and vega of one unit of an option, None = unknown.
+
+    As its feed told them lately, else as the venue stated them with the position.
+    """
+    quote = view.marks.quote(position.account, position.symbol)
+    if quote is not None and quote.has_greeks(view.now_ms):
+        return quote.delta, quote.gamma, quote.vega
+    return position.delta, position.gamma, position.vega
 
 
 def _prices(instrument: Instrument, asset: str) -> bool:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from riskbot.core import events
-from riskbot.core.model import PriceSource
+from riskbot.core.model import OPTION_ENDS, PriceSource
 from riskbot.core.plain import VOLATILE
-
-OPTION_ENDS = ("-C", "-P")
-"""How the symbol of an option ends: a call, a put."""
 
 AGREEMENT = 0.001
 """A REST price within this share of the known one shows that the known one still holds."""
+
+GREEKS_STALE_MS = 300_000
+"""Greeks told longer ago say nothing: an option without any is unknown."""
 
 _LARGEST_RATE = 1.0
 """No venue takes more than a position's whole notional at one settlement."""
@@ -130,6 +130,10 @@ class Quote:
         """Whether no source is fresh."""
         return not self.fresh_ms or now_ms - self.fresh_ms > stale_ms
 
+    def has_greeks(self, now_ms: int) -> bool:
+        """Whether an option's greeks were told lately."""
+        return self.delta is not None and now_ms - self.greeks_ms <= GREEKS_STALE_MS
+
     def best(self, now_ms: int, stale_ms: int) -> tuple[Seen, PriceSource, bool] | None:
         """Return the best price, its source, and whether it is stale; None = never priced.
 
@@ -236,7 +240,8 @@ def take_rest(quote: Quote, frame: events.PricesUpdated, now_ms: int) -> None:
     mid = None
     if frame.bid is not None and frame.ask is not None and 0 < frame.bid < frame.ask:
         mid = (frame.bid + frame.ask) / 2
-    for price in (frame.mark, frame.index, mid, frame.last):
+    index = None if frame.symbol.endswith(OPTION_ENDS) else frame.index
+    for price in (frame.mark, index, mid, frame.last):
         if price is not None and is_price(price):
             quote.rest = Seen(price, now_ms, frame.venue_ms, now_ms)
             return

@@ -17,3 +17,8 @@ def ceil_to_step(quantity: Decimal, step: Decimal) -> Decimal:
     if step <= 0:
         return quantity
     return (quantity / step).to_integral_value(ROUND_CEILING) * step
+
+
+def floor_amount(amount: float, step: Decimal) -> Decimal:
+    """Round a float >= 0 down to the step; 0.2509999999999999 is 0.251."""
+    return floor_to_step(Decimal(f"{amount:.12g}"), step)

@@ -13,7 +13,8 @@ from riskbot.core.accounts import AccountState
 from riskbot.core.book import Book
 from riskbot.core.exposure import Leg
 from riskbot.core.lines import Line
-from riskbot.core.model import InstrumentKind, Side, WorkingOrder
+from riskbot.core.model import InstrumentKind, Position, Side, WorkingOrder
+from riskbot.core.prices import greeks_of
 from riskbot.core.sheets import AccountSheet
 from riskbot.core.tally import part_of
 
@@ -140,10 +141,23 @@ def _show(book: Book, line: Line, leg: Leg) -> None:
         leg.entry = _float(position.entry_price)
         leg.leverage = position.leverage
         leg.liquidation_price = _float(position.liquidation_price)
-        leg.gamma, leg.vega = position.gamma, position.vega
+        if leg.instrument.kind is InstrumentKind.OPTION:
+            _show_greeks(book, line, leg, position)
     owners = book.owners.get(leg.key, {}) if line.shares else {}
     leg.strategy = next(iter(owners)) if len(owners) == 1 else None
     _show_price(line, leg)
+
+
+def _show_greeks(book: Book, line: Line, leg: Leg, position: Position) -> None:
+    """Show the greeks of a whole option position, as far as they are known."""
+    _, gamma, vega = greeks_of(book.view, position)
+    underlying = book.view.asset(line.account, leg.underlying)
+    leg.gamma = None if gamma is None else line.c * gamma
+    leg.vega = None if vega is None else line.c * vega
+    leg.gamma_usd = None
+    if leg.gamma is not None and underlying is not None:
+        unit_usd = underlying.value * float(leg.instrument.underlying_per_base)
+        leg.gamma_usd = leg.gamma * unit_usd**2
 
 
 def _show_price(line: Line, leg: Leg) -> None:

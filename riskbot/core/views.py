@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from riskbot.core import exits, tellings
+from riskbot.core import exits, hedgeviews, tellings
 from riskbot.core.duty import Alert, AlertStatus
 from riskbot.core.model import PORTFOLIO, Level, TradingState, account_scope
 
@@ -246,15 +246,7 @@ def exposure(state: State, now_ms: int) -> dict[str, Any]:
         **{name: _shares(book, sums) for name, sums in keyed.items()},
         "breakdown": {name: _sums(book, sums) for name, sums in keyed.items()},
         "top": [{"underlying": name, **_sum(book, sums)} for name, sums in top],
-        "hedges": [
-            {
-                "underlying": pair.underlying,
-                "delta_usd": pair.hedged_delta_usd,
-                "hedge_delta_usd": pair.hedge_delta_usd,
-                "drift": pair.drift,
-            }
-            for pair in book.pairs
-        ],
+        "hedges": hedgeviews.hedges(state, now_ms),
         "unpriced": list(book.unpriced),
         "unlisted": list(book.unlisted),
         "as_of_ms": now_ms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from riskbot.core import alerts
+from riskbot.core import alerts, rebalancing
 from riskbot.core.duty import (
     OPERATOR,
     Episode,
@@ -18,6 +18,7 @@ from riskbot.core.exposure import ScopeBook
 from riskbot.core.holds import describe, figure
 from riskbot.core.limits import LIMITS_BY_NAME
 from riskbot.core.limits._base import Limit, position_subject
+from riskbot.core.limits.hedge_drift import HedgeDrift
 from riskbot.core.limits.maintenance_margin import MaintenanceMargin
 from riskbot.core.model import PORTFOLIO, Level, Response, TradingState
 from riskbot.core.plan import PAIR_NOTE
@@ -82,7 +83,7 @@ def _tell_episode(turn: Turn, episode: Episode, limit: Limit) -> None:
         _title(episode, limit, level),
         text=text if level is not Level.RED else _red_text(episode),
         did=_did(turn, episode, limit),
-        todo=_todo(turn, episode, limit),
+        todo=_advised(turn, episode, limit),
         measured=episode.measured,
         allowed=episode.allowed,
         worst=episode.worst,
@@ -215,6 +216,20 @@ def _lower_leverage(book: ScopeBook | None, subject: str, margin_usd: float) -> 
             if 1 <= wanted < leg.leverage:
                 return f", or leverage {wanted} instead of {leg.leverage:g},"
     return ""
+
+
+def _advised(turn: Turn, episode: Episode, limit: Limit) -> str:
+    """Return what to do; of hedge drift, which orders would restore the pairs."""
+    words = _todo(turn, episode, limit)
+    if episode.limit != HedgeDrift.name or not episode.keys:
+        return words
+    known = turn.state.alerts.firing.get((episode.limit, episode.scope))
+    is_same = known is not None and known.measured == episode.measured
+    if known is not None and is_same and known.todo and known.todo.endswith(words):
+        # As long as the figure stands, so does the advice: prices move it by cents.
+        return known.todo
+    advice = rebalancing.advice(turn, episode.scope, episode.keys)
+    return "; ".join(part for part in (advice, words) if part)
 
 
 def _todo(turn: Turn, episode: Episode, limit: Limit) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from riskbot.clock import Clock
 from riskbot.core import events
-from riskbot.core.model import Instrument, InstrumentKind, RejectReason
+from riskbot.core.model import OPTION_ENDS, Instrument, InstrumentKind, RejectReason
 from riskbot.errors import VenueError
 from riskbot.exchanges import _errors
 from riskbot.exchanges import _normalize as normal
@@ -152,12 +152,19 @@ class Listing:
         named.update(order.symbol for order in snapshot.orders or ())
         for balance in snapshot.balances:
             named.update(self._symbols_of_asset(balance.asset))
+        for symbol in [name for name in named if name.endswith(OPTION_ENDS)]:
+            # An option counts by what its underlying costs.
+            named.update(self._symbols_of_asset(symbol.partition("/")[0]))
         return tuple(sorted(named))
 
     def _symbols_of_asset(self, asset: str) -> tuple[str, ...]:
         markets = self.client.api.markets or {}
         for quote in _CASH_QUOTES:
-            for symbol in (f"{asset}/{quote}", f"{asset}/{quote}:{quote}"):
+            for symbol in (
+                f"{asset}/{quote}",
+                f"{asset}/{quote}:{quote}",
+                f"{asset}/{quote}:{asset}",
+            ):
                 if symbol in markets:
                     return (symbol,)
         return ()

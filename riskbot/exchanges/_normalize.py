@@ -276,6 +276,7 @@ def instrument_of(account: str, market: Mapping[str, Any], precision_mode: int) 
         max_market_quantity=None if largest is None else largest * value,
         underlying_per_base=per_base,
         is_active=market.get("active") is not False,
+        expiry_ms=stamp(market.get("expiry")),
     )
 
 

@@ -14,6 +14,8 @@ from riskbot.core.limits.peg_deviation import PegDeviation
 from riskbot.core.limits.stop_risk import StopRisk
 from riskbot.core.limits.underlying_concentration import UnderlyingConcentration
 from riskbot.core.model import account_scope
+from riskbot.core.quotes import GREEKS_STALE_MS
+from riskbot.core.tally import part_of
 from tests import builders, oracle
 from tests.builders import (
     ACCOUNT,
@@ -238,6 +240,82 @@ def test_option_without_greeks_is_unknown() -> None:
     made.read(position(OPTION, 2, None, delta=0.5))
     assert made.portfolio.unpriced == []
     assert made.portfolio.legs[0].unrealized_pnl_usd is None
+
+
+PUT = "BTC/USD:BTC-261225-40000-P"
+
+
+def test_greeks_shown_are_of_the_whole_position_or_of_a_strategys_part() -> None:
+    made = rig()
+    made.give(loaded(instrument(OPTION)))
+    made.give(prices(OPTION, 2_000.0, delta=0.5, gamma=0.00002, vega=70.0))
+    made.read(position(OPTION, -3, 2_000))
+    (leg,) = made.portfolio.legs
+    for part, quantity in ((leg, -3.0), (part_of(leg, 0.5, "grid"), -1.5)):
+        assert part.delta_usd == pytest.approx(quantity * 0.5 * 50_000)
+        assert part.gamma == pytest.approx(quantity * 0.00002)
+        assert part.vega == pytest.approx(quantity * 70)
+        # A move of r changes the value by delta_usd * r + gamma_usd * r * r / 2: 1 % here.
+        assert part.gamma_usd is not None
+        by_greeks = part.delta_usd * 0.01 + part.gamma_usd * 0.01**2 / 2
+        assert by_greeks == pytest.approx(quantity * (0.5 * 500 + 0.00002 * 500**2 / 2))
+
+
+def test_option_whose_greeks_are_old_is_unknown_and_never_nothing() -> None:
+    made = rig()
+    made.give(loaded(instrument(OPTION)), prices(OPTION, 2_000.0, delta=0.5))
+    made.read(position(OPTION, 2, 1_500))
+    assert made.portfolio.gross_usd == 50_000
+    (leg,) = made.portfolio.legs
+    assert (leg.gamma, leg.vega, leg.gamma_usd) == (None, None, None)
+    made.wait(GREEKS_STALE_MS / 1000 + 1)
+    made.give(prices(OPTION, 2_000.0))
+    made.wait(1)
+    book = made.portfolio
+    assert book.unpriced == [OPTION]
+    assert book.ratio(book.gross_usd) is None
+    made.give(prices(OPTION, delta=-0.25, is_rest=True))
+    made.wait(1)
+    assert made.portfolio.gross_usd == pytest.approx(25_000)
+
+
+@pytest.mark.parametrize("delta", [math.nan, math.inf])
+def test_delta_that_is_no_number_is_none(delta: float) -> None:
+    made = rig()
+    made.give(loaded(instrument(OPTION)), prices(OPTION, 2_000.0, delta=delta, gamma=0.1))
+    made.read(position(OPTION, 2, 1_500))
+    assert made.portfolio.unpriced == [OPTION]
+    made.give(prices(OPTION, delta=0.5, gamma=delta, vega=1.0))
+    made.wait(1)
+    assert (made.portfolio.legs[0].gamma, made.portfolio.legs[0].vega) == (None, 2.0)
+
+
+def test_index_of_an_option_is_the_price_of_something_else() -> None:
+    made = rig()
+    made.give(loaded(instrument(OPTION)), prices(OPTION, 2_000.0, index=50_000.0, delta=0.5))
+    made.give(prices(OPTION, index=50_000.0, is_rest=True))
+    marks = made.meter.marks
+    assert [p.value for p in marks.sources(ACCOUNT, OPTION, made.now_ms)] == [2_000.0]
+    quote = marks.quote(ACCOUNT, OPTION)
+    assert quote is not None
+    assert quote.rest is None
+
+
+def test_option_paid_in_coin_is_worth_its_premium_and_counts_beside_its_collateral() -> None:
+    # Two bought puts on one coin: 1 + 2 * 0.02 coins of equity, delta 1 - 2 * 0.3.
+    made = rig(balances=(balance("BTC", 1),), usdt=None)
+    made.give(loaded(instrument(PUT)), prices(PUT, 0.02, delta=-0.3, gamma=0.00001, vega=40.0))
+    made.read(position(PUT, 2, 0.03), balances=(balance("BTC", 1),), usdt=None)
+    book = made.portfolio
+    assert book.equity_usd == pytest.approx(50_000 * 1.04)
+    assert book.net_usd == pytest.approx(50_000 * (1 - 0.6))
+    option = next(leg for leg in book.legs if leg.key.symbol == PUT)
+    assert option.unrealized_pnl_usd == pytest.approx(-0.01 * 2 * 50_000)
+    (pair,) = book.pairs
+    assert (pair.hedged_delta_usd, pair.hedge_delta_usd) == (
+        pytest.approx(50_000), pytest.approx(-30_000),
+    )  # fmt: skip
+    assert (pair.quantity, pair.drift) == (pytest.approx(0.6), pytest.approx(0.4))
 
 
 def test_stablecoin_off_its_peg_moves_cash_and_everything_quoted_in_it() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riskbot.core import funding
+from riskbot.core.limits.funding_cost import FundingCost
 from riskbot.core.quotes import Funding
 from tests.builders import (
     BTC_INVERSE,
@@ -24,6 +25,7 @@ from tests.builders import (
     prices,
 )
 from tests.core.rig import Rig, rig
+from tests.core.world import world
 
 HOUR_MS = 3_600_000
 DATED = "BTC/USDT:USDT-261225"
@@ -178,3 +180,20 @@ def test_sum_over_positions_is_unknown_when_one_is() -> None:
     made = rig(position(), position(ETH_PERP, 1, 2_000))
     told(made)
     assert funding.projected_in_all_usd(made.meter.marks, made.portfolio.legs, made.now_ms) is None
+
+
+def test_cost_is_what_its_limit_reads_and_why_it_cannot() -> None:
+    made = world(FundingCost(max=0.0002), held={"BTC": (2, 50_000)})
+    (row,) = made.command("limits").document
+    assert (row["level"], row["measured"]) == ("unknown", None)
+    assert row["reason"] == f"no funding rate is known of {BTC_PERP}"
+    made.give(prices(BTC_PERP, funding_rate=0.0001, funding_interval_h=8.0, is_rest=True))
+    (row,) = made.command("limits").document
+    assert (row["level"], row["measured"]) == ("red", pytest.approx(0.0003))
+
+
+def test_cost_is_not_reckoned_where_no_limit_looks_at_it() -> None:
+    made = world(FundingCost(max=0.0002), held={"BTC": (2, 50_000)}, scope="account:main")
+    scopes = made.engine.state.scopes(made.now_ms)
+    assert "funding_cost" in scopes["account:main"].stats
+    assert "funding_cost" not in scopes["portfolio"].stats

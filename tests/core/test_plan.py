@@ -17,7 +17,9 @@ from riskbot.core.limits.maintenance_margin import MaintenanceMargin
 from riskbot.core.limits.net_exposure import NetExposure
 from riskbot.core.limits.stop_risk import StopRisk
 from riskbot.core.model import Instrument, InstrumentKind, PositionKey, PositionSide, Response
+from riskbot.core.pairs import Pairing
 from riskbot.core.settings import HedgeSettings
+from tests import builders
 
 STEP = Decimal("0.001")
 ONE_WAY = PositionSide.NET
@@ -365,3 +367,35 @@ def test_reduce_when_anything_breaks_never_raises_or_flips_a_position(
     if measured > limit:
         after = left(targets, legs)
         assert sum(map(abs, after.values())) <= limit * 10_000 + 1e-6
+
+
+def test_flatten_keeps_of_options_what_matches_a_coin_that_stays() -> None:
+    coin = leg("BTC", 1, 50_000, is_closable=False, kept_reason="spot: hold")
+    put = leg("BTC", 4, 900, delta_usd=-80_000.0, notional_usd=-80_000.0)
+    symbol = "BTC/USDT:USDT-261225-60000-P"
+    put.instrument, put.key = builders.instrument(symbol), put.key._replace(symbol=symbol)
+    (made,) = pairs_of(coin, put)
+    whole = book(coin, put, pairs=[made])
+    targets = plan.flatten_targets(whole, holdings(coin, put), ["main"])
+    # Puts of 80,000 hedge a coin of 50,000: five eighths of them stay.
+    assert {t.key.symbol: t.quantity for t in targets}[symbol] == Decimal("2.5")
+
+
+def test_reduce_closes_both_sides_of_a_pair_with_options_by_what_they_move_like() -> None:
+    coin = leg("BTC", 1, 50_000)
+    put = leg("BTC", 4, 900, delta_usd=-50_000.0, notional_usd=-50_000.0)
+    symbol = "BTC/USDT:USDT-261225-60000-P"
+    put.instrument, put.key = builders.instrument(symbol), put.key._replace(symbol=symbol)
+    whole = book(coin, put, equity=25_000.0, pairs=pairs_of(coin, put))
+    breach = plan.Breach("portfolio", GROSS, "", 4.0)
+    targets = plan.reduce_targets(whole, holdings(coin, put), [breach])
+    left_now = {t.key.symbol: float(t.quantity) for t in targets}
+    assert left_now["BTC/USDT:USDT"] / 1 == pytest.approx(left_now[symbol] / 4, abs=0.01)
+    assert 0 < left_now[symbol] < 4
+
+
+def pairs_of(*legs: Leg) -> list[Pair]:
+    pairing = Pairing()
+    for each in legs:
+        pairing.put(each)
+    return pairing.pairs()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from riskbot.clock import SystemClock
 from riskbot.core import events
 from riskbot.core.model import InstrumentKind, LedgerKind
 from riskbot.exchanges import (
@@ -23,9 +25,12 @@ from riskbot.exchanges import (
     okx_frames,
     okx_rows,
 )
+from riskbot.exchanges._base import Credentials
+from riskbot.exchanges.unified import UnifiedExchange
+from tests import builders
 from tests.exchanges.test_generic import generic_desk
 from tests.exchanges.test_payloads import Names
-from tests.exchanges.venues import BTC, VENUES, Desk, Venue, open_desk
+from tests.exchanges.venues import BTC, KEY, SECRET, VENUES, Desk, Venue, open_desk
 from tests.fakes import until
 
 D = Decimal
@@ -236,6 +241,17 @@ def test_unified_greeks() -> None:
     assert (found.delta, found.gamma, found.vega, found.is_rest) == (
         0.59621, 0.00002, 141.90146, True,
     )  # fmt: skip
+
+
+def test_options_have_the_market_of_their_underlying_watched() -> None:
+    exchange = UnifiedExchange(
+        "main", "deribit", Credentials(KEY, SECRET), {}, ("option",), SystemClock(),
+        random.Random(7), lambda: False,
+    )  # fmt: skip
+    option = "BTC/USD:BTC-240927-40000-C"
+    exchange.client.api.markets = {"BTC/USD:BTC": {}, option: {}}
+    held = builders.snapshot(builders.position(option, 1, None), usdt=None)
+    assert exchange.symbols_of(held) == ("BTC/USD:BTC", option)
 
 
 # ---------------------------------------------------------------- over the wire
