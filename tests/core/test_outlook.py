@@ -189,3 +189,16 @@ def test_book_is_measured_anew_when_anything_was_told() -> None:
     assert state.scopes(made.now_ms) is not first
     again = state.scopes(made.now_ms)
     assert state.scopes(made.now_ms + 1_000) is not again
+
+
+def test_slow_way_is_exact_beside_more_keys_than_it_shows() -> None:
+    made = market(held={f"C{n}": (10, 100) for n in range(40)})
+    state = made.engine.state
+    instrument = state.instrument("main", "BTC/USDT:USDT")
+    assert instrument is not None
+    order = Order(instrument, key_of("BTC"), Side.BUY, 50_000.0, 5_000.0)
+    entries = {key_of("BTC"): Working(buys=20_000.0)}
+    case = Case(state, state.scopes(made.now_ms)["portfolio"], entries, order, 200.0)
+    limit = AssetExposure(max=0.5)
+    for found in (headroom.bounds_of(case, limit), headroom.slow_bounds(case, limit)):
+        assert [bound.quantity for bound in found] == [pytest.approx(0.6, abs=1e-9)]
