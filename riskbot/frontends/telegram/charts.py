@@ -44,6 +44,7 @@ HOUR_S, HOUR_MS = 3_600, 3_600_000
 SLICES_MAX = 7
 SLICE_MIN = 0.03
 ASSETS_MAX = 6
+HEDGES_MAX = 3
 
 Series = list[list[float | None]]
 
@@ -146,6 +147,7 @@ def _exposure(known: Known, hours: float) -> Chart:
         rows += [_row(n, a.get("net_usd"), a.get("gross_exposure")) for n, a in assets[:ASSETS_MAX]]
     if len(assets) > ASSETS_MAX:
         rows.append(pages.more(len(assets) - ASSETS_MAX))
+    rows += _hedges(now.get("hedges") or [])
     if now.get("unpriced"):
         rows += wrap(say("no price: {names}", names=", ".join(map(str, now["unpriced"]))))[:3]
     lines: list[dict[str, Any]] = [
@@ -158,6 +160,20 @@ def _exposure(known: Known, hours: float) -> Chart:
     if wanted is not None:
         wanted |= {"bands": bands, "from_zero": True}
     return Chart(caption(known.status, title, rows), wanted)
+
+
+def _hedges(pairs: Sequence[Document]) -> list[str]:
+    """Return the basis of the pairs furthest from balance, and what a day of funding brings."""
+    if not pairs:
+        return []
+    rows = ["", left(say("Hedges"), 14) + right(say("basis"), 9) + right(say("USD in 24h"), 11)]
+    for pair in pairs[:HEDGES_MAX]:
+        name = str(pair.get("name") or pair.get("underlying") or "")
+        basis = right(percent(pair.get("basis"), sign=True), 9)
+        rows.append(
+            left(name, 14) + basis + right(money(pair.get("funding_24h_usd"), 0, sign=True), 11)
+        )
+    return rows
 
 
 def _drawdown(known: Known, hours: float) -> Chart:

@@ -126,6 +126,19 @@ def test_bands_begin_where_the_guard_says_else_where_usual() -> None:
     }
 
 
+def test_exposure_shows_the_basis_of_hedges_and_what_a_day_of_funding_brings() -> None:
+    pairs = [
+        {"name": name, "basis": 0.0021, "funding_24h_usd": -12.4} for name in ("BTC", "ETH", "SOL")
+    ]
+    pairs += [{"underlying": "XRP", "basis": None, "funding_24h_usd": None}]
+    exposure = {"equity_usd": 1_000, "hedges": pairs[3:] + pairs[:3]}
+    caption = make("exposure", known(exposure=exposure), 24).caption
+    assert "XRP                   -          -" in caption
+    assert "BTC              +0.21%        -12" in caption
+    assert "ETH" in caption
+    assert "SOL" not in caption
+
+
 @pytest.mark.parametrize("kind", ["exposure", "sectors", "trend", "drawdown"])
 def test_caption_fits_a_phone_and_telegram(kind: str) -> None:
     status = {
