@@ -236,21 +236,21 @@ def _number(value: float) -> float | None:
 def exits(state: State, now_ms: int, scope: str = PORTFOLIO) -> list[dict[str, Any]]:
     """Return how long, and how dear, the way out of each underlying is, the longest first."""
     book, known = state.scopes(now_ms)[scope], state.analysis.panel
+    held = {name: sums.gross for name, sums in book.underlyings.items() if sums.gross}
     rows: list[dict[str, Any]] = []
-    for name, sums in book.underlyings.items():
-        if sums.gross:
-            way = WayOut(None, None, None)
-            if known is not None:
-                way = appraisal.exit_of(known, name, sums.gross)
-            rows.append(
-                {
-                    "underlying": name,
-                    "gross_usd": sums.gross,
-                    "turnover_usd": way.turnover_usd,
-                    "participation": liquidity.PARTICIPATION,
-                    "time_to_exit_s": way.seconds,
-                    "exit_cost_usd": way.cost_usd,
-                }
-            )
+    for name, gross in held.items():
+        way = WayOut(None, None, None)
+        if known is not None:
+            way = appraisal.exit_of(known, name, gross)
+        rows.append(
+            {
+                "underlying": name,
+                "gross_usd": gross,
+                "turnover_usd": way.turnover_usd,
+                "participation": liquidity.PARTICIPATION,
+                "time_to_exit_s": way.seconds,
+                "exit_cost_usd": way.cost_usd,
+            }
+        )
     rows.sort(key=lambda row: -(math.inf if (s := row["time_to_exit_s"]) is None else s))
     return rows

@@ -206,8 +206,10 @@ def detail(state: State, scenario: Scenario, now_ms: int, scope: str = PORTFOLIO
     }
 
 
-def _worst_first(position: PositionStress) -> float:
-    return -math.inf if position.pnl_usd is None else position.pnl_usd
+def _worst_first(position: PositionStress) -> tuple[float, str]:
+    # Equal losses stand in the order of their names: the same page each time.
+    pnl = position.pnl_usd
+    return (-math.inf if pnl is None else pnl, position_subject(position.key))
 
 
 def _position(each: PositionStress) -> dict[str, Any]:

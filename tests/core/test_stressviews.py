@@ -205,6 +205,14 @@ def test_var_holds_its_inputs_and_the_whole_document_everything() -> None:
     json.dumps(whole, allow_nan=False)
 
 
+def test_spread_that_nobody_shows_now_is_unknown() -> None:
+    made = held()
+    assert stressviews.inputs_of(made.engine.state, PORTFOLIO, made.now_ms).spreads
+    made.muted.add("main")
+    made.wait(30)
+    assert not stressviews.inputs_of(made.engine.state, PORTFOLIO, made.now_ms).spreads
+
+
 def test_book_of_no_equity_has_no_loss_as_a_share() -> None:
     made = market(held={"BTC": (0.4, 50_000)}, scenarios=(CRASH,))
     made.wallet["main"] = builders.dec(0)
