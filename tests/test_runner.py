@@ -113,6 +113,7 @@ EFFECTS = (
     actions.SetDeadMan,
     actions.ReadDepth,
     actions.ReadHistory,
+    actions.AnalyzeRisk,
     actions.AddMargin,
     actions.ApplyConfig,
 )

@@ -82,6 +82,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--instrument", metavar="S", help="this instrument alone")
     parser.add_argument("--reason", metavar="T", help="written into the audit")
     parser.add_argument("--totp", metavar="CODE", help="where a command asks for it")
+    parser.add_argument("--simulate", metavar="SHOCKS", help="of stress: 'BTC -10%%, ETH -15%%'")
+    parser.add_argument("--suggest", action="store_true", help="of stress: what would help")
+    parser.add_argument("--max", type=float, metavar="SHARE", help="of stress: loss allowed")
     parser.add_argument("--yes", action="store_true", help="confirm the plan without asking")
     parser.add_argument("--wait", type=_seconds, metavar="S", help="how long the end may take")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
@@ -114,7 +117,9 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     }
     if "duration" in args:
         args["duration_s"] = duration_s(args.pop("duration"))
-    for name in ("account", "strategy", "instrument", "reason", "totp"):
+    if options.suggest:
+        args["suggest"] = True
+    for name in ("account", "strategy", "instrument", "reason", "totp", "simulate", "max"):
         if getattr(options, name) is not None:
             args[name] = getattr(options, name)
     return args

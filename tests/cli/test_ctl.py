@@ -134,6 +134,21 @@ def test_ctl_when_read_by_people_shows_what_matters(
     assert "gross ?" in shown
 
 
+def test_ctl_stress_passes_on_what_is_assumed_and_wanted(tmp_path: Path, config: str) -> None:
+    with daemon(tmp_path, lambda c: [reply(c)]) as asked:
+        for argv in (
+            ["ftx", "--suggest", "--max", "0.2", "--account", "main"],
+            ["--simulate", "BTC -10%, ETH -15%"],
+            [],
+        ):
+            assert main(["ctl", "stress", *argv, "--config", config]) == 0
+    assert [command.args for command in asked] == [
+        {"scenario": "ftx", "suggest": True, "account": "main", "max": 0.2},
+        {"simulate": "BTC -10%, ETH -15%"},
+        {},
+    ]
+
+
 def test_ctl_when_every_limit_is_inside_says_so(
     tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
