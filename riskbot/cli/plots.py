@@ -92,6 +92,8 @@ def _bars(
             va="center",
             fontsize=8,
             color=DIM,
+            # A line of a limit that runs behind it leaves it legible.
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     axes.grid(axis="x", color="#d5dce3", linewidth=0.6)
     axes.set_axisbelow(True)
