@@ -22,6 +22,7 @@ NEWER = {"ConfigRead", "ApplyConfig"} | {
     "SetReservation",
     "EndReservation",
     "KeepAnswer",
+    "AllowOrder",
     "SetStray",
     "StrategyTold",
     "ReadHistory",

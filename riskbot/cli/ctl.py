@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "unsilence": ("[limit]",),
     "setlimit": ("limit", "[value]"),
     "reclassify": ("id", "value"),
+    "override": ("id",),
 }
 """What stands behind a command's name; brackets = may be left out. Others take nothing."""
 

@@ -647,6 +647,16 @@ class EndReservation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AllowOrder:
+    """Let one denied order pass, once and until then; `order_hash` names exactly that order."""
+
+    order_hash: str
+    until_ms: int
+    actor: str
+    kind: Literal["AllowOrder"] = "AllowOrder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepAnswer:
     """Remember what was answered to a strategy's client id.
 
@@ -737,6 +747,7 @@ Decision = (
     | DropPlan
     | SetReservation
     | EndReservation
+    | AllowOrder
     | KeepAnswer
     | SetStray
     | RecordDecision

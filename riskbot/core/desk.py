@@ -20,7 +20,7 @@ from riskbot.core.turn import Turn
 STALE_MS = 30_000
 """A risk-increasing command older than this is answered, not done."""
 
-_RAISES_RISK = frozenset({"resume", "reclassify", "reload"})
+_RAISES_RISK = frozenset({"resume", "reclassify", "reload", "override"})
 
 
 def receive(turn: Turn, event: events.CommandReceived) -> None:

@@ -14,7 +14,16 @@ from typing import Any
 
 from riskbot.core import actions, analyzing, disabling, events
 from riskbot.core.model import PORTFOLIO, OrderType, strategy_scope
-from riskbot.core.ordering import Code, Decision, OrderRequest, Reason, Reservation, Stage, plain
+from riskbot.core.ordering import (
+    OVERRIDABLE,
+    Code,
+    Decision,
+    OrderRequest,
+    Reason,
+    Reservation,
+    Stage,
+    plain,
+)
 from riskbot.core.pretrade import Judgement, judge
 from riskbot.core.revoking import with_room
 from riskbot.core.turn import Turn
@@ -61,12 +70,13 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
         _refuse(turn, event, 409, fault)
         return
     judgement = with_room(turn, order, judge(turn.state, order, turn.now_ms))
+    judgement, override = _overridden(turn, order, judgement)
     # What shadow would have denied is sent all the same: it is known, and no stranger.
     passes = judgement.decision is not Decision.DENY or not judgement.enforced
     quantity = judgement.quantity if judgement.decision is not Decision.DENY else order.quantity
     reservation = None
     if passes:
-        reservation = _reserved(turn, order, judgement, quantity)
+        reservation = replace(_reserved(turn, order, judgement, quantity), override=override)
         turn.emit(
             actions.SetReservation(
                 reservation=reservation,
@@ -91,6 +101,15 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
         )
     _reply(turn, event, document)
     analyzing.ask_for(turn, order.account, order.symbol)
+
+
+def _overridden(turn: Turn, order: OrderRequest, judgement: Judgement) -> tuple[Judgement, str]:
+    """Return the judgement, an approval where an admin lets this very order pass, and its hash."""
+    until_ms = turn.state.reservations.allowed.get(order.hash, 0)
+    can_pass = all(reason.code in OVERRIDABLE for reason in judgement.reasons)
+    if judgement.decision is not Decision.DENY or turn.now_ms >= until_ms or not can_pass:
+        return judgement, ""
+    return replace(judgement, decision=Decision.APPROVE, quantity=order.quantity), order.hash
 
 
 def _disable(turn: Turn, order: OrderRequest, judgement: Judgement) -> None:
@@ -167,6 +186,7 @@ def _document(
         "reservation_id": reservation.reservation_id if reservation is not None else None,
         "expires_at_ms": expires,
         "order": reservation.document() if reservation is not None else None,
+        "order_hash": order.hash if judgement.decision is Decision.DENY else None,
     }
 
 

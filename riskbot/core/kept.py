@@ -14,7 +14,7 @@ from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import Arrivals
 from riskbot.core.limits._base import position_subject
 from riskbot.core.model import WorkingOrder
-from riskbot.core.ordering import Answer, OrderRequest, Reservation, Stage, Stray
+from riskbot.core.ordering import Answer, Denial, OrderRequest, Reservation, Stage, Stray
 from riskbot.core.plain import VOLATILE
 from riskbot.core.slips import Slips
 
@@ -55,6 +55,7 @@ class Kept:
             forgotten first.
         trades: fills that were counted, oldest forgotten first.
         late: ids of orders that were seen after their approval was let go, not told of yet.
+        denials: the last orders that were denied, by hash; allowed: until when one may pass.
         repeats: when entries were approved, the last of them, by strategy, instrument and side.
         idle: when a strategy last let an exit's approval go unsent, by `strategy|position`.
         phantoms: what lives as working orders, made once for each change.
@@ -71,6 +72,8 @@ class Kept:
     trades: dict[str, None] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals)
     late: dict[str, None] = field(default_factory=dict)
+    denials: dict[str, Denial] = field(default_factory=dict)
+    allowed: dict[str, int] = field(default_factory=dict)
     repeats: dict[str, list[int]] = field(default_factory=dict)
     idle: dict[str, int] = field(default_factory=dict)
     slips: Slips = field(default_factory=Slips)

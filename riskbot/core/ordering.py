@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 from riskbot.core.model import OrderType, PositionKey, PositionSide, Side, WorkingOrder
@@ -54,6 +55,26 @@ class Code(StrEnum):
     RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
     INTERNAL = "INTERNAL"
 
+
+OVERRIDABLE = frozenset(
+    {
+        Code.MEASURE_HOLD,
+        Code.MAX_TRADE,
+        Code.MAX_TRADE_RISK,
+        Code.MAX_ORDER_VALUE,
+        Code.MAX_ORDER_QUANTITY,
+        Code.PRICE_COLLAR,
+        Code.STOP_REQUIRED,
+        Code.ORDER_RATE,
+        Code.DUPLICATE,
+        Code.OWN_ORDER_CROSSING,
+        Code.CORRELATION,
+        Code.LIMIT_EXCEEDED,
+        Code.LIMIT_UNKNOWN,
+        Code.SCALED,
+    }
+)
+"""What an admin may let pass once: rules and limits. No halt, no missing sight, no venue's rule."""
 
 REPEATED = "repeated_execution"
 """Limit name of the hold on a strategy that repeated itself, or kept losing, beyond its rules."""
@@ -126,6 +147,24 @@ class OrderRequest:
     allow_resize: bool = False
     is_submit: bool = False
 
+    @property
+    def hash(self) -> str:
+        """Name of exactly this order, whatever it is called by."""
+        parts = (
+            self.strategy,
+            self.account,
+            self.symbol,
+            self.side.value,
+            plain(self.quantity),
+            self.type.value,
+            None if self.price is None else plain(self.price),
+            None if self.stop_loss is None else plain(self.stop_loss),
+            self.reduce_only,
+            self.position_side and self.position_side.value,
+            self.is_submit,
+        )
+        return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
 
 def plain(figure: Decimal) -> str:
     """Return a quantity or a price as people write it: no exponent, no trailing zeros."""
@@ -187,6 +226,7 @@ class Reservation:
         ended_ms: when it was let go, 0 = it lives.
         is_tolerated: it was denied, and shadow lets it pass: it holds nothing before its order is
             seen.
+        override: hash of the denied order that an admin let pass as this, empty = it needed none.
         is_late: its order was seen after the approval had been let go.
         is_rogue: so late that riskbot had taken the approval back well before.
     """
@@ -223,6 +263,7 @@ class Reservation:
     mark: float | None = None
     ended_ms: int = 0
     is_tolerated: bool = False
+    override: str = ""
     is_late: bool = False
     is_rogue: bool = False
 
@@ -334,3 +375,19 @@ class Stray:
     is_told: bool = False
     stop_quantity: Decimal = Decimal(0)
     is_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """An order that was denied, by its hash: what an override is asked for.
+
+    Attributes:
+        words: the order, as people read it.
+        codes: of all that failed; reason: the same in words.
+    """
+
+    strategy: str
+    words: str
+    codes: tuple[str, ...]
+    reason: str
+    at_ms: int

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import actions, events, ordering
+from riskbot.core import actions, denials, events, ordering
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import order_of
 from riskbot.core.kept import MINUTE_MS, Kept, idle_name, names_of, repeat_name
@@ -116,6 +116,7 @@ class Reservations(Kept):
         self.live[reservation.reservation_id] = reservation
         self.changed[reservation.reservation_id] = None
         self._name(reservation)
+        self.allowed.pop(reservation.override, None)
         if not is_new:
             return
         for scope in (f"strategy:{reservation.strategy}", f"account:{reservation.account}"):
@@ -167,6 +168,11 @@ class Reservations(Kept):
                 self._queried(record, now_ms)
             case events.CancelFinished(done=True):
                 self._pulled(record, now_ms)
+            case actions.AllowOrder():
+                self.allowed = {k: ms for k, ms in self.allowed.items() if ms > now_ms}
+                self.allowed[record.order_hash] = record.until_ms
+            case actions.RecordDecision(decision="deny") if record.inputs.get("order_hash"):
+                denials.note(self.denials, record, now_ms)
             case actions.DropHold(limit=ordering.REPEATED):
                 self._let_trade(record.scope)
             case _:

@@ -237,6 +237,7 @@ def audit(
         max_quantity=None if judgement.max_quantity is None else str(judgement.max_quantity),
         codes=[reason.code.value for reason in told],
         reasons=len(judgement.reasons),
+        order_hash=order.hash if judgement.decision is Decision.DENY else None,
         figures=[[reason.measured, reason.allowed] for reason in told],
         client_order_id=order.client_order_id,
         reservation_id=reservation.reservation_id if reservation is not None else None,

@@ -18,7 +18,7 @@ COMPLEXITY_MAX = 10
 # A file with a cap of its own, and why.
 FILE_CAPS: dict[str, int] = {
     # Closed vocabularies, read as tables: all that can happen, all it could ever do, in one place.
-    "riskbot/core/actions.py": 760,
+    "riskbot/core/actions.py": 780,
     "riskbot/core/events.py": 720,
     # One line or two for each question the core asks of its state: a table of contents.
     "riskbot/core/state.py": 480,

@@ -19,6 +19,7 @@ from riskbot.core.commands.help import Help
 from riskbot.core.commands.history import History
 from riskbot.core.commands.limits import Limits
 from riskbot.core.commands.orders import Orders
+from riskbot.core.commands.override import Override
 from riskbot.core.commands.pnl import Pnl
 from riskbot.core.commands.positions import Positions
 from riskbot.core.commands.reclassify import Reclassify
@@ -66,6 +67,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Flatten,
     SetLimit,
     Reclassify,
+    Override,
     Users,
     Audit,
     Reload,

@@ -310,6 +310,9 @@ class Answer(BaseModel):
     reservation_id: str | None
     expires_at_ms: int | None
     order: Order | None
+    order_hash: str | None = Field(
+        None, description="of a denied order: what an admin's `override` names"
+    )
 
 
 class Fault(BaseModel):

@@ -46,7 +46,7 @@ _HERE = {
 """Commands that only Telegram has: role, and what they do."""
 
 _DANGER = ("halt", "resume", "reduce", "setlimit", "flatten")
-HIDDEN = ("reclassify", "history", "reload")
+HIDDEN = ("reclassify", "history", "reload", "override")
 """Commands of other doors: their arguments are no matter for a phone."""
 
 _ARGUMENTS = {

@@ -167,7 +167,7 @@ async def test_every_other_refusal_is_json_with_its_own_status(door: Stage) -> N
     cases: list[tuple[int, str, str, dict[str, Any]]] = [
         (404, "GET", "/", {}),
         (404, "GET", "/metrics", {}),
-        (404, "GET", "/v1/risk", {}),
+        (404, "GET", "/v1/investor", {}),
         (404, "POST", "/v1/commands/fly", {"body": {}, "who": "admin"}),
         (405, "PUT", "/v1/orders", {"body": ORDER}),
         (405, "POST", "/v1/status", {"body": {}}),
