@@ -162,6 +162,7 @@ def test_operator_may_look_and_resume_and_end_it(played: Played) -> None:
     assert not played.config.exists()
 
 
+@pytest.mark.nightly
 def test_exit_ends_the_demo_by_itself() -> None:
     with start("--exit", *QUICK) as process:
         said, _ = process.communicate(timeout=110)

@@ -275,7 +275,7 @@ async def through_trouble(daemon: Daemon, seat: Canary) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("venue", "by_file"), [(BINANCE, False), (BYBIT, True), nightly(OKX, False)], ids=str
+    ("venue", "by_file"), [nightly(BINANCE, False), (BYBIT, True), nightly(OKX, False)], ids=str
 )
 async def test_no_error_path_of_the_daemon_shows_a_secret(
     venue: Venue, by_file: bool, tmp_path: Path, sink: Sink

@@ -32,7 +32,7 @@ PATIENCE_S = 45.0
 PRESET_LIMITS = (
     "gross_exposure net_exposure asset_exposure sector_exposure group_exposure position_size "
     "open_positions drawdown daily_loss weekly_drawdown rolling_loss trades_per_day "
-    "maintenance_margin liquidation_distance hedge_drift peg_deviation"
+    "maintenance_margin liquidation_distance hedge_drift value_at_risk peg_deviation"
 ).split()
 
 DRAWDOWN = {"drawdown": {"max": 0.15, "on_breach": "flatten", "latch": True}}

@@ -93,10 +93,11 @@ def about(server: TelegramServer, words: str) -> list[dict[str, Any]]:
 
 
 def children(daemon: Daemon) -> list[int]:
-    """Return the processes that the daemon has started."""
+    """Return the processes that the daemon has started for Telegram."""
     assert daemon.process is not None
     pid = daemon.process.pid
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(n) for n in started if b"telegram" in Path(f"/proc/{n}/cmdline").read_bytes()]
 
 
 def closed(seat: Seat) -> list[str]:

@@ -18,7 +18,6 @@ from tests.scenarios.seats import (
     BYBIT_FIRST,
     ETH,
     OKX,
-    TWO,
     Seat,
     Venue,
     glide,
@@ -29,7 +28,7 @@ INVERSE = "BTC/USD:BTC"
 DAILY = {"daily_loss": {"max": 0.03, "on_breach": "halt"}}
 
 
-@pytest.mark.parametrize("venue", [*TWO, OKX], ids=str)
+@pytest.mark.parametrize("venue", [BINANCE, nightly(BYBIT), OKX], ids=str)
 async def test_drawdown_flattens_once_verified_and_stays_halted(
     venue: Venue, tmp_path: Path
 ) -> None:

@@ -106,7 +106,7 @@ async def test_strategies_learn_of_a_halt_a_crash_a_restart_and_a_stop(
     assert broker.users["riskbot"] not in daemon.said(10**6)
 
 
-@pytest.mark.parametrize("trouble", ["hangs", "is_gone"])
+@pytest.mark.parametrize("trouble", ["hangs", pytest.param("is_gone", marks=pytest.mark.nightly)])
 async def test_flatten_while_the_broker_is_in_trouble_waits_for_nothing(
     broker: Mosquitto, tmp_path: Path, trouble: str
 ) -> None:
