@@ -160,7 +160,15 @@ def _reads() -> dict[str, Any]:
         kept = {"200", "503"} if path == "/readyz" else {"200"}
         route["responses"] = {k: v for k, v in route["responses"].items() if k in kept}
         paths[path] = {"get": {**route, "security": []}}
+    paths["/metrics"] = {"get": _metrics()}
     return paths
+
+
+def _metrics() -> dict[str, Any]:
+    route = _route("What Prometheus scrapes. Open on loopback, else a viewer's token is needed.")
+    refusals = {key: route["responses"][key] for key in ("401", "403") if key in route["responses"]}
+    text = {"description": "metrics as text", "content": {"text/plain": {}}}
+    return {**route, "responses": {"200": text, **refusals}, "security": [{}, {"token": []}]}
 
 
 def _measures() -> list[str]:

@@ -74,7 +74,7 @@ class HttpParts:
         parts: (name, part) to run.
         gateway: what is behind it, for other doors too; None = there is none.
         is_listening: the door is open.
-        door, stream: where there is one.
+        door, metrics, stream: where there is one.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class HttpParts:
         # Imported where it is configured: the server takes its time to load.
         from riskbot.frontends.http import openapi
         from riskbot.frontends.http.door import Door
+        from riskbot.frontends.http.metrics import Metrics
         from riskbot.frontends.http.orders import Orders
         from riskbot.frontends.http.reads import Reads
         from riskbot.frontends.http.stream import Stream
@@ -112,6 +113,7 @@ class HttpParts:
         self.is_listening = self.door.is_listening
         Orders(self.door, gateway.guard, gateway.asking)
         Reads(self.door, gateway.guard, gateway.asking, openapi.document(version))
+        self.metrics = Metrics(self.door, listen)
         self.stream = Stream(self.door, gateway.guard, gateway.logins.knows)
         gateway.subscribe(self.stream.notify)
         tied[1].serve(gateway)
@@ -132,6 +134,7 @@ class HttpParts:
     def observe(self, decided: Iterable[actions.Action]) -> None:
         """Take note of what was decided. Never waits."""
         if self.gateway is not None:
+            self.metrics.observe(decided)
             self.stream.observe(decided)
 
     async def run(self) -> None:
