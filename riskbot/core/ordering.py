@@ -160,7 +160,7 @@ class OrderRequest:
             None if self.price is None else plain(self.price),
             None if self.stop_loss is None else plain(self.stop_loss),
             self.reduce_only,
-            self.position_side and self.position_side.value,
+            None if self.position_side is None else str(self.position_side),
             self.is_submit,
         )
         return blake2b(repr(parts).encode(), digest_size=8).hexdigest()

@@ -7,10 +7,12 @@ import json
 import pytest
 
 from riskbot.core import actions
+from riskbot.core.commands import BY_NAME
 from riskbot.core.denials import DENIALS_MAX
 from riskbot.core.engine import Engine
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.model import Actor, Mode, Response, Role
+from riskbot.core.turn import Turn
 from tests.core.market import Market, codes, market
 
 GROSS = GrossExposure(max=1.0, on_breach=Response.DENY)
@@ -96,3 +98,9 @@ def test_shadow_denies_nothing_that_could_be_let_pass_and_denials_are_bounded() 
     for number in range(DENIALS_MAX + 1):
         made.decide("BTC", "buy", str(3 + number))
     assert len(made.engine.state.reservations.denials) == DENIALS_MAX
+
+
+def test_override_goes_beyond_a_limit_and_takes_a_code() -> None:
+    made = market(has_factor=True)
+    turn = Turn(made.engine.state, made.engine.settings, made.now_ms)
+    assert BY_NAME["override"](id="x").needs_factor(turn)

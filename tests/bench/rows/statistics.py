@@ -1,8 +1,13 @@
-"""VaR, ES, components and covariance against the bare numpy lines of the same arrays."""
+"""VaR, ES, components and covariance against the bare numpy lines of the same arrays.
+
+And how late the guard's loop is while another process studies all of it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +17,14 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
+from riskbot.clock import SystemClock
+from riskbot.core import actions, events
+from riskbot.core.histories import BookSketch, DailySeries
 from riskbot.core.stats import correlation, var, volatility
+from riskbot.worker import Worker
 from tests.bench.ccxt_parse import parse_costs
-from tests.bench.table import Row, bounded, compared, figure
+from tests.bench.gaps import EVERY_S, GAP_MS
+from tests.bench.table import Row, bounded, compared, figure, quantile
 
 DAYS = 252
 SIZES = (10, 200, 1_000, 2_000)
@@ -43,6 +53,7 @@ def measure(is_quick: bool) -> list[Row]:
         *_whole(cases, repeats),
         *_incremental(cases, repeats, parsing),
         *_matrices(cases, repeats),
+        *(row for count in (200, 2_000) for row in asyncio.run(_lag(count))),
     ]
 
 
@@ -127,6 +138,47 @@ def _matrices(cases: dict[int, Case], repeats: int) -> list[Row]:
             compared(f"groups of {what}", groups, corrcoef, "np.corrcoef"),
         ]
     return rows
+
+
+async def _lag(count: int) -> list[Row]:
+    """Sample a loop that has a year of everything studied by the worker, twice."""
+    answers: asyncio.Queue[object] = asyncio.Queue()
+    worker = Worker(answers.put_nowait, SystemClock(), random.Random(1))
+    running = asyncio.create_task(worker.run())
+    worker.take(_history(count))
+    exposures = {f"C{number}": 1_000.0 for number in range(count)}
+    late_ms: list[float] = []
+    sampling = asyncio.create_task(_sample(late_ms))
+    started = time.perf_counter()
+    for number in (1, 2):
+        books = (BookSketch("portfolio", 1e6, exposures),)
+        worker.do(actions.AnalyzeRisk(request_id=number, as_of_ms=0, books=books))
+        await answers.get()
+    took_s = time.perf_counter() - started
+    for task in (sampling, running):
+        task.cancel()
+    await asyncio.gather(sampling, running, return_exceptions=True)
+    note = f"p50 {quantile(late_ms, 0.5):.1f} ms; start and two answers took {took_s:.1f} s"
+    what = f"loop lag while {count:,} assets are studied"
+    return [bounded(f"{what}, largest", max(late_ms), GAP_MS, "ms", note)]
+
+
+async def _sample(late_ms: list[float]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + EVERY_S
+        await asyncio.sleep(EVERY_S)
+        late_ms.append((loop.time() - due) * 1e3)
+
+
+def _history(count: int) -> events.PriceHistoryRead:
+    rng = np.random.default_rng(count)
+    closes = 100 * np.exp(np.cumsum(rng.normal(0, 0.03, (2 * DAYS + 1, count)), axis=0))
+    series = tuple(
+        DailySeries(f"C{number}", "bench", 0, tuple(closes[:, number].tolist()), 1e9)
+        for number in range(count)
+    )
+    return events.PriceHistoryRead(series=series)
 
 
 def _bare(pnl: np.ndarray) -> tuple[float, float]:
