@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 PREFIX    ?= /opt/riskbot
 JOBS      ?= auto
 # Stories with real processes wait more than they compute.
-WAITING   ?= 4
+WAITING   ?= 5
 
 CORE_TESTS := tests/core tests/test_config.py tests/test_config_reference.py tests/test_docs.py tests/test_golden_journal.py
 
