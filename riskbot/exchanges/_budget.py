@@ -1,6 +1,6 @@
 """How many requests we may send: one weighted budget per venue, host and way out.
 
-Four lanes. What nobody waits for stops at 40 %, routine reads at 60 %. Reads that serve a close
+Four lanes. What nobody waits for stops at 20 %, routine reads at 60 %. Reads that serve a close
 stop at 70 %, but a tenth is theirs whoever else uses up the rest: a close needs its reading. The
 last 30 % is for cancels and closes, which never wait for it. Only a wait that the venue itself
 stated stops all it was stated for: asking on lengthens it, and it is kept no longer than stated,
@@ -16,7 +16,7 @@ from riskbot.core.model import RejectReason
 from riskbot.errors import VenueError
 from riskbot.exchanges._base import Load
 
-SPARE_SHARE, ROUTINE_SHARE, READ_SHARE, OWN_READ_SHARE = 0.4, 0.6, 0.7, 0.1
+SPARE_SHARE, ROUTINE_SHARE, READ_SHARE, OWN_READ_SHARE = 0.2, 0.6, 0.7, 0.1
 
 
 class Lane(StrEnum):

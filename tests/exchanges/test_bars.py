@@ -103,7 +103,7 @@ async def test_history_waits_while_the_budget_is_needed_for_something_else() -> 
         client = desk.exchange.client
         client.budget = Budget(100, 60_000)
         client.budget.spend(38, client.clock.now_ms(), Lane.ROUTINE)
-        with pytest.raises(VenueError, match="spare requests stop at 40%") as caught:
+        with pytest.raises(VenueError, match="spare requests stop at 20%") as caught:
             await desk.exchange.daily_bars(BTC, (TODAY - 2) * DAY_MS, TODAY * DAY_MS)
         assert caught.value.retry_after_ms
         assert not asked(desk)
