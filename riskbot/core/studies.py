@@ -32,18 +32,24 @@ class Studies:
         self._year: Panel | None = None
         self._years: Panel | None = None
         self._groups: tuple[tuple[str, ...], ...] = ()
+        self._is_behind = False
 
     def take(self, history: events.PriceHistoryRead) -> None:
         """Take history: what was known of each underlying is replaced."""
-        if not history.series:
-            return
         self._series.update({each.underlying: each for each in history.series})
-        self._year = panel.build(self._series)
-        self._years = panel.build(self._series, 2 * DAYS)
-        self._groups = () if self._year is None else groups(self._year)
+        self._is_behind = True
+
+    def _catch_up(self) -> None:
+        """Lay side by side what was told since the last question."""
+        if self._is_behind:
+            self._year = panel.build(self._series)
+            self._years = panel.build(self._series, 2 * DAYS)
+            self._groups = () if self._year is None else groups(self._year)
+            self._is_behind = False
 
     def answer(self, question: actions.AnalyzeRisk) -> events.RiskAnalyzed:
         """Study every book of a question."""
+        self._catch_up()
         return events.RiskAnalyzed(
             request_id=question.request_id,
             as_of_ms=question.as_of_ms,

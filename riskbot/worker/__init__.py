@@ -15,6 +15,7 @@ import structlog
 
 from riskbot import processes
 from riskbot.clock import Clock
+from riskbot.codec import Record
 from riskbot.core import actions, events
 from riskbot.core.histories import DailySeries
 from riskbot.errors import RiskbotError
@@ -26,6 +27,9 @@ ANSWER_S = 60.0
 """A process that takes longer hangs, and is ended."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
+
+PIECE = 20
+"""Histories that are told in one piece."""
 
 LINE_MAX = 16 * 1024 * 1024
 """Longest answer that is read."""
@@ -122,10 +126,14 @@ class Worker:
         process = await self._running()
         assert process.stdin is not None  # noqa: S101 - it was started with pipes
         assert process.stdout is not None  # noqa: S101 - likewise
-        news = events.PriceHistoryRead(series=tuple(self._series[u] for u in sorted(self._untold)))
+        news = [self._series[name] for name in sorted(self._untold)]
         self._untold.clear()
-        for record in (news, question):
-            # A year of everything takes a while to write down.
+        told: list[Record] = [
+            events.PriceHistoryRead(series=tuple(news[first : first + PIECE]))
+            for first in range(0, len(news), PIECE)
+        ]
+        for record in [*told, question]:
+            # Years of everything take a while to write down, and each piece holds the loop up.
             process.stdin.write(await asyncio.to_thread(wire.line, record))
             await process.stdin.drain()
         answer = wire.record(await process.stdout.readuntil(b"\n"))

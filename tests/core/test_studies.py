@@ -88,4 +88,6 @@ def test_history_told_later_replaces_and_adds() -> None:
     studies.take(read())
     studies.take(read(noise("ETH", 2)))
     question = actions.AnalyzeRisk(request_id=1, as_of_ms=0, books=(BOOK,))
-    assert studies.answer(question).studies[0].note == ""
+    first = studies.answer(question)
+    assert first.studies[0].note == ""
+    assert studies.answer(question) == first
