@@ -56,11 +56,21 @@ def inputs_of(state: State, scope: str, now_ms: int) -> Inputs:
     )
 
 
-def result_of(state: State, scenario: Scenario, scope: str, now_ms: int) -> StressResult:
-    """Apply a scenario to the Book of a scope, and ask its limits after it."""
+def result_of(
+    state: State, scenario: Scenario, scope: str, now_ms: int, inputs: Inputs | None = None
+) -> StressResult:
+    """Apply a scenario to the Book of a scope, and ask its limits after it.
+
+    Args:
+        state: the state.
+        scenario: what happens.
+        scope: whose book.
+        now_ms: UTC ms.
+        inputs: of the scope, where the caller has them already.
+    """
     limits = [limit for name, limit in state.limits if name == scope]
-    book = state.scopes(now_ms)[scope]
-    return stressing.apply(scenario, book, inputs_of(state, scope, now_ms), limits)
+    inputs = inputs if inputs is not None else inputs_of(state, scope, now_ms)
+    return stressing.apply(scenario, state.scopes(now_ms)[scope], inputs, limits)
 
 
 def rotate(state: State, now_ms: int) -> None:
@@ -73,11 +83,8 @@ def rotate(state: State, now_ms: int) -> None:
     known.stressed_ms = now_ms
     known.stress_turn = (known.stress_turn + 1) % len(scenarios)
     scenario = scenarios[known.stress_turn]
-    known.stressed[scenario.name] = _row(state, scenario, PORTFOLIO, now_ms)
-
-
-def _row(state: State, scenario: Scenario, scope: str, now_ms: int) -> dict[str, Any]:
-    return summary(result_of(state, scenario, scope, now_ms)) | {"as_of_ms": now_ms}
+    result = result_of(state, scenario, PORTFOLIO, now_ms)
+    known.stressed[scenario.name] = summary(result) | {"as_of_ms": now_ms}
 
 
 def overview(
@@ -94,14 +101,14 @@ def overview(
     """
     book = state.scopes(now_ms)[scope]
     limit = state.limit(scope, "stress_loss")
-    kept = state.analysis.stressed if scope == PORTFOLIO else {}
-    is_quick = not is_guarding or len(book.legs) <= LEGS_AT_ONCE
-    rows = []
-    for scenario in state.settings.scenarios:
-        if is_quick:
-            rows.append(_row(state, scenario, scope, now_ms))
-        else:
-            rows.append(kept.get(scenario.name) or _later(scenario))
+    scenarios = state.settings.scenarios
+    if not is_guarding or len(book.legs) <= LEGS_AT_ONCE:
+        inputs = inputs_of(state, scope, now_ms)
+        results = (result_of(state, each, scope, now_ms, inputs) for each in scenarios)
+        rows = [summary(result) | {"as_of_ms": now_ms} for result in results]
+    else:
+        kept = state.analysis.stressed if scope == PORTFOLIO else {}
+        rows = [kept.get(each.name) or _later(each) for each in scenarios]
     rows.sort(key=lambda row: -math.inf if (share := row["loss"]) is None else -share)
     return {
         "scope": scope,
@@ -114,13 +121,18 @@ def overview(
     }
 
 
-def _later(scenario: Scenario) -> dict[str, Any]:
+def _named(scenario: Scenario) -> dict[str, Any]:
     return {
         "name": scenario.name,
         "title": scenario.title,
         "kind": scenario.kind,
         "basis": scenario.basis,
         "counted": scenario.is_counted,
+    }
+
+
+def _later(scenario: Scenario) -> dict[str, Any]:
+    return _named(scenario) | {
         "pnl_usd": None,
         "loss": None,
         "equity_after_usd": None,
@@ -134,14 +146,8 @@ def _later(scenario: Scenario) -> dict[str, Any]:
 
 def summary(result: StressResult) -> dict[str, Any]:
     """Return a scenario in one row."""
-    scenario = result.scenario
     margins = [pool.after for pool in result.moves.pools if pool.after is not None]
-    return {
-        "name": scenario.name,
-        "title": scenario.title,
-        "kind": scenario.kind,
-        "basis": scenario.basis,
-        "counted": scenario.is_counted,
+    return _named(result.scenario) | {
         "pnl_usd": _finite(result.pnl_usd),
         "loss": _finite(result.share),
         "equity_after_usd": _finite(result.equity_after_usd),
