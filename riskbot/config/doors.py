@@ -5,13 +5,13 @@ Listening is the frontend's business; nothing here opens a socket.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import string
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from riskbot import factor
+from riskbot.addresses import is_address, is_loopback
 
 if TYPE_CHECKING:
     from riskbot.config.models import HttpConfig, Root
@@ -76,27 +76,12 @@ def _check_listen(http: HttpConfig, faults: list[str]) -> None:
         faults.append(f"http.listen: must have a port of 1 to {PORT_MAX}, is {port}")
     if is_loopback(host):
         return
-    if not _is_address(host):
+    if not is_address(host):
         faults.append(f"http.listen: must be an IP address or localhost, is {host!r}")
     elif all(getattr(http, name) is None for name in ROLE_TOKENS):
         faults.append(
             f"http.listen: {host} is open to the network, and no token is configured under http"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    return _is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def warnings(root: Root) -> list[str]:

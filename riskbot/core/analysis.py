@@ -135,9 +135,11 @@ class Analysis:
 
     def study(self, scope: str, now_ms: int) -> Study | None:
         """Return the slow statistics of a scope, None while they are missing or too old."""
-        if now_ms - self.studied_ms > STUDY_BUDGET_MS:
-            return None
-        return self.studies.get(scope)
+        return self.studies.get(scope) if self._is_studied(now_ms) else None
+
+    def _is_studied(self, now_ms: int) -> bool:
+        """Whether the last answer still says something of the book of now."""
+        return now_ms - self.studied_ms <= STUDY_BUDGET_MS
 
     def appraise(self, book: ScopeBook, settings: CoreSettings, wanted: Container[str]) -> None:
         """Fill in what price history and scenarios say of a Book, of the figures wanted."""
@@ -153,7 +155,7 @@ class Analysis:
 
     def _take_groups(self, found: appraisal.Figures, book: ScopeBook) -> None:
         """Add up what is in each group that was found lately."""
-        if book.now_ms - self.studied_ms > STUDY_BUDGET_MS:
+        if not self._is_studied(book.now_ms):
             found.unknown(FOUND, "no slow statistics lately")
             return
         if book.unpriced:

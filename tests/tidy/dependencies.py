@@ -35,7 +35,9 @@ SHARED = {
 # What everybody outside the core may use: it does nothing by itself and knows nobody.
 COMMON = frozenset(
     f"riskbot.{name}"
-    for name in "clock errors crashpoint factor processes redaction data data.prices".split()
+    for name in (
+        "addresses clock errors crashpoint factor processes redaction data data.prices".split()
+    )
 )
 
 # Files beside the rooms, with what each may import of riskbot beyond core, COMMON and the

@@ -5,7 +5,6 @@ Counted as things are decided; nothing is computed when somebody looks.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from riskbot.addresses import is_loopback
 from riskbot.core import actions
 from riskbot.frontends._gateway.refusal import RefusalError
 from riskbot.frontends.http.door import Door
@@ -54,7 +54,7 @@ class Metrics:
 
     def __init__(self, door: Door, listen: str | None) -> None:
         self._door = door
-        self._is_open = listen is None or _is_loopback(listen)
+        self._is_open = listen is None or is_loopback(listen.rpartition(":")[0])
         self._registry = CollectorRegistry()
         self._decisions = Counter(*GATEWAY_DECISIONS, registry=self._registry)
         door.add("GET", "/metrics", self._answer)
@@ -73,11 +73,3 @@ class Metrics:
         if not self._is_open and (await self._door.caller(request)).role is None:
             raise RefusalError(HTTPStatus.FORBIDDEN, "a viewer's token is needed")
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": TEXT})
-
-
-def _is_loopback(listen: str) -> bool:
-    host = listen.rpartition(":")[0].strip("[]").lower()
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
