@@ -139,6 +139,12 @@ class Client(aiomqtt.Client):
         if isinstance(sock, socket.socket) and hasattr(socket, "TCP_QUICKACK"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
+    def hold_back(self, *, is_held: bool) -> None:
+        """Let what is written meanwhile leave in one segment, once it is held no more."""
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket) and hasattr(socket, "TCP_CORK"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(is_held))
+
     def abort(self) -> None:
         """End the connection whatever the other end does, also one that was never complete.
 

@@ -166,7 +166,6 @@ async def test_every_other_refusal_is_json_with_its_own_status(door: Stage) -> N
     long = b'{"account": "' + b"a" * 70_000 + b'"}'
     cases: list[tuple[int, str, str, dict[str, Any]]] = [
         (404, "GET", "/", {}),
-        (404, "GET", "/metrics", {}),
         (404, "GET", "/v1/investor", {}),
         (404, "POST", "/v1/commands/fly", {"body": {}, "who": "admin"}),
         (405, "PUT", "/v1/orders", {"body": ORDER}),
