@@ -11,6 +11,7 @@ from riskbot.exchanges._base import Credentials
 from riskbot.exchanges._lazy import exchange_ids
 from riskbot.exchanges.binance import Binance
 from riskbot.exchanges.bybit import Bybit
+from riskbot.exchanges.deribit import Deribit
 from riskbot.exchanges.okx import Okx
 from riskbot.exchanges.unified import UnifiedExchange
 
@@ -22,6 +23,7 @@ CLASSES: Mapping[str, type[UnifiedExchange]] = {
     "binanceusdm": Binance,
     "binancecoinm": Binance,
     "bybit": Bybit,
+    "deribit": Deribit,
     "okx": Okx,
 }
 """Venues with differences of their own, by ccxt id; `paper` is imported when asked for."""
