@@ -14,10 +14,12 @@ def note(known: dict[str, Denial], record: actions.RecordDecision, now_ms: int) 
 
     Args:
         known: by hash, the newest last.
-        record: of the decision, with `order_hash` among its inputs.
+        record: of the decision, with `order_hash` among its inputs; any other is ignored.
         now_ms: UTC ms.
     """
     seen = record.inputs
+    if record.decision != "deny" or not seen.get("order_hash"):
+        return
     price = f" at {seen['price']}" if seen["price"] is not None else ""
     words = f"{seen['side']} {seen['quantity']} {seen['instrument']} on {seen['account']}{price}"
     strategy = record.scope.partition(":")[2]

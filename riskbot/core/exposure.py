@@ -7,7 +7,7 @@ in one place: `lines`, `margins`, `pairs`, `showing`, and `navs` for the losses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -270,7 +270,7 @@ class Part:
     external: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outlook:
     """What a scope's sums become with all that works beside an order, and a quantity of it, filled.
 
@@ -287,7 +287,7 @@ class Outlook:
         base_gross, base_net, base_risk, base_count: of the whole, without the position, but with
             all that works elsewhere. The net is that of the order's direction.
         keyed: (gross, net) of the underlying, sectors and groups likewise, by what they are of.
-        pool: the margin it draws on, None = none, or not known.
+        find_pool: see `pool`.
         part: what its strategy holds, None = it is no strategy's.
     """
 
@@ -305,8 +305,13 @@ class Outlook:
     base_risk: float
     base_count: int
     keyed: Mapping[tuple[str, str], tuple[float, float]]
-    pool: Pool | None = None
+    find_pool: Callable[[], Pool | None]
     part: Part | None = None
+
+    @property
+    def pool(self) -> Pool | None:
+        """The margin it draws on, None = none, or not known; found where it is asked for."""
+        return self.find_pool()
 
     def position(self, x: float) -> float:
         """Return the gross of the position at its worst, >= 0."""

@@ -76,7 +76,7 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
     quantity = judgement.quantity if judgement.decision is not Decision.DENY else order.quantity
     reservation = None
     if passes:
-        reservation = replace(_reserved(turn, order, judgement, quantity), override=override)
+        reservation = _reserved(turn, order, judgement, quantity, override)
         turn.emit(
             actions.SetReservation(
                 reservation=reservation,
@@ -105,9 +105,11 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
 
 def _overridden(turn: Turn, order: OrderRequest, judgement: Judgement) -> tuple[Judgement, str]:
     """Return the judgement, an approval where an admin lets this very order pass, and its hash."""
-    until_ms = turn.state.reservations.allowed.get(order.hash, 0)
+    allowed = turn.state.reservations.allowed
+    if judgement.decision is not Decision.DENY or not allowed:
+        return judgement, ""
     can_pass = all(reason.code in OVERRIDABLE for reason in judgement.reasons)
-    if judgement.decision is not Decision.DENY or turn.now_ms >= until_ms or not can_pass:
+    if turn.now_ms >= allowed.get(order.hash, 0) or not can_pass:
         return judgement, ""
     return replace(judgement, decision=Decision.APPROVE, quantity=order.quantity), order.hash
 
@@ -137,7 +139,7 @@ def _name_fault(turn: Turn, order: OrderRequest) -> str:
 
 
 def _reserved(
-    turn: Turn, order: OrderRequest, judgement: Judgement, quantity: Decimal
+    turn: Turn, order: OrderRequest, judgement: Judgement, quantity: Decimal, override: str
 ) -> Reservation:
     own_id, name = turn.state.next_order_id(), order.client_order_id
     venue_id = own_id
@@ -166,6 +168,7 @@ def _reserved(
         next_query_ms=turn.now_ms,
         mark=turn.state.price(order.account, order.symbol),
         is_tolerated=judgement.decision is Decision.DENY and not order.is_submit,
+        override=override,
     )
 
 

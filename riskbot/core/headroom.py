@@ -8,7 +8,7 @@ instrument the worse of all buys and all sells, for net all orders of the order'
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,38 +65,32 @@ def least(order: Order) -> float:
 # ---------------------------------------------------------------- what limits let pass
 
 
-def limit_bounds(
-    state: State,
-    scoped: Iterable[tuple[Limit, ScopeBook]],
-    entries: Mapping[PositionKey, Working],
-    order: Order,
-    cap: float,
-    owned: Mapping[PositionKey, Working] | None = None,
-) -> list[Bound]:
-    """Return what each limit lets pass, the tightest first.
+def limit_bounds(case: Case, limits: Iterable[Limit], asked: float) -> Iterator[Bound]:
+    """Yield what limits let pass of an order; the case's cap comes down to the tightest of them.
+
+    Beyond that only the quantity that is asked for is of interest: which limits it breaks, too.
 
     Args:
-        state: the state.
-        scoped: limits that deny, each with the Book of its scope.
-        entries: what works.
-        order: what would be traded.
-        cap: largest quantity that is of interest, > 0.
-        owned: what works of the order's strategy, None = it is not asked for.
+        case: the order before their scope.
+        limits: that deny.
+        asked: quantity that is asked for, 0 = none: then every limit is of interest.
     """
-    found: list[Bound] = []
-    grouped: dict[str, list[Limit]] = {}
-    books: dict[str, ScopeBook] = {}
-    for limit, book in scoped:
-        grouped.setdefault(book.scope, []).append(limit)
-        books[book.scope] = book
-    for scope, limits in grouped.items():
-        needs_statistics = any(limit.needs_statistics for limit in limits)
-        case = Case(
-            state, books[scope], entries, order, cap, owned, has_statistics=needs_statistics
-        )
-        for limit in limits:
-            found += bounds_of(case, limit)
-    return sorted(found, key=lambda bound: bound.quantity)
+    slow = []
+    for limit in limits:
+        found = quick_bounds(case, limit)
+        if found is None:
+            slow.append(limit)
+        else:
+            yield from _lowering(case, found, asked)
+    for limit in slow:
+        yield from _lowering(case, slow_bounds(case, limit), asked)
+
+
+def _lowering(case: Case, found: list[Bound], asked: float) -> Iterator[Bound]:
+    for bound in found:
+        if asked > 0 and not bound.is_unknown:
+            case.lower(max(bound.quantity, asked))
+        yield bound
 
 
 class Case:
@@ -125,12 +119,25 @@ class Case:
     ) -> None:
         self.state, self.book, self.cap = state, book, cap
         self.outlook = outlook(state, book, entries, order, owned)
-        found = {0.0, min(least(order), cap), cap, *kinks(self.outlook)}
-        self.points = sorted(point for point in found if point <= cap)
+        self._points: list[float] | None = None
         self.is_plain = not book.unpriced and (book.capital_usd or 0.0) > 0
         self._entries, self._order, self._has_statistics = entries, order, has_statistics
         self._what_if: WhatIf | None = None
         self._books: dict[float, ScopeBook] = {}
+
+    @property
+    def points(self) -> list[float]:
+        """Quantities up to the cap between which every measure is straight, rising."""
+        if self._points is None:
+            cap = self.cap
+            found = {0.0, min(least(self._order), cap), cap, *kinks(self.outlook)}
+            self._points = sorted(point for point in found if point <= cap)
+        return self._points
+
+    def lower(self, cap: float) -> None:
+        """Look at nothing beyond a quantity any more."""
+        if cap < self.cap:
+            self.cap, self._points = cap, None
 
     def check(self, limit: Limit, quantity: float) -> dict[str, Verdict]:
         """Return what a limit says after a quantity, by key: the slow way, over a what-if Book."""
@@ -167,16 +174,22 @@ class Case:
 
 def bounds_of(case: Case, limit: Limit) -> list[Bound]:
     """Return what a limit lets pass, the quick way where it knows one."""
+    found = quick_bounds(case, limit)
+    return slow_bounds(case, limit) if found is None else found
+
+
+def quick_bounds(case: Case, limit: Limit) -> list[Bound] | None:
+    """Return what a limit lets pass, by its figures along the quantity; None = it knows none."""
     along = case.along(limit)
     if along is None:
-        return slow_bounds(case, limit)
-    found = []
+        return None
+    found: list[Bound] = []
     for key, figure in along.items():
+        if limit.utilization(figure(case.cap)) > 1:
 
-        def used(x: float, figure: Callable[[float], float] = figure) -> float:
-            return limit.utilization(figure(x))
+            def used(x: float, figure: Callable[[float], float] = figure) -> float:
+                return limit.utilization(figure(x))
 
-        if used(case.cap) > 1:
             found += _bound(case, limit, key, used, figure(0.0))
     return found
 
@@ -209,11 +222,17 @@ def _bound(
     case: Case, limit: Limit, key: str, used: Callable[[float], float], measured: float | None
 ) -> list[Bound]:
     """Return what one figure of a limit lets pass, nothing where the order does not raise it."""
-    figures = [used(point) for point in case.points]
+    points = case.points
+    figures = [used(points[-1])]
+    for point in points[-2::-1]:
+        # From the right, no further than the last piece that comes from within the limit.
+        figures.insert(0, used(point))
+        if figures[0] <= 1 < figures[-1] - _TINY:
+            break
     if math.isfinite(figures[-1]) and figures[-1] <= max(1.0, min(figures) + _TINY):
         return []
     words = f"{limit.name}{f' of {key}' if key else ''}"
-    quantity = _crossing(used, case.points, figures)
+    quantity = _crossing(used, points[-len(figures) :], figures)
     return [Bound(limit.name, case.book.scope, quantity, measured, limit.allowed, words)]
 
 

@@ -127,6 +127,14 @@ class Meter:
             if self._second is not None:
                 self._owed.append(key)
 
+    def take_matter_of_order(self, record: events.Event | actions.Action, now_ms: int) -> None:
+        """Take what the gateway records of an order: whose it is, and what time it is."""
+        if self._checked:
+            self._settle_guards()
+        self.book.view.now_ms = now_ms
+        if isinstance(record, actions.SetReservation):
+            self.cashflows.apply(record, now_ms)
+
     def _attribute(self, book: Book, key: PositionKey) -> None:
         """Tell a Book which part of a position the fills of strategies made."""
         quantities = self.cashflows.owned(key)

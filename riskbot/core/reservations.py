@@ -34,19 +34,19 @@ SEEN_AFTER_MS = 2_000
 TELLING = (events.OrderUpdated, events.OrderFilled, events.OrderAccepted, events.OrderQueried)
 """What tells of an order's fills."""
 
-UNMEASURED = (
-    events.OrderRequested,
-    events.AmendRequested,
-    events.CancelRequested,
-    actions.SetReservation,
-    actions.EndReservation,
-    actions.KeepAnswer,
-    actions.SendReply,
-    actions.NotifyOrder,
-    actions.ReadHistory,
-    actions.RecordDecision,
-)
-"""What the gateway records of an order: nothing of it is measured."""
+UNMEASURED: dict[type[Any], tuple[str, ...]] = {
+    events.OrderRequested: (),
+    events.AmendRequested: (),
+    events.CancelRequested: (),
+    actions.SetReservation: ("enforcement", "reservations"),
+    actions.EndReservation: ("reservations",),
+    actions.KeepAnswer: ("reservations",),
+    actions.SendReply: (),
+    actions.NotifyOrder: ("reservations",),
+    actions.ReadHistory: ("analysis",),
+    actions.RecordDecision: ("past", "reservations"),
+}
+"""What the gateway records of an order, and the sub-states that care: nothing of it is measured."""
 
 _STAGES = {
     OrderStatus.FILLED: Stage.FILLED,
@@ -93,8 +93,8 @@ class Reservations(Kept):
             case actions.NotifyOrder():
                 self.changed.pop(record.reservation_id, None)
                 self.late.pop(record.reservation_id, None)
-            case actions.SetStray():
-                self._stray(record)
+            case actions.RecordDecision():
+                denials.note(self.denials, record, now_ms)
             case events.Started():
                 self._started(now_ms)
             case events.OrderUpdated():
@@ -121,11 +121,13 @@ class Reservations(Kept):
             return
         for scope in (f"strategy:{reservation.strategy}", f"account:{reservation.account}"):
             stamps = self.approved_ms.setdefault(scope, [])
-            stamps[:] = [ms for ms in stamps if now_ms - ms < MINUTE_MS]
+            while stamps and now_ms - stamps[0] >= MINUTE_MS:
+                del stamps[0]
             stamps.append(now_ms)
         if not reservation.is_exit and reservation.amend_quantity is None:
             stamps = self.repeats.setdefault(repeat_name(reservation), [])
-            stamps[:] = [*stamps[1 - REPEATS_MAX :], now_ms]
+            stamps.append(now_ms)
+            del stamps[:-REPEATS_MAX]
 
     def _let_trade(self, scope: str) -> None:
         """Count anew what a strategy repeats."""
@@ -171,8 +173,8 @@ class Reservations(Kept):
             case actions.AllowOrder():
                 self.allowed = {k: ms for k, ms in self.allowed.items() if ms > now_ms}
                 self.allowed[record.order_hash] = record.until_ms
-            case actions.RecordDecision(decision="deny") if record.inputs.get("order_hash"):
-                denials.note(self.denials, record, now_ms)
+            case actions.SetStray():
+                self._stray(record)
             case actions.DropHold(limit=ordering.REPEATED):
                 self._let_trade(record.scope)
             case _:

@@ -13,6 +13,7 @@ from riskbot.core import actions, events, exits, lines, plan, rewind, sizing
 from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
 from riskbot.core.analysis import Analysis
+from riskbot.core.binding import Binding
 from riskbot.core.duty import Hold, Target
 from riskbot.core.enforcement import Enforcement
 from riskbot.core.exposure import Leg, ScopeBook
@@ -96,6 +97,7 @@ class State:
 
     def _set_limits(self) -> None:
         self.limits: Scoped = self.overrides.effective(self.settings.limits)
+        self.binding = Binding(self.settings, self.limits)
         self._limits = {(scope, limit.name): limit for scope, limit in self.limits}
         read = [(scope, limit.name) for scope, limit in self.limits if limit.needs_statistics]
         self._figures = {scope: {name for at, name in read if at == scope} for scope, _ in read}
@@ -104,8 +106,13 @@ class State:
 
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record into every sub-state that cares."""
-        if not isinstance(record, UNMEASURED):
-            self._scopes_ms = -1
+        caring = UNMEASURED.get(type(record))
+        if caring is not None:
+            for name in caring:
+                getattr(self, name).apply(record, now_ms)
+            self.meter.take_matter_of_order(record, now_ms)
+            return
+        self._scopes_ms = -1
         if isinstance(record, events.Started):
             self.set_back_ms = rewind.rewind(self, now_ms)
         if isinstance(record, events.PricesUpdated):

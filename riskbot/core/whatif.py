@@ -175,7 +175,7 @@ def outlook(
         base_risk=book.stop_risk_usd + risk,
         base_count=count,
         keyed=keyed,
-        pool=_pool(state, book, leg, drawn),
+        find_pool=lambda: _pool(state, book, leg, drawn),
         part=None if owned is None else _part(state, book, owned, order),
     )
 

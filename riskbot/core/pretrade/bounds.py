@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import headroom, workload
 from riskbot.core.headroom import Bound
-from riskbot.core.limits.strategy_share import StrategyShare
 from riskbot.core.model import (
     PORTFOLIO,
     InstrumentKind,
     PositionKey,
-    Response,
     Side,
     strategy_scope,
 )
 from riskbot.core.ordering import Code, Reason
-from riskbot.core.pretrade.trial import Trial, rules_of, scale_factor
+from riskbot.core.pretrade.trial import Trial, scale_factor
 from riskbot.core.rounding import floor_to_step
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
-    from riskbot.core.limits._base import Limit
     from riskbot.core.settings import OrderRules
-
-OF_STRATEGIES = frozenset({StrategyShare.name})
-"""Limits that look at what the strategy itself holds."""
 
 FAR = 100.0
 """Where no rule of a single order bounds it: this many times the capital is looked at."""
@@ -50,8 +44,8 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
     )
     books = state.scopes(trial.now_ms)
     found: list[Bound] = []
-    for rules, scope in rules_of(trial):
-        at_price = _at_price_usd(trial, order.unit_usd)
+    at_price = _at_price_usd(trial, order.unit_usd)
+    for rules, scope in trial.rules:
         found += _rule_bounds(rules, books[scope], order, at_price, closing)
     far = FAR * abs(books[PORTFOLIO].capital_usd or 0.0) + books[PORTFOLIO].gross_usd
     cap = closing + max(far / order.unit_usd, headroom.least(order))
@@ -63,7 +57,8 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
         return [Bound("blind_price", PORTFOLIO, 0.0, None, None, words)]
     if cap > 0:
         found += _limit_bounds(trial, books, entries, order, cap)
-    return sorted(found, key=lambda bound: bound.quantity)
+    found.sort(key=lambda bound: bound.quantity)
+    return found
 
 
 def _limit_bounds(
@@ -75,21 +70,24 @@ def _limit_bounds(
 ) -> Iterator[Bound]:
     """Yield what the limits let pass that deny, those of the portfolio, account and strategy."""
     state, name = trial.state, trial.request.strategy
-    denying: dict[str, list[tuple[Limit, ScopeBook]]] = {}
-    for scope, limit in state.limits:
-        if scope in trial.scopes and limit.on_breach is not Response.ALERT:
-            denying.setdefault(scope, []).append((limit, books[scope]))
+    rows_of = state.binding.denying
+    denying = [(scope, rows) for scope in trial.scopes if (rows := rows_of(scope)).limits]
     own_scope = strategy_scope(name)
-    looks_at_it = any(limit.name in OF_STRATEGIES for rows in denying.values() for limit, _ in rows)
     owned: Mapping[PositionKey, workload.Working] | None = None
-    if name in state.settings.strategies and (own_scope in denying or looks_at_it):
+    looks_at_it = any(scope == own_scope or rows.has_shares for scope, rows in denying)
+    if looks_at_it and name in state.settings.strategies:
         accounts = state.settings.accounts
         owned = workload.working(state, accounts, order, trial.without, name)
         # Where one of its entries has no price, everybody's count for it.
         owned = entries if owned is None else owned
-    for scope, rows in denying.items():
+    asked = float(trial.request.quantity)
+    for scope, rows in denying:
         mine = owned if scope == own_scope and owned is not None else entries
-        yield from headroom.limit_bounds(state, rows, mine, order, cap, owned)
+        case = headroom.Case(
+            state, books[scope], mine, order, cap, owned, has_statistics=rows.has_statistics
+        )
+        yield from headroom.limit_bounds(case, rows.limits, asked)
+        cap = case.cap
 
 
 def _at_price_usd(trial: Trial, unit_usd: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from riskbot.core import workload
 from riskbot.core.model import PORTFOLIO, BlindKind, Mode, PositionSide, TradingState, account_scope
 from riskbot.core.ordering import REPEATED, Code, OrderRequest, Reason
-from riskbot.core.pretrade.trial import Trial, approach_factor, rules_of
+from riskbot.core.pretrade.trial import Trial, approach_factor
 from riskbot.core.rounding import floor_to_step
 from riskbot.core.state import State
 
@@ -187,7 +187,7 @@ def _running(trial: Trial) -> Iterator[Reason]:
 def _stopped(trial: Trial) -> Iterator[Reason]:
     """A stop where one is required, on the side where it stops a loss."""
     request = trial.request
-    for rules, scope in rules_of(trial):
+    for rules, scope in trial.rules:
         if rules.require_stop and request.stop_loss is None:
             yield Reason(Code.STOP_REQUIRED, scope, "an entry needs a stop_loss")
             break
@@ -205,7 +205,7 @@ def _collared(trial: Trial) -> Iterator[Reason]:
     if limit is None or not mark:
         return
     away = (float(limit) / mark - 1) * trial.request.side.sign
-    for rules, scope in rules_of(trial):
+    for rules, scope in trial.rules:
         # Floats make up last digits, which must not cost the tick on the collar itself.
         if rules.price_collar is not None and away > rules.price_collar + 1e-12:
             words = f"price {limit} is {away:.2%} worse than the mark {mark:g}"
@@ -220,7 +220,7 @@ def _paced(trial: Trial) -> Iterator[Reason]:
         return
     factor = approach_factor(trial, "throttle")
     counted: set[str] = set()
-    for number, (rules, _) in enumerate(rules_of(trial)):
+    for number, (rules, _) in enumerate(trial.rules):
         # A strategy's own rules count its own orders.
         for scope in trial.scopes[-1:] if number else trial.scopes[1:]:
             if rules.order_rate is None or scope in counted:
@@ -236,7 +236,7 @@ def _paced(trial: Trial) -> Iterator[Reason]:
 def _repeated(trial: Trial) -> Iterator[Reason]:
     """Not once more of the same: another one, and a person has to look."""
     request, kept = trial.request, trial.state.reservations
-    for rules, _ in rules_of(trial):
+    for rules, _ in trial.rules:
         if rules.max_repeats is None or trial.amends:
             continue
         since_ms = trial.now_ms - int(rules.repeat_window_s * 1000)
@@ -254,7 +254,7 @@ def _repeated(trial: Trial) -> Iterator[Reason]:
 def _unlike(trial: Trial) -> Iterator[Reason]:
     """Not the same order again within the window, where one is set."""
     request, kept = trial.request, trial.state.reservations
-    window_s = max((rules.duplicate_window_s for rules, _ in rules_of(trial)), default=0.0)
+    window_s = max((rules.duplicate_window_s for rules, _ in trial.rules), default=0.0)
     if window_s <= 0:
         return
     wanted = (request.strategy, request.account, request.symbol, request.side)
@@ -291,7 +291,7 @@ def _correlated(trial: Trial) -> Iterator[Reason]:
 
     An empty book passes, and what is held already; what has no history is not judged.
     """
-    rules = [(r.max_correlation, s) for r, s in rules_of(trial) if r.max_correlation is not None]
+    rules = [(r.max_correlation, s) for r, s in trial.rules if r.max_correlation is not None]
     if not rules:
         return
     books = trial.state.scopes(trial.now_ms)

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import exits, workload
 from riskbot.core.kept import NONE
-from riskbot.core.model import (
-    PORTFOLIO,
-    Instrument,
-    OrderType,
-    PositionSide,
-    Side,
-    WorkingOrder,
-    account_scope,
-    strategy_scope,
-)
+from riskbot.core.model import Instrument, OrderType, PositionSide, Side, WorkingOrder
 from riskbot.core.ordering import OrderRequest, Reservation
 from riskbot.core.rounding import floor_to_step
 
@@ -38,8 +29,10 @@ class Trial:
         is_exit: all of it only closes.
         has_rivals: entries of its side work on its position: once an exit has closed it, they open
             the other side with more than was counted on.
+        scopes: whose limits and holds it is under.
+        rules: of a single order that count, each with the scope whose E they are over.
         amends: id of the reservation that it replaces, empty = none.
-        yielding: ids of reservations that make room for it.
+        without: ids of the reservations that do not count beside it.
     """
 
     state: State
@@ -53,24 +46,15 @@ class Trial:
     is_exit: bool
     has_rivals: bool
     now_ms: int
+    scopes: tuple[str, ...]
+    rules: tuple[tuple[OrderRules, str], ...]
     amends: str = ""
-    yielding: frozenset[str] = NONE
+    without: frozenset[str] = NONE
 
     @property
     def has_price(self) -> bool:
         """Whether its worth is known; without, it is barred and nothing can be measured."""
         return self.price is not None and self.mark is not None and bool(self.unit_usd)
-
-    @property
-    def without(self) -> frozenset[str]:
-        """Ids of the reservations that do not count beside it."""
-        return self.yielding | {self.amends}
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """The scopes whose limits and holds it is under."""
-        own = (strategy_scope(self.request.strategy),) if self.request.strategy else ()
-        return (PORTFOLIO, account_scope(self.request.account), *own)
 
     def stub(self, quantity: Decimal = Decimal(0)) -> WorkingOrder:
         """Return it as a working order, to ask what it would raise."""
@@ -105,7 +89,7 @@ def make_trial(
     known = state.accounts.get(account)
     stub = _stub(request, side, Decimal(0))
     closing, has_rivals = Decimal(0), False
-    without = yielding | {amends}
+    without = yielding | {amends} if amends else yielding
     if known.was_read:
         # A stop takes nothing of what may be closed until it triggers.
         orders = [o for o in workload.counted(state, account, without) if o.stop_price is None]
@@ -128,8 +112,10 @@ def make_trial(
         is_exit=Decimal(0) < request.quantity <= closing,
         has_rivals=has_rivals,
         now_ms=now_ms,
+        scopes=state.binding.scopes(account, request.strategy),
+        rules=state.binding.rules(account, request.strategy),
         amends=amends,
-        yielding=yielding,
+        without=without,
     )
 
 
@@ -144,31 +130,16 @@ def _position_side(state: State, request: OrderRequest, instrument: Instrument) 
     return PositionSide.LONG if buys else PositionSide.SHORT
 
 
-def rules_of(trial: Trial) -> list[tuple[OrderRules, str]]:
-    """Return the rules of a single order that count, each with the scope whose E they are over."""
-    settings, request = trial.state.settings, trial.request
-    own = settings.accounts[request.account].orders
-    found = [(own, PORTFOLIO if own == settings.orders else trial.scopes[1])]
-    mine = settings.strategies.get(request.strategy)
-    if mine is None:
-        return found
-    base = trial.scopes[-1] if mine.capital_usd is not None else PORTFOLIO
-    if mine.orders not in (own, settings.orders):
-        found.append((mine.orders, base))
-    if mine.probation is not None:
-        found.append((mine.probation, base))
-    return found
-
-
 def volatility_factor(trial: Trial) -> float:
     """Return what new risk is multiplied by to come down to the target volatility: 0 to 1.
 
     1 where no target is set, or nothing is known of how wild the instrument is.
     """
-    targets = [rules.target_volatility for rules, _ in rules_of(trial)]
-    target = min((each for each in targets if each is not None), default=None)
-    panel = trial.state.analysis.panel
-    if target is None or panel is None or not panel.has(trial.instrument.underlying):
+    targets = [rules.target_volatility for rules, _ in trial.rules if rules.target_volatility]
+    if not targets:
+        return 1.0
+    target, panel = min(targets), trial.state.analysis.panel
+    if panel is None or not panel.has(trial.instrument.underlying):
         return 1.0
     yearly = panel.yearly_volatility(trial.instrument.underlying)
     return min(1.0, target / yearly) if yearly > 0 else 1.0
@@ -184,15 +155,13 @@ def approach_factor(trial: Trial, what: str) -> float:
 
     1 up to orange, 0 at the limit; the smallest over the limits that name it.
     """
-    books = trial.state.scopes(trial.now_ms)
-    factor = 1.0
-    for scope, limit in trial.state.limits:
-        if scope not in trial.scopes or what not in limit.on_approach:
-            continue
-        for verdict in trial.state.check(limit, books[scope]):
-            used = 1.0 if verdict.utilization is None else verdict.utilization
+    state, factor = trial.state, 1.0
+    for scope in trial.scopes:
+        for limit in state.binding.near(scope, what):
             orange = limit.levels[1]
-            factor = min(factor, max(0.0, min(1.0, (1 - used) / (1 - orange))))
+            for verdict in state.check(limit, state.scopes(trial.now_ms)[scope]):
+                used = 1.0 if verdict.utilization is None else verdict.utilization
+                factor = min(factor, max(0.0, min(1.0, (1 - used) / (1 - orange))))
     return factor
 
 

@@ -1,0 +1,111 @@
+"""What binds an order as far as only the configuration says: found once, looked up by each order.
+
+What the limits and rules make of an order is decided in `pretrade`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from riskbot.core.limits._base import Limit
+from riskbot.core.limits.strategy_share import StrategyShare
+from riskbot.core.model import PORTFOLIO, Response, account_scope, strategy_scope
+from riskbot.core.settings import CoreSettings, OrderRules
+
+OF_STRATEGIES = frozenset({StrategyShare.name})
+"""Limits that look at what the strategy itself holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denying:
+    """The limits of one scope that deny what would break them.
+
+    Attributes:
+        has_statistics: one of them is read off price history.
+        has_shares: one of them looks at what the strategy itself holds.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    has_statistics: bool = False
+    has_shares: bool = False
+
+
+_NONE = Denying()
+
+
+@dataclass(slots=True)
+class Binding:
+    """The limits and rules as an order meets them.
+
+    Args:
+        settings: what the operator configured.
+        limits: those in force.
+    """
+
+    settings: CoreSettings
+    limits: tuple[tuple[str, Limit], ...]
+    _denying: dict[str, Denying] = field(default_factory=dict)
+    _near: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict)
+    _rules: dict[tuple[str, str], tuple[tuple[OrderRules, str], ...]] = field(default_factory=dict)
+    _scopes: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rows: dict[str, list[Limit]] = {}
+        near: dict[tuple[str, str], list[Limit]] = {}
+        for scope, limit in self.limits:
+            if limit.on_breach is not Response.ALERT:
+                rows.setdefault(scope, []).append(limit)
+            for what in limit.on_approach:
+                near.setdefault((scope, what), []).append(limit)
+        self._denying = {scope: _denying(found) for scope, found in rows.items()}
+        self._near = {key: tuple(found) for key, found in near.items()}
+
+    def denying(self, scope: str) -> Denying:
+        """Return the limits of a scope that deny."""
+        return self._denying.get(scope, _NONE)
+
+    def near(self, scope: str, what: str) -> tuple[Limit, ...]:
+        """Return the limits of a scope that `scale`, or `throttle`, from orange on."""
+        return self._near.get((scope, what), ())
+
+    def scopes(self, account: str, strategy: str) -> tuple[str, ...]:
+        """Return the scopes whose limits and holds an order is under."""
+        found = self._scopes.get((account, strategy))
+        if found is None:
+            own = (strategy_scope(strategy),) if strategy else ()
+            found = self._scopes[account, strategy] = (PORTFOLIO, account_scope(account), *own)
+        return found
+
+    def rules(self, account: str, strategy: str) -> tuple[tuple[OrderRules, str], ...]:
+        """Return the rules of a single order that count, each with the scope whose E they are over.
+
+        Args:
+            account: configured.
+            strategy: empty, or not configured, = nobody's in particular.
+        """
+        found = self._rules.get((account, strategy))
+        if found is None:
+            found = self._rules[account, strategy] = tuple(self._find_rules(account, strategy))
+        return found
+
+    def _find_rules(self, account: str, strategy: str) -> Iterable[tuple[OrderRules, str]]:
+        settings = self.settings
+        own = settings.accounts[account].orders
+        yield own, PORTFOLIO if own == settings.orders else account_scope(account)
+        mine = settings.strategies.get(strategy)
+        if mine is None:
+            return
+        base = strategy_scope(strategy) if mine.capital_usd is not None else PORTFOLIO
+        if mine.orders not in (own, settings.orders):
+            yield mine.orders, base
+        if mine.probation is not None:
+            yield mine.probation, base
+
+
+def _denying(limits: list[Limit]) -> Denying:
+    return Denying(
+        tuple(limits),
+        has_statistics=any(limit.needs_statistics for limit in limits),
+        has_shares=any(limit.name in OF_STRATEGIES for limit in limits),
+    )
