@@ -28,7 +28,6 @@ from riskbot.core.model import (
     BlindKind,
     Instrument,
     InstrumentKind,
-    Level,
     PositionKey,
     WorkingOrder,
     scope_account,
@@ -234,11 +233,11 @@ class State:
     def check(self, limit: Limit, book: ScopeBook) -> list[Verdict]:
         """Check a limit; one that breaks is UNKNOWN with the error's text, never silent."""
         if book.equity_usd is None and not self._was_read(book.scope):
-            return [_unknown(limit, book, "not read yet")]
+            return [limit.unknown(book.scope, "", "not read yet")]
         try:
             return limit.check(book)
         except Exception as error:  # noqa: BLE001 - a broken limit must not stop the others
-            return [_unknown(limit, book, f"{type(error).__name__}: {error}")]
+            return [limit.unknown(book.scope, "", f"{type(error).__name__}: {error}")]
 
     def _was_read(self, scope: str) -> bool:
         """Whether anything that a scope is made of was ever read."""
@@ -475,7 +474,3 @@ class State:
         """Return what a flatten of these accounts closes and keeps."""
         book = self.scopes(now_ms)[PORTFOLIO]
         return plan.flatten_targets(book, self.holdings(), accounts, symbol)
-
-
-def _unknown(limit: Limit, book: ScopeBook, reason: str) -> Verdict:
-    return Verdict(limit.name, book.scope, "", None, limit.allowed, None, Level.UNKNOWN, reason)

@@ -269,18 +269,13 @@ class Limit(BaseModel):
         """Judge every reading of this limit. A reading without a value is UNKNOWN."""
         return [self._judge(book.scope, reading) for reading in self.read(book)]
 
+    def unknown(self, scope: str, key: str, reason: str) -> Verdict:
+        """Return the verdict on a figure that is not known."""
+        return Verdict(self.name, scope, key, None, self.allowed, None, Level.UNKNOWN, reason)
+
     def _judge(self, scope: str, reading: Reading) -> Verdict:
         if reading.value is None:
-            return Verdict(
-                self.name,
-                scope,
-                reading.key,
-                None,
-                self.allowed,
-                None,
-                Level.UNKNOWN,
-                reading.reason,
-            )
+            return self.unknown(scope, reading.key, reading.reason)
         used = self.utilization(reading.value)
         return Verdict(
             self.name, scope, reading.key, reading.value, self.allowed, used, self.level(used)
