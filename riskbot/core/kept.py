@@ -14,7 +14,7 @@ from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import Arrivals
 from riskbot.core.limits._base import position_subject
-from riskbot.core.model import WorkingOrder
+from riskbot.core.model import PositionSide, WorkingOrder
 from riskbot.core.ordering import Answer, Denial, OrderRequest, Reservation, Stage, Stray
 from riskbot.core.plain import VOLATILE
 from riskbot.core.slips import Slips
@@ -38,6 +38,19 @@ def idle_name(reservation: Reservation) -> str:
 def repeat_name(order: Reservation | OrderRequest) -> str:
     """Return the key of what it repeats: strategy, account, instrument and side."""
     return f"{order.strategy}|{order.account}|{order.symbol}|{order.side.value}"
+
+
+def covers(approved: Reservation, order: WorkingOrder) -> bool:
+    """Whether an order, or a fill told as one, is no more than what was approved."""
+    is_same = (approved.symbol, approved.side) == (order.symbol, order.side)
+    if not is_same or order.quantity > approved.quantity:
+        return False
+    legs = {approved.position_side, order.position_side} - {PositionSide.NET}
+    if len(legs) > 1:
+        return False
+    if order.is_conditional or approved.price is None or order.price is None:
+        return True
+    return (order.price - approved.price) * order.side.sign <= 0
 
 
 @dataclass(slots=True)
@@ -149,18 +162,18 @@ class Kept:
     def is_known(self, order: WorkingOrder) -> bool:
         """Whether an order, or a fill told as one, is what was approved, or riskbot's own.
 
-        A name alone is not enough: another side, or more than was approved, is something else.
+        A name alone is not enough: a second order under it, another side, more than was approved,
+        or a worse price, is something else.
         """
         name = self.names.get(f"|{order.client_order_id}", "")
         found = self.of(order.account, order.order_id, order.client_order_id)
         found = found or self.done.get(name)
         if found is not None and found.is_rogue:
             return False
-        if found is None or found.account != order.account:
+        is_its = found is not None and found.account == order.account
+        if found is None or not is_its or found.order_id not in {None, order.order_id}:
             return f"{order.account}|{order.order_id}" in self.own
-        return (found.symbol, found.side) == (order.symbol, order.side) and (
-            order.quantity <= found.quantity
-        )
+        return covers(found, order)
 
     def behind(self, fill: events.OrderFilled) -> Reservation | None:
         """Return what a fill is of, live or over."""
@@ -185,10 +198,18 @@ class Kept:
         """Return the venue ids of the orders that were approved as exits."""
         return {r.order_id for r in self.on(account) if r.is_exit and r.order_id is not None}
 
-    def turning(self, account: str) -> set[str]:
-        """Return the ids, at the venue or as phantoms, of exits that may become entries."""
-        turning = [r for r in self.on(account) if r.may_turn]
-        return {r.order_id or r.phantom().order_id for r in turning}
+    def turning(self, account: AccountState) -> set[str]:
+        """Return the ids, at the venue or as phantoms, of exits that may become entries.
+
+        Also what was asked for as reduce-only, and works there as a plain order.
+        """
+        found = set()
+        for known in self.on(account.name):
+            order = account.orders.get(known.order_id or "")
+            is_plain = order is not None and not (order.reduce_only or order.close_position)
+            if known.may_turn or (known.is_exit and not known.is_submit and is_plain):
+                found.add(known.order_id or known.phantom().order_id)
+        return found
 
     def may_be(self, order: WorkingOrder) -> bool:
         """Whether an order without a name may be one that riskbot has just sent for a strategy."""
@@ -214,5 +235,7 @@ class Kept:
         """Return what an order stands for, by its client id or by the venue's."""
         named = self.by_venue_id(client_order_id or "")
         if named is not None:
-            return named if named.account == account else None
+            # One order to a name; but a name is more than a guess.
+            is_its = named.is_guess or named.order_id in {None, order_id}
+            return named if is_its and named.account == account else None
         return next((r for r in self.on(account) if r.order_id == order_id), None)

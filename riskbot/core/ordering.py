@@ -229,6 +229,7 @@ class Reservation:
         override: hash of the denied order that an admin let pass as this, empty = it needed none.
         is_late: its order was seen after the approval had been let go.
         is_rogue: so late that riskbot had taken the approval back well before.
+        is_guess: its order has no name, and was taken for it.
     """
 
     reservation_id: str
@@ -266,6 +267,7 @@ class Reservation:
     override: str = ""
     is_late: bool = False
     is_rogue: bool = False
+    is_guess: bool = False
 
     @property
     def key(self) -> PositionKey:

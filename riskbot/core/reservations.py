@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from riskbot.core import actions, denials, events, ordering
+from riskbot.core import actions, denials, events, matching, ordering
 from riskbot.core.accounts import AccountState
 from riskbot.core.arrivals import order_of
 from riskbot.core.kept import MINUTE_MS, Kept, idle_name, names_of, repeat_name
@@ -26,8 +26,6 @@ OWN_MAX = 5_000
 TRADES_MAX = 5_000
 REPEATS_MAX = 1_000
 SOON_MS = 250
-ON_ITS_WAY_MS = 2_000
-"""An order seen so soon after its approval was taken back had been sent before."""
 SEEN_AFTER_MS = 2_000
 """An order is in a read that began this long after it was sent; else it is over, or was never."""
 
@@ -237,8 +235,9 @@ class Reservations(Kept):
 
     def _see(self, order: WorkingOrder, now_ms: int) -> None:
         known = self.of(order.account, order.order_id, order.client_order_id)
-        known = known or self._late(order, order.filled, now_ms) or self._unnamed(order)
+        known = known or self._late(order, order.filled, now_ms) or self._guess(order)
         if known is not None:
+            known = self._edit(self._meant(known, order.order_id), order, now_ms)
             self._take(known, order.order_id, order.filled, order.status, now_ms)
 
     def _fill(self, fill: events.OrderFilled, now_ms: int) -> None:
@@ -254,6 +253,7 @@ class Reservations(Kept):
         self.slips.take(behind, fill, now_ms)
         if known is None:
             return
+        known = self._meant(known, fill.order_id)
         told = known.told + fill.quantity
         stage = Stage.OPEN if known.order_id is None else known.stage
         self._own_of(known, fill.order_id)
@@ -315,8 +315,9 @@ class Reservations(Kept):
         self._change(known, filled=total, order_id=order_id, next_query_ms=now_ms)
         self._end(known.reservation_id, _STAGES[status], now_ms)
 
-    def _change(self, known: Reservation, **changes: Any) -> None:
-        self.live[known.reservation_id] = replace(known, **changes)
+    def _change(self, known: Reservation, **changes: Any) -> Reservation:
+        changed = self.live[known.reservation_id] = replace(known, **changes)
+        return changed
 
     def _name(self, reservation: Reservation) -> None:
         for key in names_of(reservation):
@@ -324,43 +325,42 @@ class Reservations(Kept):
 
     def _late(self, order: WorkingOrder, filled: Decimal, now_ms: int) -> Reservation | None:
         """Take an order back whose approval was let go before it was seen, None = it is none."""
-        known = self.done.get(self.names.get(f"|{order.client_order_id}", ""))
-        if known is None or known.order_id is not None or known.account != order.account:
+        found = matching.late(self, order, filled, now_ms)
+        if found is None:
             return None
-        is_same = (known.symbol, known.side, known.venue_id) == (
-            order.symbol,
-            order.side,
-            order.client_order_id,
-        )
-        if not is_same or order.quantity > known.quantity or (order.status.is_final and not filled):
-            return None
-        is_rogue = known.stage is Stage.REVOKED and now_ms - known.ended_ms > ON_ITS_WAY_MS
-        name = known.reservation_id
+        name = found.reservation_id
         del self.done[name]
-        self.live[name] = replace(
-            known, stage=Stage.OPEN, ended_ms=0, is_late=True, is_rogue=is_rogue
-        )
-        self.late[name] = self.changed[name] = None
-        return self.live[name]
+        self.live[name], self.changed[name] = found, None
+        if found.is_late:
+            self.late[name] = None
+        return found
 
-    def _unnamed(self, order: WorkingOrder) -> Reservation | None:
-        """Return the approval that an order without its id can be, None = none, or several.
+    def _guess(self, order: WorkingOrder) -> Reservation | None:
+        """Take an order without a name for the approval that it can be, None = it is none."""
+        found = matching.unnamed(self, order)
+        return None if found is None else self._change(found, is_guess=True)
 
-        Of several that are just like it, it is the oldest.
+    def _meant(self, known: Reservation, order_id: str) -> Reservation:
+        """Return an approval without the order that was taken for its own, where that is another.
+
+        What was taken for it is nobody's from now on.
         """
-        if order.client_order_id or self.is_known(order) or self.may_be(order):
-            return None
-        found = [
-            r
-            for r in self.on(order.account)
-            if r.stage is Stage.RESERVED
-            and (r.symbol, r.side) == (order.symbol, order.side)
-            and order.quantity <= r.quantity
-        ]
-        alike = [r for r in found if (r.quantity, r.price) == (order.quantity, order.price)]
-        if order.is_conditional or not (alike or len(found) == 1):
-            return None
-        return min(alike or found, key=lambda r: (r.created_ms, r.reservation_id))
+        if known.order_id in {None, order_id}:
+            return known
+        self.own.pop(f"{known.account}|{known.order_id}", None)
+        return self._change(
+            known, is_guess=False, order_id=None, filled=known.sent_filled, told=Decimal(0)
+        )
+
+    def _edit(self, known: Reservation, order: WorkingOrder, now_ms: int) -> Reservation:
+        """Have an order stand for what its strategy was approved to make of it."""
+        found = matching.edited(self, known, order)
+        if found is None:
+            return known
+        self._change(found, stage=Stage.REPLACING)
+        self._end(found.reservation_id, Stage.CANCELED, now_ms, f"edit of {known.client_order_id}")
+        names = ("quantity", "price", "stop_loss", "is_exit", "reduce_only")
+        return self._change(known, **{name: getattr(found, name) for name in names})
 
     # ------------------------------------------------------------ strays
 

@@ -83,7 +83,7 @@ def working(
     """
     found: dict[PositionKey, Working] = {}
     for name in accounts:
-        turning = state.reservations.turning(name)
+        turning = state.reservations.turning(state.accounts.get(name))
         orders = [
             replace(each, reduce_only=False) if each.order_id in turning else each
             for each in counted(state, name, without, strategy)

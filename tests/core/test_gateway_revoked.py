@@ -309,8 +309,8 @@ def test_what_shadow_lets_pass_counts_for_no_pace() -> None:
 def test_approval_lapses_and_its_order_is_missed_although_the_clock_was_set_back() -> None:
     made = market(GROSS)
     unsent = made.decide("BTC", "buy", "0.5", price="49000", client_order_id="a1")
-    sent = made.decide("BTC", "buy", "0.5", price="48000")["client_order_id"]
-    send(made, sent, "0.5")
+    sent = made.decide("BTC", "buy", "0.4", price="49000")["client_order_id"]
+    send(made, sent, "0.4")
     made.restart(back_ms=3_600_000)
     made.price()
     made.read()
