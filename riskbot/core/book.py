@@ -224,10 +224,11 @@ class Book:
     def on_account(self, account: str) -> None:
         """Build an account's lines anew."""
         sheet, state = self.sheet(account), self.accounts.get(account)
-        held = {key for key in self.quantities if key.account == account and ":" in key.symbol}
-        for asset in {*sheet.holdings, *state.balances}:
+        held = [key for key in self.quantities if key.account == account and ":" in key.symbol]
+        # In the order they became known, not in that of a set: what is read first is named first.
+        for asset in dict.fromkeys((*sheet.holdings, *state.balances)):
             placing.set_holding(self, sheet, asset)
-        for key in {*sheet.positions, *state.positions, *held}:
+        for key in dict.fromkeys((*sheet.positions, *state.positions, *held)):
             placing.set_position(self, sheet, key)
         sheet.take_margin(state.margin)
         self._is_tripped = True

@@ -99,7 +99,8 @@ class Carry:
                 state = accounts.get(account)
                 known = self.held.setdefault(account, {})
                 self._follow(state, state.positions, now_ms)
-                for asset in {*state.balances, *(name for name in known if "/" not in name)}:
+                coins = [name for name in known if "/" not in name]
+                for asset in dict.fromkeys((*state.balances, *coins)):
                     self._follow_coin(state, asset, now_ms)
                 self._forget(state)
             case events.PositionsUpdated(account=account):

@@ -216,14 +216,14 @@ class ScopeBook:
         """Return amount over AUM (equity plus `off_exchange`)."""
         return self._over(amount_usd, self.aum_usd)
 
-    def unpriced_keys(self, attribute: Literal["underlying", "sector", "groups"]) -> set[str]:
-        """Return the underlyings, sectors or groups that hold something without a price."""
-        keys: set[str] = set()
+    def unpriced_keys(self, attribute: Literal["underlying", "sector", "groups"]) -> list[str]:
+        """Return the underlyings, sectors or groups that hold something without a price, once."""
+        keys: dict[str, None] = {}
         for leg in self.legs if self.unpriced else ():
             if leg.notional_usd is None and not leg.is_unlisted:
                 value = getattr(leg, attribute)
-                keys.update(value if attribute == "groups" else (value,))
-        return keys
+                keys |= dict.fromkeys(value if attribute == "groups" else (value,))
+        return [*keys]
 
     def _over(self, amount_usd: float, base_usd: float | None) -> float | None:
         if base_usd is None:

@@ -28,7 +28,7 @@ class Pairing:
         self._named = {(p.account, p.instrument) for pair in configured for p in pair.legs}
         self._legs_named: dict[PositionKey, Leg] = {}
         self._members: dict[str, dict[PositionKey, Leg]] = {}
-        self._stale: set[str] = set()
+        self._stale: dict[str, None] = {}
         self._found: dict[str, Pair] = {}
 
     def put(self, leg: Leg) -> None:
@@ -44,19 +44,19 @@ class Pairing:
             members = self._members[leg.underlying] = {}
         members[leg.key] = leg
         if len(members) > 1:
-            self._stale.add(leg.underlying)
+            self._stale[leg.underlying] = None
 
     def carry(self, leg: Leg) -> None:
         """Take a leg of which nothing but its price moved: what it may hedge is as before."""
         if len(self._members.get(leg.underlying, ())) > 1:
-            self._stale.add(leg.underlying)
+            self._stale[leg.underlying] = None
 
     def drop(self, leg: Leg) -> None:
         """Forget a leg that is held no more, or hedges nothing."""
         self._legs_named.pop(leg.key, None)
         members = self._members.get(leg.underlying)
         if members is not None and members.pop(leg.key, None) is not None:
-            self._stale.add(leg.underlying)
+            self._stale[leg.underlying] = None
             if not members:
                 del self._members[leg.underlying]
 

@@ -174,8 +174,9 @@ class State:
         return scopes
 
     def _appraise(self, scopes: dict[str, ScopeBook]) -> None:
-        for scope in self._figures.keys() & scopes:
-            self.appraise(scopes[scope])
+        for scope, book in scopes.items():
+            if scope in self._figures:
+                self.appraise(book)
 
     def appraise(self, book: ScopeBook) -> None:
         """Fill in what limits want to know of price history and scenarios."""

@@ -113,7 +113,7 @@ class World:
     def price(self, **marks: float) -> None:
         """Move marks (`BTC=40_000`), told by two sources on every account."""
         self.marks |= {f"{base}/USDT:USDT": mark for base, mark in marks.items()}
-        for account in set(self.engine.settings.accounts) - self.muted:
+        for account in (a for a in self.engine.settings.accounts if a not in self.muted):
             for symbol, mark in self.marks.items():
                 self.give(
                     builders.prices(

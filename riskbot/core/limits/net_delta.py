@@ -33,7 +33,7 @@ class NetDelta(Limit):
         total = "+" if book.delta_usd >= 0 else "-"
         amounts[total] = abs(book.delta_usd)
         if unpriced:
-            unpriced.add(total)
+            unpriced.append(total)
         keys, figures = [*amounts], [*amounts.values()]
         if self.of_equity:
             return self.ranked(book, keys, figures, unpriced)
