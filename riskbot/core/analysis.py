@@ -7,13 +7,13 @@ computed of them is `panel` and `appraisal`; what is asked for is `analyzing`.
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from riskbot.core import actions, appraisal, events, panel
 from riskbot.core.funding import COST
-from riskbot.core.histories import DailySeries, Study, last_ended_day
+from riskbot.core.histories import BookSketch, DailySeries, Study, last_ended_day
 from riskbot.core.limits._base import NO_PRICE
 from riskbot.core.panel import Panel
 from riskbot.core.plain import VOLATILE, from_plain, to_plain
@@ -41,7 +41,7 @@ FOUND = "found_group_exposure"
 """Name of the limit over groups that were found, and of its figure."""
 
 MATERIAL = 0.05
-"""Change of gross exposure, as a share of itself, that is material."""
+"""Change of a book, as a share of its gross, that is material."""
 
 
 @dataclass(slots=True)
@@ -51,8 +51,8 @@ class Analysis:
     Attributes:
         series: by underlying. In no checkpoint: the service tells what it has again at each start.
         asked_ms: when the history of an underlying was asked for last, UTC ms.
-        study_id, study_ms, study_gross_usd: of the last question to the worker: its id, when it
-            was asked, and what gross exposure was then.
+        study_id, study_ms, asked_of: of the last question to the worker: its id, when it was
+            asked, and the books it was of, by scope.
         studies: the last answer, by scope; `studied_ms` is the time of the books it is of.
         groups: underlyings that moved together lately.
         stressed: what each scenario would do to the portfolio, as worked out last, by name; views
@@ -63,7 +63,7 @@ class Analysis:
     asked_ms: dict[str, int] = field(default_factory=dict, metadata={VOLATILE: True})
     study_id: int = field(default=0, metadata={VOLATILE: True})
     study_ms: int = field(default=0, metadata={VOLATILE: True})
-    study_gross_usd: float = field(default=0.0, metadata={VOLATILE: True})
+    asked_of: dict[str, BookSketch] = field(default_factory=dict, metadata={VOLATILE: True})
     studies: dict[str, Study] = field(default_factory=dict, metadata={VOLATILE: True})
     studied_ms: int = field(default=0, metadata={VOLATILE: True})
     groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={VOLATILE: True})
@@ -95,7 +95,7 @@ class Analysis:
                 self.asked_ms.update({each.underlying: now_ms for each in record.wanted})
             case actions.AnalyzeRisk():
                 self.study_id, self.study_ms = record.request_id, now_ms
-                self.study_gross_usd = _gross(record)
+                self.asked_of = {each.scope: each for each in record.books}
             case events.RiskAnalyzed() if record.request_id == self.study_id:
                 self.studies = {each.scope: each for each in record.studies}
                 self.studied_ms, self.groups = record.as_of_ms, record.groups
@@ -122,16 +122,21 @@ class Analysis:
         asked_ms = self.asked_ms.get(underlying)
         return asked_ms is None or now_ms - asked_ms >= RETRY_MS
 
-    def is_study_due(self, gross_usd: float, now_ms: int) -> bool:
-        """Whether slow statistics are to be made now.
+    def is_study_due(self, books: Sequence[BookSketch], now_ms: int) -> bool:
+        """Whether slow statistics of these books are to be made now.
 
         Args:
-            gross_usd: of the portfolio, in the sense of `study_gross_usd`.
+            books: of all scopes, as they are now.
             now_ms: UTC ms.
         """
         age_ms = now_ms - self.study_ms
-        moved = abs(gross_usd - self.study_gross_usd) > MATERIAL * self.study_gross_usd
-        return age_ms >= STUDY_EVERY_MS or (moved and age_ms >= STUDY_SOON_MS)
+        return age_ms >= STUDY_EVERY_MS or (
+            age_ms >= STUDY_SOON_MS and any(self._has_moved(book) for book in books)
+        )
+
+    def _has_moved(self, book: BookSketch) -> bool:
+        then = self.asked_of.get(book.scope, BookSketch(book.scope, None, {}))
+        return book.moved_since(then, MATERIAL)
 
     def study(self, scope: str, now_ms: int) -> Study | None:
         """Return the slow statistics of a scope, None while they are missing or too old."""
@@ -194,9 +199,3 @@ class Analysis:
             days.pnl_usd, known.column(instrument.underlying), float(sign)
         )
         return None if math.isnan(found) else found
-
-
-def _gross(question: actions.AnalyzeRisk) -> float:
-    """Return the sum of exposures, each counted as a loss or a gain of its own, USD."""
-    sums = [sum(map(abs, each.exposures.values())) for each in question.books]
-    return max(sums, default=0.0)

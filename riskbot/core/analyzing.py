@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from riskbot.core import actions, events, stressviews
+from riskbot.core.analysis import STUDY_SOON_MS
 from riskbot.core.exposure import ScopeBook
 from riskbot.core.histories import BookSketch, HistoryWanted
 from riskbot.core.model import PORTFOLIO
@@ -41,21 +42,16 @@ def _ask_study(turn: Turn) -> None:
     analysis, whole = turn.state.analysis, turn.book(PORTFOLIO)
     if analysis.panel is None or whole is None:
         return
-    held = exposures(whole)
-    if not analysis.is_study_due(sum(map(abs, held.values())), turn.now_ms):
+    if turn.now_ms - analysis.study_ms < STUDY_SOON_MS:
         return
-    scopes = turn.scopes or {}
-    turn.emit(
-        actions.AnalyzeRisk(
-            request_id=analysis.study_id + 1,
-            as_of_ms=turn.now_ms,
-            books=tuple(
-                BookSketch(name, book.equity_usd, exposures(book))
-                for name, book in scopes.items()
-                if not book.unpriced
-            ),
-        )
+    books = tuple(
+        BookSketch(name, book.equity_usd, exposures(book), book.gross_usd)
+        for name, book in (turn.scopes or {}).items()
+        if not book.unpriced
     )
+    if analysis.is_study_due(books, turn.now_ms):
+        number = analysis.study_id + 1
+        turn.emit(actions.AnalyzeRisk(request_id=number, as_of_ms=turn.now_ms, books=books))
 
 
 def exposures(book: ScopeBook) -> dict[str, float]:

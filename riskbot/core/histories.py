@@ -68,11 +68,20 @@ class BookSketch:
         scope: of the book.
         equity_usd: real equity, None = unknown.
         exposures: signed delta by underlying, USD.
+        gross_usd: of all positions, >= 0: what a change is small or large against.
     """
 
     scope: str
     equity_usd: float | None
     exposures: dict[str, float]
+    gross_usd: float = 0.0
+
+    def moved_since(self, then: BookSketch, share: float) -> bool:
+        """Whether exposures changed by more than a share of the gross there was then."""
+        names = {**self.exposures, **then.exposures}
+        changes = (abs(self.exposures.get(n, 0.0) - then.exposures.get(n, 0.0)) for n in names)
+        change_usd = max(sum(changes), abs(self.gross_usd - then.gross_usd))
+        return change_usd > share * then.gross_usd
 
 
 @dataclass(frozen=True, slots=True)

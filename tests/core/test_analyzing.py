@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
@@ -120,6 +121,27 @@ def test_statistics_are_asked_for_each_minute_and_soon_after_a_material_change()
     assert [each.request_id for each in asked(made)] == [1, 2]
     made.wait(61)
     assert len(asked(made)) == 3
+
+
+@pytest.mark.parametrize(("quantity", "questions"), [(-9.99, 1), (-8.0, 3)])
+def test_book_that_is_hedged_elsewhere_is_judged_by_its_gross(
+    quantity: float, questions: int
+) -> None:
+    made = market(
+        held={"ETH": (10, 2_000)},
+        elsewhere={"two": {"ETH": (-10, 2_000)}},
+        accounts={name: AccountSettings(exchange="x") for name in ("main", "two")},
+    )
+    made.give(read(noise("BTC", 1), noise("ETH", 2)))
+    made.wait(2)
+    assert {book.scope: book.gross_usd for book in asked(made)[0].books}[PORTFOLIO] == 40_000
+    made.held["two"]["ETH/USDT:USDT"] = (Decimal(str(quantity)), Decimal(2_000))
+    made.read()
+    made.wait(6)
+    made.held["two"]["ETH/USDT:USDT"] = (Decimal(-10), Decimal(2_000))
+    made.read()
+    made.wait(6)
+    assert len(asked(made)) == questions
 
 
 def test_answer_is_kept_until_it_is_too_old_and_another_questions_answer_is_none() -> None:
