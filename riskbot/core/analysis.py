@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from riskbot.core import actions, appraisal, events, panel
-from riskbot.core.funding import COST
 from riskbot.core.histories import BookSketch, DailySeries, Study, last_ended_day
 from riskbot.core.limits._base import NO_PRICE
 from riskbot.core.panel import Panel
@@ -153,10 +152,8 @@ class Analysis:
         found = appraisal.figures(book, self.panel, self._table, wanted)
         if FOUND in wanted:
             self._take_groups(found, book)
-        # What is filled in elsewhere stays; what-if Books share it with what they were made from.
-        kept = {name: value for name, value in book.stats.items() if name == COST}
-        book.stats = kept | found.values
-        book.stats_reasons = book.stats_reasons | found.reasons
+        # What-if Books shared these with what they were made from.
+        book.stats, book.stats_reasons = found.values, found.reasons
 
     def _take_groups(self, found: appraisal.Figures, book: ScopeBook) -> None:
         """Add up what is in each group that was found lately."""

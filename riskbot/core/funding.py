@@ -7,7 +7,7 @@ Rates come with the prices and are kept in `quotes`; what was really paid is in 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from riskbot.core.model import Instrument, InstrumentKind
@@ -15,7 +15,6 @@ from riskbot.core.quotes import Funding
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import Leg, ScopeBook
-    from riskbot.core.limits._base import Limit
     from riskbot.core.marks import Marks
 
 COST = "funding_cost"
@@ -125,17 +124,13 @@ def cost(book: ScopeBook, marks: Marks) -> tuple[float | None, str]:
     return share, "" if share is not None else "equity of an account is not known"
 
 
-def fill(books: Mapping[str, ScopeBook], limits: Iterable[tuple[str, Limit]], marks: Marks) -> None:
-    """Fill `funding_cost` in where a limit looks at it: over a large book it takes milliseconds.
+def fill(book: ScopeBook, marks: Marks) -> None:
+    """Fill `funding_cost` in: where a limit looks at it, since over a large book it takes its time.
 
     Args:
-        books: by scope.
-        limits: (scope, limit) of those that are on.
+        book: as it is, or as it would be after an order.
         marks: the rates.
     """
-    for scope, limit in limits:
-        book = books.get(scope) if limit.name == COST else None
-        if book is not None:
-            book.stats[COST], reason = cost(book, marks)
-            if reason:
-                book.stats_reasons[COST] = reason
+    book.stats[COST], reason = cost(book, marks)
+    if reason:
+        book.stats_reasons[COST] = reason

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from riskbot.core import funding
 from riskbot.core.assets import STABLECOINS
 from riskbot.core.book import Book
 from riskbot.core.exposure import Aggregate, Leg, Losses, ScopeBook
@@ -53,7 +52,6 @@ def evaluate(book: Book, now_ms: int, loss_of: LossOf | None = None) -> dict[str
     if loss_of is not None:
         for name, scope in scopes.items():
             scope.losses = loss_of(name, scope.equity_usd)
-    funding.fill(scopes, book.settings.limits, book.view.marks)
     return scopes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from riskbot.core import actions, events, exits, lines, plan, rewind, sizing
+from riskbot.core import actions, events, exits, funding, lines, plan, rewind, sizing
 from riskbot.core.accounts import Accounts
 from riskbot.core.alerts import Alerts
 from riskbot.core.analysis import Analysis
@@ -179,8 +179,11 @@ class State:
                 self.appraise(book)
 
     def appraise(self, book: ScopeBook) -> None:
-        """Fill in what limits want to know of price history and scenarios."""
-        self.analysis.appraise(book, self.settings, self._figures.get(book.scope, ()))
+        """Fill in what limits want to know of price history, scenarios and funding."""
+        wanted = self._figures.get(book.scope, ())
+        self.analysis.appraise(book, self.settings, wanted)
+        if funding.COST in wanted:
+            funding.fill(book, self.meter.marks)
 
     def scopes(self, now_ms: int) -> dict[str, ScopeBook]:
         """Return the Book of every scope, measured anew when anything was told since.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from riskbot.core import funding
 from riskbot.core.limits.funding_cost import FundingCost
+from riskbot.core.model import Response
 from riskbot.core.quotes import Funding
 from tests.builders import (
     BTC_INVERSE,
@@ -24,6 +25,7 @@ from tests.builders import (
     position,
     prices,
 )
+from tests.core.market import Market, codes, market
 from tests.core.rig import Rig, rig
 from tests.core.world import world
 
@@ -197,3 +199,39 @@ def test_cost_is_not_reckoned_where_no_limit_looks_at_it() -> None:
     scopes = made.engine.state.scopes(made.now_ms)
     assert "funding_cost" in scopes["account:main"].stats
     assert "funding_cost" not in scopes["portfolio"].stats
+
+
+# ---------------------------------------------------------------- before the trade
+
+
+def priced(eth_rate: float | None) -> Market:
+    """Build a market that is long BTC at 0.01 % every 8 h, with a rate of ETH."""
+    made = market(FundingCost(max=0.0002, on_breach=Response.DENY), held={"BTC": (0.4, 50_000)})
+    rates = {"BTC/USDT:USDT": 0.0001, "ETH/USDT:USDT": eth_rate}
+    for symbol, rate in rates.items():
+        if rate is not None:
+            frame = prices(symbol, made.marks[symbol], funding_rate=rate, funding_interval_h=8.0)
+            made.give(frame)
+    return made
+
+
+def test_order_is_judged_with_the_funding_it_would_pay() -> None:
+    made = priced(0.0005)
+    # 20,000 USD pay 6 a day, of 20 that are allowed: 14 more at 0.15 % a day.
+    denied = made.decide("ETH", "buy", "10")
+    assert codes(denied) == {"LIMIT_EXCEEDED"}
+    assert denied["reasons"][0]["limit"] == "funding_cost"
+    assert denied["reasons"][0]["measured"] == pytest.approx(6 / 100_000, rel=1e-3)
+    assert float(denied["max_quantity"]) == pytest.approx(14 / 0.0015 / 2_000, rel=1e-2)
+    # What has been approved counts, and what would be received passes.
+    assert made.decide("ETH", "buy", denied["max_quantity"])["decision"] == "approve"
+    assert codes(made.decide("BTC", "buy", "0.1")) == {"LIMIT_EXCEEDED"}
+    assert made.decide("ETH", "sell", "20")["decision"] == "approve"
+
+
+def test_order_of_which_nobody_tells_a_rate_is_denied_and_says_so() -> None:
+    made = priced(None)
+    denied = made.decide("ETH", "buy", "0.1")
+    assert codes(denied) == {"LIMIT_UNKNOWN"}
+    assert "no funding rate is known of ETH/USDT:USDT" in denied["reasons"][0]["message"]
+    assert made.decide("BTC", "buy", "0.1")["decision"] == "approve"
