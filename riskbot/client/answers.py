@@ -14,7 +14,15 @@ class GatewayError(Exception):
 
 
 class GatewayAwayError(GatewayError):
-    """No answer came that can be read: the order must not be sent."""
+    """No answer came that can be read: the order must not be sent.
+
+    Attributes:
+        was_sent: the question may have arrived: what riskbot was to send may be at the venue.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool = True) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class GatewayRefusedError(GatewayError):

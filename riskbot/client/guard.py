@@ -1,41 +1,49 @@
 """A ccxt exchange object with the gateway before it: one changed line in a script.
 
 `exchange = guard(ccxt.binanceusdm({...}), token=..., account="main")`. Every unified call that
-creates or changes an order asks first. What goes past ccxt's unified calls (the implicit methods of
-a venue's raw API) is not seen here; an account that is `exclusive` finds it out.
+creates or changes an order asks first; what is asked is `wish`. What goes past ccxt's unified calls
+(the implicit methods of a venue's raw API) is not seen here; an account that is `exclusive` finds
+it out.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from decimal import Decimal
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Literal, NoReturn, TypeVar
 
-from riskbot.client.answers import (
-    Approval,
-    DeniedError,
-    GatewayAwayError,
-    GatewayRefusedError,
-)
-from riskbot.client.calls import new_id
+from riskbot.client.answers import Approval, GatewayAwayError, GatewayRefusedError
 from riskbot.client.http import URL, AsyncClient, Client
+from riskbot.client.spelling import (
+    ccxt_error,
+    in_ccxts_words,
+    may_be_done,
+    passing,
+    shown,
+    unanswered,
+)
+from riskbot.client.wish import (
+    StopOf,
+    body_of,
+    fault_of,
+    is_conditional,
+    nameless,
+    only_closes,
+)
 
 Mode = Literal["check", "submit"]
-StopOf = Callable[[str, str], Any]
 X = TypeVar("X")
 _log = logging.getLogger(__name__)
 
-_TRIGGERS = ("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice")
-_TRAILING = ("trailingPercent", "trailingAmount")
-"""Parameters that make ccxt place a conditional order."""
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+"""An order that was asked about is on its way through ccxt's own calls."""
 
-_MARGIN = ("margin", "marginMode", "sideEffectType", "isIsolated")
-"""Parameters of a spot order that may borrow."""
+AGAIN = 2
+"""An order that riskbot was to send, and did not answer, is asked for so often again."""
 
 _WORK = {
     "create_order": "_create",
@@ -47,17 +55,23 @@ _WORK = {
     "create_orders": "_refuse",
     "create_orders_ws": "_refuse",
     "edit_orders": "_refuse",
+    # What some venues' own create_order and edit_order go on to.
+    "create_spot_order": "_inner",
+    "create_spot_orders": "_inner",
+    "create_swap_order": "_inner",
+    "create_contract_order": "_inner",
+    "create_contract_orders": "_inner",
+    "create_uta_order": "_inner",
+    "create_uta_orders": "_inner",
+    "edit_spot_order": "_inner",
+    "edit_contract_order": "_inner",
+    # Trades that are no orders.
+    "create_convert_trade": "_refuse",
+    "create_twap_order": "_refuse",
+    "create_rfq_order": "_refuse",
+    "fetch_order": "_fetch",
 }
 """ccxt's calls, and what each becomes."""
-
-_STATUS = {
-    "filled": "closed",
-    "canceled": "canceled",
-    "rejected": "rejected",
-    "absent": "rejected",
-    "expired": "expired",
-    "revoked": "canceled",
-}
 
 
 def guard(
@@ -135,7 +149,7 @@ class _Guard:
         """Set the guarded calls on the object, by both of ccxt's spellings."""
         for name in self._plain:
             work = _WORK[name]
-            if work == "_cancel" and self._mode == "check":
+            if work in {"_cancel", "_fetch"} and self._mode == "check":
                 continue
             call = self._call(partial(getattr(self, work), name))
             first, *rest = name.split("_")
@@ -161,6 +175,14 @@ class _Guard:
     async def _done(self, answer: Any) -> Any:
         return await answer if self._is_async else answer
 
+    async def _send(self, name: str, *args: Any) -> Any:
+        """Let ccxt send what may go."""
+        token = _inside.set(True)
+        try:
+            return await self._done(self._plain[name](*args))
+        finally:
+            _inside.reset(token)
+
     # ------------------------------------------------------------ the guarded calls
 
     async def _create(
@@ -174,22 +196,23 @@ class _Guard:
         params: dict[str, Any] | None = None,
     ) -> Any:
         given = params or {}
-        await self._done(self._exchange.load_markets())
-        closes = _only_closes(self._exchange.market(symbol), side, given)
-        if closes and _is_conditional(given):
-            return await self._done(self._plain[name](symbol, type, side, amount, price, given))
+        closes = await self._look(symbol, type, side, given)
+        if closes and is_conditional(given):
+            return await self._send(name, symbol, type, side, amount, price, given)
         body = self._body(symbol, type, side, amount, price, given)
         if self._mode == "submit":
-            if _is_conditional(given):
+            if is_conditional(given):
                 self._reject("riskbot places market and limit orders")
-            approval = _passing(await self._asked(self._client.submit, **body))
+            approval = passing(await self._submitted(body))
             return self._shown(approval.order)
         found = await self._approval(body, closes=closes)
         if found is None:
-            return await self._done(self._plain[name](symbol, type, side, amount, price, given))
+            return await self._send(name, symbol, type, side, amount, price, given)
         count = self._amount(symbol, found, amount)
-        named = {**given, "clientOrderId": found.client_order_id or body["client_order_id"]}
-        return await self._done(self._plain[name](symbol, type, side, count, price, named))
+        named = nameless(given) | {
+            "clientOrderId": found.client_order_id or body["client_order_id"]
+        }
+        return await self._send(name, symbol, type, side, count, price, named)
 
     async def _edit(
         self,
@@ -203,18 +226,22 @@ class _Guard:
         params: dict[str, Any] | None = None,
     ) -> Any:
         given = params or {}
-        await self._done(self._exchange.load_markets())
+        closes = await self._look(symbol, type, side, given)
         if self._mode == "submit":
-            wanted = None if amount is None else Decimal(str(amount)) * self._unit(symbol)
-            answer = await self._asked(self._client.amend, id, quantity=wanted, price=price)
-            _passing(Approval.read(answer, wanted or Decimal(0)))
+            wanted = None if amount is None else self._quantity(symbol, amount)
+            at = None if price is None else self._exchange.price_to_precision(symbol, price)
+            answer = await self._asked(self._client.amend, id, quantity=wanted, price=at)
+            passing(Approval.read(answer, wanted or Decimal(0)))
             return self._shown(await self._asked(self._client.order, id))
+        if closes and is_conditional(given):
+            return await self._send(name, id, symbol, type, side, amount, price, given)
         if amount is None:
             self._reject("an order is edited with its whole amount")
         # Asked for as if it were a new one: until the venue has changed it, both count.
-        body = self._body(symbol, type, side, amount, price, given)
-        _passing(await self._asked(self._client.check, **body))
-        return await self._done(self._plain[name](id, symbol, type, side, amount, price, given))
+        body = self._body(symbol, type, side, amount, price, nameless(given))
+        found = await self._approval(body, closes=closes)
+        count = amount if found is None else self._amount(symbol, found, amount)
+        return await self._send(name, id, symbol, type, side, count, price, given)
 
     async def _cancel(
         self,
@@ -226,6 +253,22 @@ class _Guard:
         del name, symbol, params
         await self._done(self._exchange.load_markets())
         return self._shown(await self._asked(self._client.cancel, id))
+
+    async def _fetch(
+        self,
+        name: str,
+        id: str,  # noqa: A002 - ccxt's word
+        symbol: str | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        del name, symbol, params
+        await self._done(self._exchange.load_markets())
+        return self._shown(await self._asked(self._client.order, id))
+
+    async def _inner(self, name: str, *args: Any, **fields: Any) -> Any:
+        if not _inside.get():
+            self._reject(f"{name} is not guarded: use create_order or edit_order")
+        return await self._done(self._plain[name](*args, **fields))
 
     async def _refuse(self, name: str, *_: Any, **__: Any) -> Any:
         self._reject(f"{name} is not guarded: create the orders one by one")
@@ -241,7 +284,7 @@ class _Guard:
         try:
             return await self._done(call(*args, **fields))
         except (GatewayAwayError, GatewayRefusedError) as error:
-            raise _in_ccxts_words(error) from error
+            raise in_ccxts_words(error) from error
 
     async def _approval(self, body: dict[str, Any], *, closes: bool) -> Approval | None:
         """Return an approval that passes, None = nobody can judge what only closes anyway."""
@@ -256,40 +299,53 @@ class _Guard:
             words = "; ".join(approval.messages)
             _log.warning("sent without an approval, for it only closes: %s", words)
             return None
-        return _passing(approval)
+        return passing(approval)
+
+    async def _submitted(self, body: dict[str, Any]) -> Approval:
+        """Have riskbot send an order, and ask again under its id where no answer comes.
+
+        Raises:
+            GatewayError: it was refused, or never reached riskbot; where nobody knows what became
+                of it, it is ccxt's RequestTimeout too and names the id.
+        """
+        for left in reversed(range(AGAIN + 1)):
+            try:
+                approval: Approval = await self._done(self._client.submit(**body))
+            except (GatewayAwayError, GatewayRefusedError) as error:
+                if not may_be_done(error):
+                    raise in_ccxts_words(error) from error
+                if not left:
+                    raise unanswered(error, body["client_order_id"]) from error
+            else:
+                return approval
+        raise AssertionError
+
+    async def _look(self, symbol: str, kind: str, side: str, params: dict[str, Any]) -> bool:
+        """Return whether an order can only close.
+
+        Raises:
+            Exception: ccxt's NotSupported, where it cannot be asked about.
+        """
+        await self._done(self._exchange.load_markets())
+        market, options = self._exchange.market(symbol), self._exchange.options
+        if fault := fault_of(market, kind, side, params, options):
+            self._reject(fault)
+        return only_closes(market, side, params, options)
 
     def _body(
-        self,
-        symbol: str,
-        kind: str,
-        side: str,
-        amount: Any,
-        price: Any,
-        params: dict[str, Any],
+        self, symbol: str, kind: str, side: str, amount: Any, price: Any, params: dict[str, Any]
     ) -> dict[str, Any]:
-        if "cost" in params or params.get("createMarketBuyOrderRequiresPrice") is False:
-            self._reject("an order by cost is not guarded: give a quantity")
-        trigger = next((params[n] for n in _TRIGGERS if params.get(n) is not None), None)
-        attached = params.get("stopLoss")
-        hedged = params.get("positionSide")
-        return {
-            "account": self._account,
-            "instrument": symbol,
-            "side": side,
-            "quantity": Decimal(str(amount)) * self._unit(symbol),
-            "price": trigger if "market" in kind else price,
-            "stop_loss": (
-                attached.get("triggerPrice")
-                if isinstance(attached, dict)
-                else self.stop_of(symbol, side)
-            ),
-            "reduce_only": bool(params.get("reduceOnly") or params.get("closePosition")),
-            "position_side": (
-                hedged.lower() if isinstance(hedged, str) and hedged.upper() != "BOTH" else None
-            ),
-            "client_order_id": params.get("clientOrderId") or new_id(),
-            "allow_resize": self._allow_resize,
-        }
+        """Return what is asked: quantity and prices as ccxt will round them."""
+        round_price = partial(self._exchange.price_to_precision, symbol)
+        quantity, market = self._quantity(symbol, amount), self._exchange.market(symbol)
+        body = body_of(self._account, market, kind, side, quantity, price, params, self.stop_of)
+        if body["price"] is not None:
+            body["price"] = round_price(body["price"])
+        return {**body, "allow_resize": self._allow_resize}
+
+    def _quantity(self, symbol: str, amount: Any) -> Decimal:
+        """Return base units of ccxt's amount, as it will be rounded."""
+        return Decimal(self._exchange.amount_to_precision(symbol, amount)) * self._unit(symbol)
 
     def _unit(self, symbol: str) -> Decimal:
         """Return base units (inverse: face value) per unit of ccxt's amount."""
@@ -309,72 +365,11 @@ class _Guard:
         if order is None:
             message = "the gateway approved an order and does not show it"
             raise GatewayAwayError(message)
-        unit = self._unit(order["instrument"])
-        quantity, filled = Decimal(order["quantity"]) / unit, Decimal(order["filled"]) / unit
-        return {
-            # What riskbot knows it by: the venue's own id is in `info`.
-            "id": order["client_order_id"],
-            "clientOrderId": order["client_order_id"],
-            "symbol": order["instrument"],
-            "type": order["type"],
-            "side": order["side"],
-            "price": None if order["price"] is None else float(order["price"]),
-            "amount": float(quantity),
-            "filled": float(filled),
-            "remaining": float(quantity - filled),
-            "status": _STATUS.get(order["status"], "open"),
-            "timestamp": order["created_ms"],
-            "info": order,
-        }
+        return shown(order, self._unit(order["instrument"]))
 
     def _reject(self, message: str) -> NoReturn:
-        raise _ccxt_error("NotSupported")(message)
+        raise ccxt_error("NotSupported")(message)
 
 
 def _no_stop(symbol: str, side: str) -> None:
     del symbol, side
-
-
-def _only_closes(market: dict[str, Any], side: str, params: dict[str, Any]) -> bool:
-    """Whether the venue itself sees to it that an order can only close."""
-    if market.get("contract"):
-        return bool(params.get("reduceOnly") or params.get("closePosition"))
-    # What is lent can be sold short.
-    is_plain = not any(params.get(name) for name in _MARGIN)
-    return bool(market.get("spot")) and side == "sell" and is_plain
-
-
-def _is_conditional(params: dict[str, Any]) -> bool:
-    return any(params.get(name) is not None for name in (*_TRIGGERS, *_TRAILING))
-
-
-def _passing(approval: Approval) -> Approval:
-    """Return an approval that passes.
-
-    Raises:
-        DeniedError: it does not; for scripts that know only ccxt it is an InvalidOrder.
-    """
-    if approval.passes:
-        return approval
-    kind = type("OrderDeniedError", (DeniedError, _ccxt_error("InvalidOrder")), {})
-    raise kind(approval)
-
-
-def _in_ccxts_words(error: GatewayAwayError | GatewayRefusedError) -> Exception:
-    """Return an error as one of ccxt's too: a bot that knows only those goes on."""
-    if isinstance(error, GatewayAwayError):
-        away = (GatewayAwayError, _ccxt_error("ExchangeNotAvailable"))
-        found: Exception = type("AwayError", away, {})(str(error))
-        return found
-    name = "ExchangeNotAvailable" if error.is_passing else "InvalidOrder"
-    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        name = "PermissionDenied"
-    kind = type("RefusedError", (GatewayRefusedError, _ccxt_error(name)), {})
-    refused: Exception = kind(error.status, error.message, error.field)
-    return refused
-
-
-def _ccxt_error(name: str) -> type[Exception]:
-    # The object comes from ccxt, so it is there; the client alone does without.
-    found: type[Exception] = getattr(importlib.import_module("ccxt.base.errors"), name)
-    return found

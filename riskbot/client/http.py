@@ -117,7 +117,11 @@ class Client:
 
     def _once(self, call: Call[T]) -> T:
         if self._connection is None:
-            self._connection = self._connect()
+            try:
+                self._connection = self._connect()
+            except OSError as error:
+                message = f"the gateway is away: {type(error).__name__}"
+                raise GatewayAwayError(message, was_sent=False) from error
         headers = call.headers(self._token, self._hmac_secret)
         self._connection.request(call.method, call.path, body=call.payload or None, headers=headers)
         answer = self._connection.getresponse()
@@ -246,7 +250,8 @@ class AsyncClient:
                 return call.answer(answer.status, await answer.read())
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             message = f"the gateway is away: {type(error).__name__}"
-            raise GatewayAwayError(message) from error
+            was_sent = not isinstance(error, aiohttp.ClientConnectorError)
+            raise GatewayAwayError(message, was_sent=was_sent) from error
 
     async def __aenter__(self) -> Self:
         return self
