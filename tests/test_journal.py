@@ -16,7 +16,7 @@ import pytest
 
 from riskbot.core import actions, events, model
 from riskbot.errors import CodecError, ConfigError, StorageError
-from riskbot.journal import Journal, Reader, Retention, Row, base36, rows, schema
+from riskbot.journal import Journal, Reader, Retention, Row, base36, log, rows, schema
 from tests.fakes import START_MS, until
 
 DAY_MS = 86_400_000
@@ -556,8 +556,8 @@ async def test_power_cut_at_any_byte_leaves_a_prefix_of_whole_transactions(
     for n in range(12):
         await journal.append(price(mark=n), [decision(str(n)), hold_query(n)], START_MS + n)
     image, wal = path.read_bytes(), path.with_name("journal.db-wal").read_bytes()
-    lengths = set()
-    for number, cut in enumerate([*range(0, len(wal), 1536), len(wal)]):
+    lengths, written = set(), len(wal.rstrip(b"\0"))
+    for number, cut in enumerate([*range(0, written, 1536), written, len(wal)]):
         target = tmp_path / f"cut{number}" / "journal.db"
         target.parent.mkdir()
         target.write_bytes(image)
@@ -573,6 +573,30 @@ async def test_power_cut_at_any_byte_leaves_a_prefix_of_whole_transactions(
         lengths.add(len(found))
         await survivor.close()
     assert {0, 36} <= lengths
+
+
+async def test_log_has_its_room_from_the_start_and_is_emptied_before_it_is_full(
+    journal: Journal, path: Path
+) -> None:
+    wal = path.with_name("journal.db-wal")
+    assert wal.stat().st_size == log.ROOM_BYTES
+    for portion in range(4):
+        before = path.stat().st_size
+        for n in range(13):
+            await journal.append(price(mark=n), [decision("x" * 45_000)], START_MS + portion)
+        # Nothing is written now, and no commit empties it.
+        await until(lambda size=before: path.stat().st_size > size)
+    assert wal.stat().st_size == log.ROOM_BYTES
+    assert len(await everything(journal)) == 4 * 13 * 2
+
+
+async def test_log_without_room_on_the_disk_is_left_as_it_is(path: Path) -> None:
+    with no_room_beyond(log.ROOM_BYTES // 2):
+        journal = await Journal.open(path, START_MS)
+        assert path.with_name("journal.db-wal").stat().st_size < log.ROOM_BYTES // 2
+        await journal.append(price(), [decision()], START_MS)
+    assert len(await everything(journal)) == 2
+    await journal.close()
 
 
 def test_every_event_and_action_has_a_retention_class() -> None:

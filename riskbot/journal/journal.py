@@ -18,7 +18,7 @@ from typing import Any
 from riskbot import codec
 from riskbot.core import actions, events
 from riskbot.errors import CodecError, ConfigError, StorageError
-from riskbot.journal import pruning, rows, schema, store
+from riskbot.journal import log, pruning, rows, schema, store
 from riskbot.journal.reader import Connection, Reader, Row, connect
 
 MAX_PENDING = 20_000
@@ -72,6 +72,7 @@ class Journal(Reader):
         self.is_stalled = False
         self._seen_ms: dict[tuple[str, str], int] = {}
         self._later: asyncio.TimerHandle | None = None
+        self._log = log.Emptying(*(partial(each.run, log.empty) for each in (reader, writer)))
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -243,19 +244,20 @@ class Journal(Reader):
     def _push(self, batch: rows.Batch, *, may_wait: bool = False) -> None:
         self._pending.append(batch)
         self._pending_rows += batch.size
-        while self._pending_rows > MAX_PENDING:
-            self._give_up(self._pending.popleft())
+        self._bound()
         if self._failure:
-            _fail(batch, self._failure)
+            _fail(self._failure, batch)
         elif not may_wait:
             self._wake()
         elif self._later is None:
             self._later = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._wake)
 
-    def _give_up(self, batch: rows.Batch) -> None:
-        self._pending_rows -= batch.size
-        self.lost_rows += len(batch.records)
-        _fail(batch, "too many rows wait for the disk")
+    def _bound(self) -> None:
+        while self._pending_rows > MAX_PENDING:
+            batch = self._pending.popleft()
+            self._pending_rows -= batch.size
+            self.lost_rows += len(batch.records)
+            _fail("too many rows wait for the disk", batch)
 
     def _wake(self) -> None:
         if self._later is not None:
@@ -279,40 +281,44 @@ class Journal(Reader):
         self._pending_rows = 0
         self._stall_timer = asyncio.get_running_loop().call_later(self._deadline_s, self._suspect)
         try:
-            await self.writer.run(store.write, group)
+            await self.writer.run_then(partial(self._settle, group), store.write, group)
         except sqlite3.Error as error:
             self._failure = schema.explain(self.path, error)
             self._put_back(group)
         except BaseException as error:
-            for batch in group:
-                _fail(batch, f"the writer of {self.path} ended: {error!r}")
+            _fail(f"the writer of {self.path} ended: {error!r}", *group)
             raise
         else:
-            self._failure = None
-            self.written_seq = max(self.written_seq, group[-1].seq)
-            for batch in group:
-                if batch.done and not batch.done.done():
-                    batch.done.set_result(batch.seq)
+            self._log.written(group)
         finally:
-            self._stall_timer.cancel()
-            self.is_stalled = False
-            self._in_flight = []
+            self._take_out()
+
+    def _settle(self, group: list[rows.Batch]) -> None:
+        """Tell whoever waits that a group is durable: at once, before the writer has its turn."""
+        self._failure = None
+        self.written_seq = max(self.written_seq, group[-1].seq)
+        self._take_out()
+        for batch in group:
+            if batch.done and not batch.done.done():
+                batch.done.set_result(batch.seq)
+
+    def _take_out(self) -> None:
+        self._stall_timer.cancel()
+        self.is_stalled = False
+        self._in_flight = []
 
     def _writer_ended(self, task: asyncio.Task[None]) -> None:
         """Let nobody wait for a writer that is gone; supervision ends the process."""
         error = None if task.cancelled() else task.exception()
         self._failure = f"the writer of {self.path} ended" + (f": {error!r}" if error else "")
-        for batch in (*self._in_flight, *self._pending):
-            _fail(batch, self._failure)
+        _fail(self._failure, *self._in_flight, *self._pending)
         self._idle.set()
 
     def _put_back(self, group: list[rows.Batch]) -> None:
         self._pending.extendleft(reversed(group))
         self._pending_rows += sum(batch.size for batch in group)
-        for batch in self._pending:
-            _fail(batch, str(self._failure))
-        while self._pending_rows > MAX_PENDING:
-            self._give_up(self._pending.popleft())
+        _fail(str(self._failure), *self._pending)
+        self._bound()
 
     def _suspect(self) -> None:
         # After the whole process stood still the answer may be waiting right behind this timer.
@@ -322,8 +328,7 @@ class Journal(Reader):
         """The disk hangs: whoever waits goes on without it; the write may still succeed."""
         self.is_stalled = True
         self._failure = f"{self.path} took longer than {self._deadline_s:g} s to write"
-        for batch in (*self._in_flight, *self._pending):
-            _fail(batch, self._failure)
+        _fail(self._failure, *self._in_flight, *self._pending)
         self._idle.set()
 
     # ------------------------------------------------------------ upkeep
@@ -370,6 +375,7 @@ class Journal(Reader):
             await self.flush()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._log.end()
         await self._reader.close()
         await self.writer.close()
 
@@ -385,8 +391,9 @@ def base36(number: int) -> str:
             return text
 
 
-def _fail(batch: rows.Batch, reason: str) -> None:
-    if batch.done and not batch.done.done():
-        batch.done.set_exception(StorageError(reason))
-        # Whoever asked may have gone; the failure is kept in `failure` as well.
-        batch.done.exception()
+def _fail(reason: str, *batches: rows.Batch) -> None:
+    for batch in batches:
+        if batch.done and not batch.done.done():
+            batch.done.set_exception(StorageError(reason))
+            # Whoever asked may have gone; the failure is kept in `failure` as well.
+            batch.done.exception()

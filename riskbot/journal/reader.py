@@ -5,6 +5,7 @@ Long reads use a connection of their own, so that they never hold up a decision.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -53,6 +54,26 @@ class Connection(aiosqlite.Connection):
         """Run `work(connection, ...)` in the connection's thread."""
         execute: Callable[..., Awaitable[T]] = self._execute
         return await execute(work, self._conn, *args, **kw)
+
+    async def run_then(
+        self,
+        then: Callable[[], None],
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kw: P.kwargs,
+    ) -> T:
+        """Run `work(connection, ...)`; unless it raises, `then` is called in the loop first of all.
+
+        Whoever awaits this comes back a pass of the loop later.
+        """
+        loop = asyncio.get_running_loop()
+
+        def told(connection: sqlite3.Connection) -> T:
+            result = work(connection, *args, **kw)
+            loop.call_soon_threadsafe(then)
+            return result
+
+        return await self.run(told)
 
     def join(self) -> None:
         """Wait for the thread of a connection that could not be opened: it ends at once."""

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from riskbot.errors import ConfigError
+from riskbot.journal import log
 
 VERSION = 1
 """Schema version, kept in `meta`; a newer file is refused."""
@@ -64,6 +65,7 @@ def connect(path: Path, now_ms: int) -> sqlite3.Connection:
         connection = _open(path)
         try:
             _prepare(connection, path, now_ms)
+            log.reserve(path)
         except BaseException:
             connection.close()
             raise
@@ -98,12 +100,12 @@ def _create_private(path: Path) -> None:
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    connection.execute("PRAGMA synchronous=FULL")
     return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
         for statement in _TABLES.split(";"):

@@ -45,13 +45,7 @@ def read(raw: bytes) -> dict[str, Any]:
         message = f"the body is nested deeper than {DEPTH_MAX}"
         raise malformed(message)
     try:
-        found = json.loads(
-            text,
-            object_pairs_hook=_once,
-            parse_float=_exact,
-            parse_int=_whole,
-            parse_constant=Unusable,
-        )
+        found = _DECODER.decode(text)
     except RefusalError:
         raise
     except (ValueError, RecursionError):
@@ -97,3 +91,9 @@ def _exact(text: str) -> Decimal | Unusable:
 
 def _whole(text: str) -> int | Unusable:
     return Unusable(text) if len(text) > NUMBER_MAX else int(text)
+
+
+# Made once: `json.loads` would make another one for each body.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once, parse_float=_exact, parse_int=_whole, parse_constant=Unusable
+)

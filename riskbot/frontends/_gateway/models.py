@@ -59,6 +59,8 @@ _WORDS_TEXT = re.compile(rf"[^\ud800-\udfff{_UNSEEN}]*")
 MOST = 1e15
 """Largest number in a command, either way."""
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 B = TypeVar("B", bound=BaseModel)
 
 
@@ -214,10 +216,10 @@ class OrderBody(_Body):
         """Return the same text for the same meaning, however it was written."""
         said = {
             name: plain(value) if isinstance(value, Decimal) else value
-            for name, value in self.model_dump().items()
+            for name, value in self.__dict__.items()
         }
-        text = json.dumps({**said, "submit": is_submit}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        said["submit"] = is_submit
+        return hashlib.sha256(_SORTED.encode(said).encode()).hexdigest()
 
 
 class AmendBody(_Body):
