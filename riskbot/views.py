@@ -28,6 +28,9 @@ DOCUMENTS: Mapping[str, Callable[..., Any]] = {
 """Every document by the name of its route."""
 
 
+_NONE, _SIDES = Decimal(0), tuple(PositionSide)
+
+
 class Views:
     """The documents of one moment; each is built once, and only if it is asked for."""
 
@@ -75,9 +78,12 @@ class Views:
         """Return what is held that an order of a side would close, base units, >= 0."""
         found = self._engine.state.accounts.by_name.get(account)
         if found is None:
-            return Decimal(0)
-        held = (exits.holding(found, symbol, each) for each in PositionSide)
-        return max(Decimal(0), *(-quantity * side.sign for quantity in held))
+            return _NONE
+        most = _NONE
+        for each in _SIDES:
+            if quantity := exits.holding(found, symbol, each):
+                most = max(most, -quantity * side.sign)
+        return most
 
     def is_priced(self, account: str, symbol: str) -> bool:
         """Whether an instrument of an account has a fresh price now."""

@@ -158,10 +158,9 @@ class Runner(Generic[E, V]):
             self._dispatcher.refuse(event, "riskbot is overloaded: not done")
         self._wake.set()
 
-    async def command(self, event: Asked) -> AsyncIterator[actions.SendReply]:
+    def command(self, event: Asked) -> AsyncIterator[actions.SendReply]:
         """Submit what somebody asks and yield the replies up to the final one."""
-        async for reply in self._dispatcher.replies(event, self.submit):
-            yield reply
+        return self._dispatcher.replies(event, self.submit)
 
     def latest_view(self) -> V:
         """Return the newest view: built anew after a decision, or when it is `view_ms` old."""

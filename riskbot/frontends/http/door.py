@@ -372,6 +372,9 @@ async def _read(request: web.Request) -> bytes:
     Raises:
         RefusalError: it did not arrive in time.
     """
+    if request.content.is_eof():
+        # It came with the head, as a small one does: there is nothing to wait for.
+        return await request.read()
     try:
         async with asyncio.timeout(BODY_S):
             return await request.read()
