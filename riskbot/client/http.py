@@ -40,7 +40,7 @@ class Client:
         hmac_secret: str | None = None,
     ) -> None:
         self._hmac_secret = hmac_secret
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: _Connection | None = None
         self._token, self._url, self._timeout_s = token, url, timeout_s
         self._lock = threading.Lock()
 
@@ -123,20 +123,16 @@ class Client:
                 message = f"the gateway is away: {type(error).__name__}"
                 raise GatewayAwayError(message, was_sent=False) from error
         headers = call.headers(self._token, self._hmac_secret)
-        self._connection.request(call.method, call.path, body=call.payload or None, headers=headers)
+        self._connection.ask(call.method, call.path, call.payload, headers)
         answer = self._connection.getresponse()
         return call.answer(answer.status, answer.read())
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> _Connection:
         if self._url.startswith("unix:"):
-            made: http.client.HTTPConnection = _UnixConnection(self._url.removeprefix("unix:"))
+            made: _Connection = _UnixConnection(self._url.removeprefix("unix:"))
         else:
             parts = urlsplit(self._url)
-            kind = (
-                http.client.HTTPSConnection
-                if parts.scheme == "https"
-                else http.client.HTTPConnection
-            )
+            kind = _TlsConnection if parts.scheme == "https" else _Connection
             made = kind(parts.hostname or "127.0.0.1", parts.port, timeout=CONNECT_S)
         made.connect()
         made.sock.settimeout(self._timeout_s)
@@ -154,7 +150,34 @@ class Client:
         self.close()
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class _Connection(http.client.HTTPConnection):
+    """Sends a request in one piece: the gateway wakes up once for it."""
+
+    _held: list[bytes] | None = None
+
+    def ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
+        """Send a request."""
+        held: list[bytes] = []
+        self._held = held
+        try:
+            self.request(method, path, body=body or None, headers=headers)
+        finally:
+            self._held = None
+        self.send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        """Send, or keep it until the request is whole."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
+
+
+class _TlsConnection(_Connection, http.client.HTTPSConnection):
+    pass
+
+
+class _UnixConnection(_Connection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=CONNECT_S)
         self._path = path

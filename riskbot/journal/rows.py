@@ -79,16 +79,14 @@ class Batch:
 
 def retention_class(record: codec.Record) -> str:
     """Return the class a record ages by."""
-    kind = type(record)
-    if kind in _OBSERVATIONS:
-        return OBSERVATION
-    return FACT if kind in _EVENTS else DECISION
+    kind: Any = type(record)
+    return _kept_as(kind)[0]
 
 
 def subject(record: codec.Record) -> str:
     """Return what a record is about: account, instrument or scope; empty for the whole."""
     kind: Any = type(record)
-    named, part = _naming_fields(kind)
+    _, named, part = _kept_as(kind)
     if not named:
         return ""
     name = getattr(record, named)
@@ -98,10 +96,14 @@ def subject(record: codec.Record) -> str:
 
 
 @functools.cache
-def _naming_fields(cls: Any) -> tuple[str, str]:
-    names = {field.name for field in dataclasses.fields(cls)}
+def _kept_as(kind: Any) -> tuple[str, str, str]:
+    """Return the class of a kind of record, and the fields that name what it is about."""
+    names = {field.name for field in dataclasses.fields(kind)}
     named = next((name for name in ("account", "scope") if name in names), "")
-    return named, next((name for name in ("symbol", "asset") if name in names), "")
+    part = next((name for name in ("symbol", "asset") if name in names), "")
+    if kind in _OBSERVATIONS:
+        return OBSERVATION, named, part
+    return FACT if kind in _EVENTS else DECISION, named, part
 
 
 def clean(text: str) -> str:

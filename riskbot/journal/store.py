@@ -82,9 +82,8 @@ def _write_rows(connection: sqlite3.Connection, batches: Sequence[Batch]) -> Non
         "INSERT INTO records VALUES (?,?,?,?,?,?,?)", [r for b in batches for r in b.records]
     )
     _write_audits(connection, [audit for batch in batches for audit in batch.audits])
-    connection.executemany(
-        "INSERT OR REPLACE INTO history VALUES (?,?,?,?,?)", [h for b in batches for h in b.history]
-    )
+    if history := [row for batch in batches for row in batch.history]:
+        connection.executemany("INSERT OR REPLACE INTO history VALUES (?,?,?,?,?)", history)
 
 
 def _write_rare(connection: sqlite3.Connection, batch: Batch) -> None:
