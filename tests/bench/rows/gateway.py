@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
+import uvloop
 from aiohttp import web
 
-from riskbot.client import AsyncClient
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.core.limits.asset_exposure import AssetExposure
@@ -44,6 +47,8 @@ from tests.servers.mosquitto import MISSING, Listener, Mosquitto, listening
 SIZES = (10, 100, 1_000)
 RESERVED = 200
 GOAL_GROWTH, GOAL_DENIAL, GOAL_HTTP, GOAL_MQTT = 1.5, 1.5, 1.5, 6.0
+TURNS, WARM = 5, 50
+BLOCK = b"x" * 4_096
 BTC = "BTC/USDT:USDT"
 DENY = Response.DENY
 LIMITS = (
@@ -74,7 +79,9 @@ def measure(is_quick: bool) -> list[Row]:
     ]
     what = "the door's own work on a check: token, body, order, answer"
     rows.append(compared(what, _door_work(rounds), approved, "a check in the engine"))
-    return rows + asyncio.run(_over_sockets(rounds))
+    # On the loop that `riskbot run` has.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return rows + runner.run(_over_sockets(rounds))
 
 
 def _door_work(rounds: int) -> float:
@@ -137,10 +144,17 @@ class Timed(Engine):
 
 
 class Core:
-    """The gateway's question to the core, timed: engine, commit and the way back."""
+    """The gateway's question to the core, timed: engine, commit and the way back.
+
+    Attributes:
+        took: ms of each order.
+        folder: on the disk of the journal.
+    """
 
     def __init__(self, made: Stage) -> None:
         self.took: list[float] = []
+        self.folder = made.config.state_dir
+        self._journal = made.journal
         guard = made.gateway.guard
         self._ask = guard.first_reply
         # What is measured stands where the door calls it.
@@ -153,76 +167,129 @@ class Core:
             self.took.append((time.perf_counter() - started) * 1e3)
         return reply
 
+    async def sync(self, mode: str) -> None:
+        """Have the journal synced as riskbot does (FULL), or never (OFF)."""
+        await self._journal.flush()
+        await self._journal.writer.run(lambda each: each.execute(f"PRAGMA synchronous={mode}"))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.took.clear()
+        Timed.took.clear()
+
+
+@dataclass
+class Taken:
+    """Ms of checks: as the strategy sees them, of them the engine's, and the whole core's."""
+
+    whole: list[float] = field(default_factory=list)
+    engine: list[float] = field(default_factory=list)
+    core: list[float] = field(default_factory=list)
+
+    @property
+    def door(self) -> float:
+        """What is not the core's."""
+        return quantile(self.whole, 0.5) - quantile(self.core, 0.5)
+
+    @property
+    def way(self) -> float:
+        """What of the core's is not the engine's."""
+        return quantile(self.core, 0.5) - quantile(self.engine, 0.5)
+
 
 async def _over_sockets(rounds: int) -> list[Row]:
     """Return the rows of the doors, each against an empty handler over the same transport."""
-    with tempfile.TemporaryDirectory() as name:
+    # The repository's own disk: /tmp may be memory, where nothing is ever synced.
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         folder = Path(name)
         rate = {"token": token("grid"), "accounts": ["main"], "request_rate": 10**6}
         options = {"limits": {"gross_exposure": {"max": 1.0}}, "engine": Timed}
         async with stage(folder, gateway={"strategies": {"grid": rate}}, **options) as made:
             core = Core(made)
             unix = made.config.state_dir / "gateway.sock"
-            rows, over_http = await _http(core, rounds, "HTTP, kept alive", made.url, None)
-            more, _ = await _http(core, rounds, "the unix socket", f"unix:{unix}", folder / "empty")
+            rows, over_http = await _door(core, rounds, "HTTP, kept alive", made.url, None)
+            more, _ = await _door(core, rounds, "the unix socket", f"unix:{unix}", folder / "empty")
             rows += more
             if MISSING:
                 return [*rows, Row("a check over MQTT", f"not measured: {MISSING}")]
             return rows + await _mqtt(made, folder / "broker", rounds, over_http)
 
 
-async def _http(
+async def _door(
     core: Core, rounds: int, name: str, url: str, empty_at: Path | None
 ) -> tuple[list[Row], float]:
-    """Return the rows of one address, and the ms of a check."""
-    checked = await _checks(url, rounds)
-    split = _split(core, checked)
+    """Return the rows of one address, and the ms of a check.
+
+    An empty handler, a guard whose journal is never synced, one that syncs, and the disk alone take
+    turns: whatever else the machine is doing hits them alike.
+    """
+    empty, memory, durable, disk = [], Taken(), Taken(), []
+    each = max(rounds // TURNS, 1)
     async with _empty(empty_at) as empty_url:
-        empty = await _checks(empty_url, rounds)
-    told = compared(
-        f"a check over {name}, durable, p50",
-        quantile(checked, 0.5),
-        quantile(empty, 0.5),
-        "an empty aiohttp handler",
-        GOAL_HTTP,
-        unit="ms",
+        await _checks(url, WARM)
+        for _ in range(TURNS):
+            empty += await _checks(empty_url, each)
+            for taken, mode in ((memory, "OFF"), (durable, "FULL")):
+                await core.sync(mode)
+                core.forget()
+                taken.whole += await _checks(url, each)
+                taken.engine += Timed.took
+                taken.core += core.took
+            disk += _syncs(core.folder, each)
+    return _door_rows(name, quantile(empty, 0.5), memory, durable, quantile(disk, 0.5)), (
+        quantile(durable.whole, 0.5)
     )
-    door = compared(
-        "  of it client, transport and door",
-        split["door"],
-        quantile(empty, 0.5),
-        "an empty aiohttp handler",
-        GOAL_HTTP,
-        unit="ms",
-    )
-    figures = [
-        Row(f"  of it {part}", f"{figure(split[part])} ms")
-        for part in ("engine", "commit, way back")
+
+
+def _door_rows(name: str, empty: float, memory: Taken, durable: Taken, disk: float) -> list[Row]:
+    over = "an empty aiohttp handler"
+    in_memory, on_disk = quantile(memory.whole, 0.5), quantile(durable.whole, 0.5)
+    engine = quantile(durable.engine, 0.5)
+    floor = f"{over}, engine, fdatasync"
+    rows = [
+        compared(
+            f"a check over {name}, never synced", in_memory, empty, over, GOAL_HTTP, unit="ms"
+        ),
+        compared("  durable", on_disk, empty, over, GOAL_HTTP, unit="ms"),
+        compared("  the same", on_disk, empty + engine + disk, floor, unit="ms"),
+        compared("  of it transport and door", durable.door, empty, over, unit="ms"),
+        Row("  of it engine", f"{figure(engine)} ms"),
     ]
-    return [told, door, *figures], quantile(checked, 0.5)
+    way = "  of it turns, encoding, journal"
+    return [
+        *rows,
+        Row(f"{way}, never synced", f"{figure(memory.way)} ms"),
+        compared(f"{way}, durable", durable.way, disk, "fdatasync of 4 kB", unit="ms"),
+    ]
 
 
-def _split(core: Core, checked: list[float]) -> dict[str, float]:
-    """Return the medians of what a check consists of, and forget what was timed."""
-    engine, whole = statistics.median(Timed.took), statistics.median(core.took)
-    Timed.took.clear()
-    core.took.clear()
-    return {
-        "door": statistics.median(checked) - whole,
-        "engine": engine,
-        "commit, way back": whole - engine,
-    }
+def _syncs(folder: Path, rounds: int) -> list[float]:
+    """Return ms of the disk's own fdatasync, in place."""
+    found = []
+    handle = os.open(folder / "block", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.write(handle, BLOCK * rounds)
+        os.fsync(handle)
+        os.lseek(handle, 0, os.SEEK_SET)
+        for _ in range(rounds):
+            os.write(handle, BLOCK)
+            started = time.perf_counter()
+            os.fdatasync(handle)
+            found.append((time.perf_counter() - started) * 1e3)
+    finally:
+        os.close(handle)
+    return found
 
 
 async def _checks(url: str, rounds: int) -> list[float]:
-    """Return ms of each check, given back in between."""
-    found = []
-    async with AsyncClient(token("grid"), url) as client:
-        for _ in range(rounds):
-            started = time.perf_counter()
-            answer = await client.check("main", BTC, "buy", "0.001")
-            found.append((time.perf_counter() - started) * 1e3)
-            await client.cancel(str(answer.client_order_id))
+    """Return ms of each check of a strategy in a process of its own, given back in between."""
+    asker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.bench.asker", url, token("grid"), str(rounds)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await asker.communicate()
+    found: list[float] = json.loads(told)
     return found
 
 
