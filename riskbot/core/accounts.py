@@ -20,7 +20,7 @@ from riskbot.core.model import (
     PositionKey,
     WorkingOrder,
 )
-from riskbot.core.plain import from_plain, to_plain
+from riskbot.core.plain import VOLATILE, from_plain, to_plain
 
 MEMORY = 2_000
 """Ids kept per account and kind (orders, trades, ledger rows), oldest forgotten first."""
@@ -66,6 +66,7 @@ class AccountState:
         failed_ms: since when REST reads have failed without one succeeding.
         clock_offset_ms: local minus venue, None = not measured.
         finals: order ids that are final for certain; a late frame does not open them again.
+        touched: ids of orders that came, went or changed since `standing` looked at them.
     """
 
     name: str
@@ -89,6 +90,7 @@ class AccountState:
     balance_stamps: dict[str, Stamp] = field(default_factory=dict)
     order_stamps: dict[str, Stamp] = field(default_factory=dict)
     finals: dict[str, None] = field(default_factory=dict)
+    touched: dict[str, None] = field(default_factory=dict, metadata={VOLATILE: True}, compare=False)
 
     @property
     def was_read(self) -> bool:
@@ -184,7 +186,9 @@ class AccountState:
             o.order_id: o for o in read if not o.status.is_final and o.order_id not in self.finals
         }
         self.orders = _overlaid(fresh, old, self.order_stamps)
-        return self.orders != old
+        changed = [i for i in {**old, **self.orders} if old.get(i) != self.orders.get(i)]
+        self.touched.update(dict.fromkeys(changed))
+        return bool(changed)
 
     # ------------------------------------------------------------ stream
 
@@ -238,6 +242,7 @@ class AccountState:
             self._end_order(order.order_id)
         else:
             self.orders[order.order_id] = order
+            self.touched[order.order_id] = None
         return Change(self.name, orders=known != self.orders.get(order.order_id))
 
     def drop_order(self, order_id: str, now_ms: int) -> Change:
@@ -248,7 +253,8 @@ class AccountState:
         return Change(self.name, orders=was_working)
 
     def _end_order(self, order_id: str) -> None:
-        self.orders.pop(order_id, None)
+        if self.orders.pop(order_id, None) is not None:
+            self.touched[order_id] = None
         remember(self.finals, order_id)
 
     def _admit(self, stamps: dict[Any, Stamp], key: Any, stamp: Stamp) -> bool:

@@ -58,7 +58,7 @@ def is_exit(account: AccountState, order: WorkingOrder) -> bool:
     working order of the same id, if any, is what it amends and does not count beside it.
     """
     others = [o for o in account.orders.values() if o.order_id != order.order_id]
-    if _is_marked(order):
+    if is_marked(order):
         return True
     return _taken(account, order, others) + order.remaining <= _closable(account, order)
 
@@ -109,11 +109,11 @@ def split(
     taken: defaultdict[tuple[str, PositionSide, Side], Decimal] = defaultdict(Decimal)
     found: set[str] = set()
     for order in ordered:
-        if _is_marked(order):
+        if is_marked(order):
             found.add(order.order_id)
-            taken[_claim(account, order)] += order.remaining
+            taken[claim_of(account, order)] += order.remaining
     for order in ordered:
-        claim = _claim(account, order)
+        claim = claim_of(account, order)
         if order.order_id in found or taken[claim] + order.remaining > _closable(account, order):
             continue
         found.add(order.order_id)
@@ -124,7 +124,7 @@ def split(
     )
 
 
-def _is_marked(order: WorkingOrder) -> bool:
+def is_marked(order: WorkingOrder) -> bool:
     """Whether the venue itself keeps this order from adding."""
     if order.reduce_only or order.close_position:
         return True
@@ -134,7 +134,8 @@ def _is_marked(order: WorkingOrder) -> bool:
     }
 
 
-def _claim(account: AccountState, order: WorkingOrder) -> tuple[str, PositionSide, Side]:
+def claim_of(account: AccountState, order: WorkingOrder) -> tuple[str, PositionSide, Side]:
+    """Return what an order would close: its instrument or coin, position side and side."""
     # Spot instruments of one coin (BTC/USDT, BTC/USDC) claim the same balance.
     instrument = account.instruments.get(order.symbol)
     is_spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
@@ -142,7 +143,7 @@ def _claim(account: AccountState, order: WorkingOrder) -> tuple[str, PositionSid
 
 
 def _competes(account: AccountState, one: WorkingOrder, other: WorkingOrder) -> bool:
-    return _claim(account, one) == _claim(account, other)
+    return claim_of(account, one) == claim_of(account, other)
 
 
 def _closable(account: AccountState, order: WorkingOrder) -> Decimal:

@@ -73,6 +73,7 @@ class Kept:
         repeats: when entries were approved, the last of them, by strategy, instrument and side.
         idle: when a strategy last let an exit's approval go unsent, by `strategy|position`.
         phantoms: what lives as working orders, made once for each change.
+        moved: ids of what came, went or changed since `standing` looked at them.
     """
 
     live: dict[str, Reservation] = field(default_factory=dict)
@@ -94,6 +95,7 @@ class Kept:
     phantoms: dict[str, tuple[Reservation, WorkingOrder]] = field(
         default_factory=dict, metadata={VOLATILE: True}, compare=False
     )
+    moved: dict[str, None] = field(default_factory=dict, metadata={VOLATILE: True}, compare=False)
 
     # ------------------------------------------------------------ reading
 
@@ -138,15 +140,23 @@ class Kept:
         found = []
         for reservation in self.on(account.name):
             mine = strategy in {None, reservation.strategy}
-            holds_nothing = reservation.is_tolerated and reservation.is_unsent
-            if reservation.reservation_id in without or not mine or holds_nothing:
-                continue
-            order = account.orders.get(reservation.order_id or "")
-            if order is None:
-                found.append(self._phantom(reservation))
-            elif (more := reservation.remaining - order.remaining) > 0:
-                found.append(replace(self._phantom(reservation), quantity=more))
+            order = self.to_come(reservation, account)
+            if order is not None and mine and reservation.reservation_id not in without:
+                found.append(order)
         return found if strategy is not None else found + self.arrivals.unseen(account)
+
+    def to_come(self, reservation: Reservation, account: AccountState) -> WorkingOrder | None:
+        """Return what an approval may still bring that the account does not show, None = nothing.
+
+        What shadow let pass although it was denied holds nothing before its order is seen.
+        """
+        if reservation.is_tolerated and reservation.is_unsent:
+            return None
+        order = account.orders.get(reservation.order_id or "")
+        if order is None:
+            return self._phantom(reservation)
+        more = reservation.remaining - order.remaining
+        return replace(self._phantom(reservation), quantity=more) if more > 0 else None
 
     def _phantom(self, reservation: Reservation) -> WorkingOrder:
         made = self.phantoms.get(reservation.reservation_id)

@@ -106,13 +106,13 @@ class Reservations(Kept):
 
     def _started(self, now_ms: int) -> None:
         """Look up whatever was on the wire when the process ended."""
-        for name, known in self.live.items():
+        for known in list(self.live.values()):
             if known.stage is Stage.SENT:
-                self.live[name] = replace(known, stage=Stage.UNKNOWN, next_query_ms=now_ms)
+                self._change(known, stage=Stage.UNKNOWN, next_query_ms=now_ms)
 
     def _set(self, reservation: Reservation, now_ms: int, *, is_new: bool) -> None:
         self.live[reservation.reservation_id] = reservation
-        self.changed[reservation.reservation_id] = None
+        self.changed[reservation.reservation_id] = self.moved[reservation.reservation_id] = None
         self._name(reservation)
         self.allowed.pop(reservation.override, None)
         if not is_new:
@@ -135,7 +135,7 @@ class Reservations(Kept):
     def _end(self, name: str, stage: Stage, now_ms: int, note: str = "") -> None:
         known = self.live.pop(name)
         self.phantoms.pop(name, None)
-        self.changed[name] = None
+        self.changed[name] = self.moved[name] = None
         if known.is_unsent and known.is_exit:
             self.idle = {k: ms for k, ms in self.idle.items() if now_ms - ms < MINUTE_MS}
             self.idle[idle_name(known)] = now_ms
@@ -317,6 +317,7 @@ class Reservations(Kept):
 
     def _change(self, known: Reservation, **changes: Any) -> Reservation:
         changed = self.live[known.reservation_id] = replace(known, **changes)
+        self.moved[known.reservation_id] = None
         return changed
 
     def _name(self, reservation: Reservation) -> None:
@@ -330,7 +331,7 @@ class Reservations(Kept):
             return None
         name = found.reservation_id
         del self.done[name]
-        self.live[name], self.changed[name] = found, None
+        self.live[name], self.changed[name], self.moved[name] = found, None, None
         if found.is_late:
             self.late[name] = None
         return found

@@ -36,6 +36,7 @@ from riskbot.core.moves import Moves
 from riskbot.core.overrides import Changing, Overrides, Scoped
 from riskbot.core.past import Past
 from riskbot.core.reservations import TELLING, UNMEASURED, Reservations
+from riskbot.core.standing import Standing
 from riskbot.core.trades import Trades
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class State:
         self.overrides = Overrides()
         self.past = Past()
         self.reservations = Reservations()
+        self.standing = Standing(self)
         self._set_limits()
         self._scopes: dict[str, ScopeBook] = {}
         self._scopes_ms = -1
@@ -120,6 +122,7 @@ class State:
         if isinstance(record, TELLING):
             self.reservations.before(record, self.accounts.get(record.account), now_ms)
         change = self.accounts.fold(record, now_ms)
+        self.standing.take(change)
         self.analysis.apply(record, now_ms)
         self.enforcement.apply(record, now_ms)
         self.alerts.apply(record, now_ms)
@@ -156,6 +159,7 @@ class State:
         for name, part in _PARTS.items():
             # A checkpoint from before a part was there: it starts empty.
             setattr(self, name, part.load(data[name]) if name in data else part())
+        self.standing = Standing(self)
         self._set_limits()
         self.meter = Meter(self.settings, self.accounts)
         self.meter.load(data["meter"])

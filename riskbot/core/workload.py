@@ -5,7 +5,7 @@ What the limits make of it is `headroom`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -83,31 +83,113 @@ def working(
     """
     found: dict[PositionKey, Working] = {}
     for name in accounts:
-        turning = state.reservations.turning(state.accounts.get(name))
-        orders = [
-            replace(each, reduce_only=False) if each.order_id in turning else each
-            for each in counted(state, name, without, strategy)
-        ]
-        exiting, entries = exits.split(state.accounts.get(name), orders)
-        closing = [each for each in exiting if each.stop_price is None]
-        sides = {(_key(each), each.side) for each in entries} | {(order.key, order.side)}
-        for each in entries:
-            if not _count(state, found, each, each.remaining):
-                return None
-            key = _key(each)
-            found[key] = replace(found[key], risk=found[key].risk + _risk_usd(state, each))
-        left: dict[PositionKey, Decimal] = {}
-        for each in closing:
-            key = _key(each)
-            if (key, each.side) not in sides:
-                continue
-            if key not in left:
-                left[key] = abs(state.quantity(key))
-            quantity = min(each.remaining, left[key])
-            left[key] -= quantity
-            # Its position has an entry that was priced just now, or is the order's own.
-            _count(state, found, each, quantity)
+        if state.standing.is_all(name, without):
+            is_known = state.standing.add_working(found, name, order, strategy)
+        else:
+            is_known = add_one_by_one(state, found, name, order, without, strategy)
+        if not is_known:
+            return None
     return found
+
+
+def add_one_by_one(
+    state: State,
+    found: dict[PositionKey, Working],
+    account: str,
+    order: Order,
+    without: frozenset[str] = NONE,
+    strategy: str | None = None,
+) -> bool:
+    """Add what works on an account, order by order; False = one of the entries has no price.
+
+    Args:
+        state: the state.
+        found: what is added to, by position.
+        account: whose.
+        order: what would be traded.
+        without: ids of reservations that do not count, nor do their orders at the venue.
+        strategy: only what is this one's; None = everybody's.
+    """
+    turning = state.reservations.turning(state.accounts.get(account))
+    orders = [
+        replace(each, reduce_only=False) if each.order_id in turning else each
+        for each in counted(state, account, without, strategy)
+    ]
+    exiting, entries = exits.split(state.accounts.get(account), orders)
+    closing = [each for each in exiting if each.stop_price is None]
+    for each in entries:
+        if not _count(state, found, each, each.remaining):
+            return False
+        key = _key(each)
+        found[key] = replace(found[key], risk=found[key].risk + _risk_usd(state, each))
+    sides = {(_key(each), each.side) for each in entries} | {(order.key, order.side)}
+    add_closing(state, found, closing, sides)
+    return True
+
+
+def add_closing(
+    state: State,
+    found: dict[PositionKey, Working],
+    closing: Iterable[WorkingOrder],
+    sides: Set[tuple[PositionKey, Side]],
+) -> None:
+    """Add exits of the sides that open, too, up to what is there.
+
+    Args:
+        state: the state.
+        found: what is added to, by position.
+        closing: exits that wait for no trigger, oldest first.
+        sides: positions and sides of entries, and of the order itself.
+    """
+    left: dict[PositionKey, Decimal] = {}
+    for each in closing:
+        key = _key(each)
+        if (key, each.side) not in sides:
+            continue
+        if key not in left:
+            left[key] = abs(state.quantity(key))
+        quantity = min(each.remaining, left[key])
+        left[key] -= quantity
+        # Its position has an entry that was priced just now, or is the order's own.
+        _count(state, found, each, quantity)
+
+
+def room(state: State, stub: WorkingOrder, without: frozenset[str]) -> tuple[Decimal, bool]:
+    """Return how much an order would only close, and whether entries of its side are there.
+
+    Args:
+        state: the state.
+        stub: the order, whatever its quantity.
+        without: ids of reservations that do not count, nor do their orders at the venue.
+    """
+    known = state.accounts.get(stub.account)
+    # A stop takes nothing of what may be closed until it triggers.
+    orders = [o for o in counted(state, stub.account, without) if o.stop_price is None]
+    wanted = (stub.symbol, stub.side, stub.position_side)
+    entries = exits.split(known, orders)[1]
+    has_rivals = any((o.symbol, o.side, o.position_side) == wanted for o in entries)
+    return exits.closable(known, stub, orders), has_rivals
+
+
+def edge(state: State, stub: WorkingOrder, without: frozenset[str]) -> Decimal | None:
+    """Return the best limit price of the account on the other side of an order, None = none.
+
+    Args:
+        state: the state.
+        stub: the order.
+        without: ids of reservations that do not count, nor do their orders at the venue.
+    """
+    other = stub.side.opposite
+    if not any(name in state.reservations.live for name in without):
+        return state.standing.edge(stub)
+    prices = [
+        order.price
+        for order in counted(state, stub.account, without)
+        if (order.symbol, order.side) == (stub.symbol, other)
+        and order.price is not None
+        and order.stop_price is None
+    ]
+    return max(prices, default=None) if other is Side.BUY else min(prices, default=None)
 
 
 def _count(

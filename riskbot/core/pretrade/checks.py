@@ -275,15 +275,11 @@ def _uncrossed(trial: Trial) -> Iterator[Reason]:
     request = trial.request
     if trial.price is None:
         return
-    for order in workload.counted(trial.state, request.account, trial.without):
-        faces = order.symbol == request.symbol and order.side is request.side.opposite
-        if not faces or order.price is None or order.stop_price is not None:
-            continue
-        price = float(order.price)
-        if (trial.price - price) * request.side.sign >= 0:
-            words = f"it would trade with the account's own {order.side.value} at {price:g}"
-            yield Reason(Code.OWN_ORDER_CROSSING, trial.scopes[1], words, "", trial.price, price)
-            return
+    best = workload.edge(trial.state, trial.stub(), trial.without)
+    if best is not None and (trial.price - float(best)) * request.side.sign >= 0:
+        other, price = request.side.opposite.value, float(best)
+        words = f"it would trade with the account's own {other} at {price:g}"
+        yield Reason(Code.OWN_ORDER_CROSSING, trial.scopes[1], words, "", trial.price, price)
 
 
 def _correlated(trial: Trial) -> Iterator[Reason]:

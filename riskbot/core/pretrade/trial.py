@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from riskbot.core import exits, workload
+from riskbot.core import workload
 from riskbot.core.kept import NONE
 from riskbot.core.model import Instrument, OrderType, PositionSide, Side, WorkingOrder
 from riskbot.core.ordering import OrderRequest, Reservation
@@ -90,14 +90,10 @@ def make_trial(
     stub = _stub(request, side, Decimal(0))
     closing, has_rivals = Decimal(0), False
     without = yielding | {amends} if amends else yielding
-    if known.was_read:
-        # A stop takes nothing of what may be closed until it triggers.
-        orders = [o for o in workload.counted(state, account, without) if o.stop_price is None]
-        closing = exits.closable(known, stub, orders)
-        has_rivals = any(
-            (o.symbol, o.side, o.position_side) == (request.symbol, request.side, side)
-            for o in exits.split(known, orders)[1]
-        )
+    if known.was_read and state.standing.is_all(account, without):
+        closing, has_rivals = state.standing.room(stub)
+    elif known.was_read:
+        closing, has_rivals = workload.room(state, stub, without)
     closing = floor_to_step(closing, instrument.step)
     limit = float(request.price) if request.price is not None else None
     return Trial(
