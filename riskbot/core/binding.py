@@ -8,9 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from riskbot.core import lines
+from riskbot.core.exposure import Leg
 from riskbot.core.limits._base import Limit
 from riskbot.core.limits.strategy_share import StrategyShare
-from riskbot.core.model import PORTFOLIO, Response, account_scope, strategy_scope
+from riskbot.core.model import (
+    PORTFOLIO,
+    Instrument,
+    PositionKey,
+    Response,
+    account_scope,
+    strategy_scope,
+)
 from riskbot.core.settings import CoreSettings, OrderRules
 
 OF_STRATEGIES = frozenset({StrategyShare.name})
@@ -49,6 +58,7 @@ class Binding:
     _near: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict)
     _rules: dict[tuple[str, str], tuple[tuple[OrderRules, str], ...]] = field(default_factory=dict)
     _scopes: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    _nothing: dict[PositionKey, Leg] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rows: dict[str, list[Limit]] = {}
@@ -75,6 +85,21 @@ class Binding:
         if found is None:
             own = (strategy_scope(strategy),) if strategy else ()
             found = self._scopes[account, strategy] = (PORTFOLIO, account_scope(account), *own)
+        return found
+
+    def nothing(self, key: PositionKey, listed: Instrument | None) -> Leg:
+        """Return a position that is not there, to be read only.
+
+        Args:
+            key: of it.
+            listed: its instrument, None = no venue lists it.
+        """
+        found = self._nothing.get(key)
+        if found is None or (listed is not None and found.instrument is not listed):
+            instrument = listed if listed is not None else lines.unlisted(key.account, key.symbol)
+            found = self._nothing[key] = lines.new_leg(self.settings, key.account, key, instrument)
+            found.notional_usd = found.delta_usd = 0.0
+            found.is_dust = True
         return found
 
     def rules(self, account: str, strategy: str) -> tuple[tuple[OrderRules, str], ...]:

@@ -111,9 +111,9 @@ def split(
     for order in ordered:
         if is_marked(order):
             found.add(order.order_id)
-            taken[claim_of(account, order)] += order.remaining
+            taken[_claim(account, order)] += order.remaining
     for order in ordered:
-        claim = claim_of(account, order)
+        claim = _claim(account, order)
         if order.order_id in found or taken[claim] + order.remaining > _closable(account, order):
             continue
         found.add(order.order_id)
@@ -134,16 +134,20 @@ def is_marked(order: WorkingOrder) -> bool:
     }
 
 
-def claim_of(account: AccountState, order: WorkingOrder) -> tuple[str, PositionSide, Side]:
-    """Return what an order would close: its instrument or coin, position side and side."""
+def _claim(account: AccountState, order: WorkingOrder) -> tuple[str, PositionSide, Side]:
+    return (claimed(account, order.symbol), order.position_side, order.side)
+
+
+def claimed(account: AccountState, symbol: str) -> str:
+    """Return what orders on an instrument would close: it, or the coin that it trades."""
     # Spot instruments of one coin (BTC/USDT, BTC/USDC) claim the same balance.
-    instrument = account.instruments.get(order.symbol)
+    instrument = account.instruments.get(symbol)
     is_spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
-    return (base_of(order.symbol) if is_spot else order.symbol, order.position_side, order.side)
+    return base_of(symbol) if is_spot else symbol
 
 
 def _competes(account: AccountState, one: WorkingOrder, other: WorkingOrder) -> bool:
-    return claim_of(account, one) == claim_of(account, other)
+    return _claim(account, one) == _claim(account, other)
 
 
 def _closable(account: AccountState, order: WorkingOrder) -> Decimal:

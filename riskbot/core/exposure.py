@@ -316,7 +316,8 @@ class Outlook:
     def position(self, x: float) -> float:
         """Return the gross of the position at its worst, >= 0."""
         ahead = abs(self.now + self.sign * (self.own + x * self.unit_usd))
-        return max(ahead, abs(self.now - self.sign * self.other))
+        behind = abs(self.now - self.sign * self.other)
+        return ahead if ahead > behind else behind
 
     def shift(self, x: float) -> float:
         """Return the signed net of the position once all of the order's direction has filled."""

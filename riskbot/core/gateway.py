@@ -86,7 +86,7 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
         )
         if order.is_submit:
             place(turn, reservation)
-    document = _document(order, judgement, reservation)
+    document = _document(turn, order, judgement, reservation)
     audit(turn, order, judgement, reservation)
     _disable(turn, order, judgement)
     if name:
@@ -173,7 +173,7 @@ def _reserved(
 
 
 def _document(
-    order: OrderRequest, judgement: Judgement, reservation: Reservation | None
+    turn: Turn, order: OrderRequest, judgement: Judgement, reservation: Reservation | None
 ) -> dict[str, Any]:
     name = order.client_order_id
     expires = None
@@ -188,7 +188,9 @@ def _document(
         "client_order_id": name,
         "reservation_id": reservation.reservation_id if reservation is not None else None,
         "expires_at_ms": expires,
-        "order": reservation.document() if reservation is not None else None,
+        "order": (
+            turn.state.reservations.document(reservation) if reservation is not None else None
+        ),
         "order_hash": order.hash if judgement.decision is Decision.DENY else None,
     }
 
@@ -245,7 +247,7 @@ def _amend(turn: Turn, event: events.AmendRequested) -> None:
     judgement = judge(turn.state, order, turn.now_ms, known.reservation_id)
     audit(turn, order, judgement, known)
     if judgement.decision is Decision.DENY and judgement.enforced:
-        document = _document(order, judgement, None)
+        document = _document(turn, order, judgement, None)
         _reply(
             turn,
             event,
@@ -255,7 +257,7 @@ def _amend(turn: Turn, event: events.AmendRequested) -> None:
     changed = replace(known, amend_quantity=quantity, amend_price=price, stage=Stage.REPLACING)
     turn.emit(actions.SetReservation(reservation=changed, is_new=True))
     pull(turn, changed)
-    document = _document(order, judgement, changed)
+    document = _document(turn, order, judgement, changed)
     _reply(turn, event, {**document, "client_order_id": known.client_order_id})
 
 

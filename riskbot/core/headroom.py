@@ -75,13 +75,19 @@ def limit_bounds(case: Case, limits: Iterable[Limit], asked: float) -> Iterator[
         limits: that deny.
         asked: quantity that is asked for, 0 = none: then every limit is of interest.
     """
-    slow = []
+    slow, quick = [], []
     for limit in limits:
-        found = quick_bounds(case, limit)
-        if found is None:
+        along = case.along(limit)
+        if along is None:
             slow.append(limit)
-        else:
-            yield from _lowering(case, found, asked)
+            continue
+        for key, figure in along.items():
+            if (used := limit.utilization(figure(case.cap))) > 1:
+                quick.append((used, limit, key, figure))
+    # What is furthest beyond its limit there most often is the tightest: the others end there.
+    quick.sort(key=lambda row: -row[0])
+    for _, limit, key, figure in quick:
+        yield from _lowering(case, quick_bound(case, limit, key, figure), asked)
     for limit in slow:
         yield from _lowering(case, slow_bounds(case, limit), asked)
 
@@ -89,7 +95,7 @@ def limit_bounds(case: Case, limits: Iterable[Limit], asked: float) -> Iterator[
 def _lowering(case: Case, found: list[Bound], asked: float) -> Iterator[Bound]:
     for bound in found:
         if asked > 0 and not bound.is_unknown:
-            case.lower(max(bound.quantity, asked))
+            case.lower(max(bound.quantity, asked), is_bound=bound.quantity > asked)
         yield bound
 
 
@@ -120,6 +126,7 @@ class Case:
         self.state, self.book, self.cap = state, book, cap
         self.outlook = outlook(state, book, entries, order, owned)
         self._points: list[float] | None = None
+        self.full = 1.0
         self.is_plain = not book.unpriced and (book.capital_usd or 0.0) > 0
         self._entries, self._order, self._has_statistics = entries, order, has_statistics
         self._what_if: WhatIf | None = None
@@ -134,10 +141,16 @@ class Case:
             self._points = sorted(point for point in found if point <= cap)
         return self._points
 
-    def lower(self, cap: float) -> None:
-        """Look at nothing beyond a quantity any more."""
+    def lower(self, cap: float, *, is_bound: bool) -> None:
+        """Look at nothing beyond a quantity any more.
+
+        Args:
+            cap: the quantity.
+            is_bound: a limit ends there: another one that does, too, says nothing new.
+        """
         if cap < self.cap:
             self.cap, self._points = cap, None
+            self.full = 1 + _TINY if is_bound else 1.0
 
     def check(self, limit: Limit, quantity: float) -> dict[str, Verdict]:
         """Return what a limit says after a quantity, by key: the slow way, over a what-if Book."""
@@ -174,24 +187,23 @@ class Case:
 
 def bounds_of(case: Case, limit: Limit) -> list[Bound]:
     """Return what a limit lets pass, the quick way where it knows one."""
-    found = quick_bounds(case, limit)
-    return slow_bounds(case, limit) if found is None else found
-
-
-def quick_bounds(case: Case, limit: Limit) -> list[Bound] | None:
-    """Return what a limit lets pass, by its figures along the quantity; None = it knows none."""
     along = case.along(limit)
     if along is None:
-        return None
-    found: list[Bound] = []
-    for key, figure in along.items():
-        if limit.utilization(figure(case.cap)) > 1:
+        return slow_bounds(case, limit)
+    rows = [quick_bound(case, limit, key, figure) for key, figure in along.items()]
+    return [bound for row in rows for bound in row]
 
-            def used(x: float, figure: Callable[[float], float] = figure) -> float:
-                return limit.utilization(figure(x))
 
-            found += _bound(case, limit, key, used, figure(0.0))
-    return found
+def quick_bound(
+    case: Case, limit: Limit, key: str, figure: Callable[[float], float]
+) -> list[Bound]:
+    """Return what one figure of a limit lets pass, by how it goes along the quantity."""
+
+    def used(x: float) -> float:
+        return limit.utilization(figure(x))
+
+    last = used(case.cap)
+    return _bound(case, limit, key, used, figure(0.0), last) if last > case.full else []
 
 
 def slow_bounds(case: Case, limit: Limit) -> list[Bound]:
@@ -214,16 +226,30 @@ def slow_bounds(case: Case, limit: Limit) -> list[Bound]:
 
         first = rows[0]
         measured = first.measured if first is not None else 0.0
-        found += _bound(case, limit, key, used, measured)
+        found += _bound(case, limit, key, used, measured, used(case.cap))
     return found
 
 
 def _bound(
-    case: Case, limit: Limit, key: str, used: Callable[[float], float], measured: float | None
+    case: Case,
+    limit: Limit,
+    key: str,
+    used: Callable[[float], float],
+    measured: float | None,
+    last: float,
 ) -> list[Bound]:
-    """Return what one figure of a limit lets pass, nothing where the order does not raise it."""
+    """Return what one figure of a limit lets pass, nothing where the order does not raise it.
+
+    Args:
+        case: the order.
+        limit: the limit.
+        key: of the figure.
+        used: utilization by quantity.
+        measured: the figure before the order.
+        last: utilization at the cap.
+    """
     points = case.points
-    figures = [used(points[-1])]
+    figures = [last]
     for point in points[-2::-1]:
         # From the right, no further than the last piece that comes from within the limit.
         figures.insert(0, used(point))
@@ -315,7 +341,5 @@ def order_of(
     key = PositionKey(account, instrument.symbol, position_side)
     if instrument.kind is InstrumentKind.SPOT:
         # A coin is one position, whichever of its markets is traded.
-        coins = (leg.key for leg in state.meter.legs() if leg.is_spot)
-        base = base_of(instrument.symbol)
-        key = next((k for k in coins if k.account == account and base_of(k.symbol) == base), key)
+        key = state.meter.coin_key(account, base_of(instrument.symbol)) or key
     return Order(instrument, key, side, unit, unit * away, strategy)

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.accounts import AccountState
@@ -96,8 +97,17 @@ class Kept:
         default_factory=dict, metadata={VOLATILE: True}, compare=False
     )
     moved: dict[str, None] = field(default_factory=dict, metadata={VOLATILE: True}, compare=False)
+    _shown: tuple[Reservation, dict[str, Any]] | None = field(
+        default=None, metadata={VOLATILE: True}, compare=False
+    )
 
     # ------------------------------------------------------------ reading
+
+    def document(self, reservation: Reservation) -> dict[str, Any]:
+        """Return a reservation as the HTTP routes show it: told of twice where it is new."""
+        if self._shown is None or self._shown[0] is not reservation:
+            self._shown = (reservation, reservation.document())
+        return {**self._shown[1]}
 
     def find(self, strategy: str, name: str) -> Reservation | None:
         """Return a strategy's order by any id it gave or was given, live or over."""

@@ -21,6 +21,7 @@ from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.marks import Marks
 from riskbot.core.model import PORTFOLIO, PositionKey
 from riskbot.core.prices import SecondView, View
+from riskbot.core.quotes import Price
 from riskbot.core.settings import CoreSettings
 
 DISAGREEMENT = 0.01
@@ -80,6 +81,7 @@ class Meter:
         self._owed: list[PositionKey] = []
         # What stands alone stays so until a frame of it is looked at: kept from view to view.
         self._lone: set[tuple[str, str]] = set()
+        self._best: dict[tuple[str, str], Price] = {}
 
     # ------------------------------------------------------------ feeding
 
@@ -87,6 +89,7 @@ class Meter:
         """Take a price frame; return the instrument's best price now, None = none usable."""
         if self._checked:
             self._settle_guards()
+        self._best.pop((frame.account, frame.symbol), None)
         self.marks.take(frame, now_ms)
         self.book.view.now_ms = now_ms
         best = self.marks.best(frame.account, frame.symbol, now_ms)
@@ -111,6 +114,7 @@ class Meter:
         """
         if self._checked:
             self._settle_guards()
+        self._best.clear()
         self.marks.apply(record, now_ms)
         self.book.view.now_ms = now_ms
         if change is not None and change:
@@ -264,10 +268,29 @@ class Meter:
             guard for limit, verdicts, book in checked for guard in guards(limit, verdicts, book)
         )
 
+    def best(self, account: str, symbol: str) -> Price | None:
+        """Return the best price of an instrument in quote units, None = never priced.
+
+        Asked for several times of an order: the answer is kept for as long as it stands by itself.
+        """
+        now_ms = self.book.view.now_ms
+        known = self._best.get((account, symbol))
+        if known is None or known.until_ms < now_ms:
+            known = self.marks.best(account, symbol, now_ms)
+            if known is not None and known.until_ms >= now_ms:
+                self._best[account, symbol] = known
+        return known
+
+    def coin_key(self, account: str, asset: str) -> PositionKey | None:
+        """Return the key that a coin is shown as held under, None = it is not."""
+        self.legs()
+        line = self.book.sheet(account).holdings.get(asset)
+        return line.key if line is not None and line.key in self.book.tally.legs else None
+
     def order_quote(self, account: str, symbol: str) -> sizing.Quote:
         """Return prices an order may be made from, fresh ones only."""
         now_ms = self.book.view.now_ms
-        best = self.marks.best(account, symbol, now_ms)
+        best = self.best(account, symbol)
         quote = self.marks.quote(account, symbol)
         has_book = (
             quote is not None
@@ -282,7 +305,7 @@ class Meter:
 
     def mark_usd(self, account: str, symbol: str) -> float | None:
         """Return USD per base unit of an instrument, None = unknown."""
-        best = self.marks.best(account, symbol, self.book.view.now_ms)
+        best = self.best(account, symbol)
         listed = self.marks.instrument(account, symbol)
         if best is None or listed is None:
             return None
@@ -327,6 +350,7 @@ class Meter:
         for key in self.cashflows.attributed():
             self._attribute(self.book, key)
         self._legs = self._second = None
+        self._best.clear()
         self._checked.clear()
         self._behind.clear()
         self._owed.clear()

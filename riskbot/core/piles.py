@@ -155,12 +155,12 @@ class Told:
     taken: dict[tuple[PositionSide, Side], Decimal] = field(default_factory=dict)
     rivals: set[tuple[str, PositionSide, Side]] | None = None
 
-    def is_rival(self, order: WorkingOrder) -> bool:
-        """Whether entries of an order's side work on its position."""
+    def is_rival(self, key: PositionKey, side: Side) -> bool:
+        """Whether entries of a side work on a position."""
         if self.rivals is not None:
-            return (order.symbol, order.position_side, order.side) in self.rivals
-        both = self.entries.get((order.symbol, order.position_side))
-        return both is not None and both.of(order.side).plain > 0
+            return (key.symbol, key.side, side) in self.rivals
+        both = self.entries.get((key.symbol, key.side))
+        return both is not None and both.of(side).plain > 0
 
 
 class Pile:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from riskbot.core import exits, workload
 from riskbot.core.accounts import Change
 from riskbot.core.kept import NONE
-from riskbot.core.model import PositionKey, Side, WorkingOrder
+from riskbot.core.model import PositionKey, Side
 from riskbot.core.ordering import Reservation
 from riskbot.core.piles import Both, Item, Pile
 from riskbot.core.workload import Order, Working
@@ -129,7 +129,7 @@ class Standing:
         item = self._to_come(place) if is_to_come else self._at_venue(place)
         if item is not None:
             account = self._state.accounts.get(place[0])
-            self._items[place] = known = (item, exits.claim_of(account, item.order)[0])
+            self._items[place] = known = (item, exits.claimed(account, item.order.symbol))
             self._count(*known, 1)
             self._name(place, item, is_there=True)
         elif not is_to_come and not self._behind.get(place, True):
@@ -208,31 +208,35 @@ class Standing:
             return False
         return not state.reservations.arrivals.unseen(state.accounts.get(account))
 
-    def room(self, stub: WorkingOrder) -> tuple[Decimal, bool]:
-        """Return how much an order would only close, and whether entries of its side are there."""
-        account = self._state.accounts.get(stub.account)
-        held = exits.holding(account, stub.symbol, stub.position_side)
-        closing = abs(held) if held * stub.side.sign < 0 else _ZERO
-        pile = self._pile(stub)
+    def room(self, key: PositionKey, side: Side) -> tuple[Decimal, bool]:
+        """Return how much an order would only close, and whether entries of its side are there.
+
+        Args:
+            key: the position it is on.
+            side: of it.
+        """
+        account = self._state.accounts.get(key.account)
+        held = exits.holding(account, key.symbol, key.side)
+        closing = abs(held) if held * side.sign < 0 else _ZERO
+        pile = self._pile(key)
         if pile is None:
             return closing, False
         told = pile.told(account)
-        taken = told.taken.get((stub.position_side, stub.side), _ZERO)
-        return max(closing - taken, _ZERO), told.is_rival(stub)
+        taken = told.taken.get((key.side, side), _ZERO)
+        return max(closing - taken, _ZERO), told.is_rival(key, side)
 
-    def edge(self, stub: WorkingOrder) -> Decimal | None:
-        """Return the best limit price on the other side of an order, None = there is none."""
-        pile = self._pile(stub)
-        return pile.edge(stub.symbol, stub.side.opposite) if pile is not None else None
+    def edge(self, key: PositionKey, side: Side) -> Decimal | None:
+        """Return the best limit price of a side on an instrument, None = there is none."""
+        pile = self._pile(key)
+        return pile.edge(key.symbol, side) if pile is not None else None
 
-    def _pile(self, order: WorkingOrder) -> Pile | None:
-        """Return what stands on an order's instrument or coin, None = nothing."""
+    def _pile(self, key: PositionKey) -> Pile | None:
+        """Return what stands on an instrument or coin, None = nothing."""
         self._follow()
-        piles = self._piles.get((order.account, None))
+        piles = self._piles.get((key.account, None))
         if not piles:
             return None
-        claim = exits.claim_of(self._state.accounts.get(order.account), order)[0]
-        return piles.get(claim)
+        return piles.get(exits.claimed(self._state.accounts.get(key.account), key.symbol))
 
     def add_working(
         self,

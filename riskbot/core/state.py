@@ -372,7 +372,7 @@ class State:
 
     def price(self, account: str, symbol: str) -> float | None:
         """Return the best price of an instrument in quote units, None = never priced."""
-        best = self.meter.marks.best(account, symbol, self.meter.book.view.now_ms)
+        best = self.meter.best(account, symbol)
         return best.value if best is not None else None
 
     def mark_usd(self, account: str, symbol: str) -> float | None:

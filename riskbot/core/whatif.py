@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from riskbot.core import lines
 from riskbot.core.exposure import Aggregate, Leg, Outlook, Part, Pool, ScopeBook
 from riskbot.core.limits._base import position_subject
 from riskbot.core.model import InstrumentKind, PositionKey, scope_account
@@ -103,12 +102,7 @@ class WhatIf:
 
 
 def _empty(state: State, key: PositionKey) -> Leg:
-    listed = state.instrument(key.account, key.symbol)
-    instrument = listed if listed is not None else lines.unlisted(key.account, key.symbol)
-    leg = lines.new_leg(state.settings, key.account, key, instrument)
-    leg.notional_usd = leg.delta_usd = 0.0
-    leg.is_dust = True
-    return leg
+    return state.binding.nothing(key, state.instrument(key.account, key.symbol))
 
 
 def _of_scope(

@@ -189,7 +189,7 @@ def notify(turn: Turn) -> None:
         known = kept.live.get(name) or kept.done[name]
         turn.emit(
             actions.NotifyOrder(
-                reservation_id=name, strategy=known.strategy, document=known.document()
+                reservation_id=name, strategy=known.strategy, document=kept.document(known)
             )
         )
 

@@ -154,42 +154,70 @@ def add_closing(
         _count(state, found, each, quantity)
 
 
-def room(state: State, stub: WorkingOrder, without: frozenset[str]) -> tuple[Decimal, bool]:
+def room(
+    state: State, key: PositionKey, side: Side, without: frozenset[str]
+) -> tuple[Decimal, bool]:
     """Return how much an order would only close, and whether entries of its side are there.
 
     Args:
         state: the state.
-        stub: the order, whatever its quantity.
+        key: the position it is on.
+        side: of it.
         without: ids of reservations that do not count, nor do their orders at the venue.
     """
-    known = state.accounts.get(stub.account)
+    if state.standing.is_all(key.account, without):
+        return state.standing.room(key, side)
+    return room_one_by_one(state, key, side, without)
+
+
+def room_one_by_one(
+    state: State, key: PositionKey, side: Side, without: frozenset[str] = NONE
+) -> tuple[Decimal, bool]:
+    """Return the same, told order by order."""
+    known = state.accounts.get(key.account)
     # A stop takes nothing of what may be closed until it triggers.
-    orders = [o for o in counted(state, stub.account, without) if o.stop_price is None]
-    wanted = (stub.symbol, stub.side, stub.position_side)
+    orders = [o for o in counted(state, key.account, without) if o.stop_price is None]
     entries = exits.split(known, orders)[1]
-    has_rivals = any((o.symbol, o.side, o.position_side) == wanted for o in entries)
+    has_rivals = any((_key(o), o.side) == (key, side) for o in entries)
+    stub = WorkingOrder(
+        key.account,
+        key.symbol,
+        "",
+        None,
+        side,
+        OrderType.MARKET,
+        Decimal(0),
+        position_side=key.side,
+    )
     return exits.closable(known, stub, orders), has_rivals
 
 
-def edge(state: State, stub: WorkingOrder, without: frozenset[str]) -> Decimal | None:
-    """Return the best limit price of the account on the other side of an order, None = none.
+def edge(state: State, key: PositionKey, side: Side, without: frozenset[str]) -> Decimal | None:
+    """Return the best limit price of one side of an account's orders, None = there is none.
 
     Args:
         state: the state.
-        stub: the order.
+        key: of the instrument.
+        side: of the orders.
         without: ids of reservations that do not count, nor do their orders at the venue.
     """
-    other = stub.side.opposite
     if not any(name in state.reservations.live for name in without):
-        return state.standing.edge(stub)
+        return state.standing.edge(key, side)
+    return edge_one_by_one(state, key, side, without)
+
+
+def edge_one_by_one(
+    state: State, key: PositionKey, side: Side, without: frozenset[str] = NONE
+) -> Decimal | None:
+    """Return the same, told order by order."""
     prices = [
         order.price
-        for order in counted(state, stub.account, without)
-        if (order.symbol, order.side) == (stub.symbol, other)
+        for order in counted(state, key.account, without)
+        if (order.symbol, order.side) == (key.symbol, side)
         and order.price is not None
         and order.stop_price is None
     ]
-    return max(prices, default=None) if other is Side.BUY else min(prices, default=None)
+    return max(prices, default=None) if side is Side.BUY else min(prices, default=None)
 
 
 def _count(

@@ -7,8 +7,7 @@ from itertools import product
 import pytest
 
 from riskbot.core import workload
-from riskbot.core.exits import holding
-from riskbot.core.model import OrderType, PositionKey, PositionSide, Side, WorkingOrder
+from riskbot.core.model import PositionKey, PositionSide, Side
 from riskbot.core.state import State
 from riskbot.core.workload import Order, Working
 
@@ -20,50 +19,27 @@ def assert_alike(state: State) -> int:
         if not state.standing.is_all(account):
             continue
         for symbol, position_side, side in product(known.instruments, PositionSide, Side):
-            stub = WorkingOrder(
-                account,
-                symbol,
-                "",
-                None,
-                side,
-                OrderType.MARKET,
-                known.quantity(PositionKey(account, symbol, position_side)),
-                position_side=position_side,
-            )
-            _room_and_edge(state, stub)
-            seen += _works(state, stub)
+            key = PositionKey(account, symbol, position_side)
+            slow = workload.room_one_by_one(state, key, side)
+            assert state.standing.room(key, side) == slow, (key, side)
+            best = workload.edge_one_by_one(state, key, side)
+            assert state.standing.edge(key, side) == best, (key, side)
+            seen += _works(state, key, side)
     return seen
 
 
-def _room_and_edge(state: State, stub: WorkingOrder) -> None:
-    slow = workload.room(state, stub, frozenset())
-    held = holding(state.accounts.get(stub.account), stub.symbol, stub.position_side)
-    assert state.standing.room(stub) == slow, (stub, held)
-    prices = [
-        order.price
-        for order in workload.counted(state, stub.account)
-        if (order.symbol, order.side) == (stub.symbol, stub.side.opposite)
-        and order.price is not None
-        and order.stop_price is None
-    ]
-    best = (max if stub.side is Side.SELL else min)(prices, default=None)
-    assert workload.edge(state, stub, frozenset()) == best
-
-
-def _works(state: State, stub: WorkingOrder) -> int:
-    instrument = state.instrument(stub.account, stub.symbol)
+def _works(state: State, key: PositionKey, side: Side) -> int:
+    instrument = state.instrument(key.account, key.symbol)
     assert instrument is not None
-    key = PositionKey(stub.account, stub.symbol, stub.position_side)
-    order = Order(instrument, key, stub.side, 1.0, 0.1)
+    order = Order(instrument, key, side, 1.0, 0.1)
     seen = 0
     for strategy in (None, *state.settings.strategies):
         quick: dict[PositionKey, Working] = {}
         slow: dict[PositionKey, Working] = {}
-        known = state.standing.add_working(quick, stub.account, order, strategy)
-        assert known == workload.add_one_by_one(state, slow, stub.account, order, strategy=strategy)
+        known = state.standing.add_working(quick, key.account, order, strategy)
+        assert known == workload.add_one_by_one(state, slow, key.account, order, strategy=strategy)
         if known:
-            # Exits that take nothing of an empty position leave an empty row behind.
-            assert quick.keys() == slow.keys(), (strategy, stub)
+            assert quick.keys() == slow.keys(), (strategy, key)
             for name, working in slow.items():
                 _alike(quick[name], working)
             seen += len(slow)

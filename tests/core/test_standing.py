@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from riskbot.core import events
 from riskbot.core.limits.gross_exposure import GrossExposure
-from riskbot.core.model import OrderStatus, PositionSide, Response, Side, WorkingOrder
+from riskbot.core.model import OrderStatus, PositionKey, PositionSide, Response, Side, WorkingOrder
 from riskbot.core.settings import StrategySettings
 from riskbot.core.state import State
 from tests import builders
@@ -159,12 +159,12 @@ def test_many_entries_on_both_sides_are_told_without_splitting_them() -> None:
     ]
     state = state_with(*rows)
     assert assert_alike(state)
-    stub = builders.order(OTHER, Side.BUY, 1)
-    assert state.standing.edge(stub) == Decimal(2_010)
-    assert state.standing.room(stub) == (Decimal(0), True)
+    key = PositionKey("main", OTHER, PositionSide.NET)
+    assert state.standing.edge(key, Side.SELL) == Decimal(2_010)
+    assert state.standing.room(key, Side.BUY) == (Decimal(0), True)
     gone = builders.order(OTHER, Side.SELL, 1, order_id="sell0", status=OrderStatus.CANCELED)
     state.apply(events.OrderUpdated(account="main", order=gone), builders.T0 + 60_000)
-    assert state.standing.edge(stub) == Decimal(2_020)
+    assert state.standing.edge(key, Side.SELL) == Decimal(2_020)
     assert assert_alike(state)
 
 

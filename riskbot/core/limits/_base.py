@@ -254,7 +254,7 @@ class Limit(BaseModel):
         """Return measured/max, or min/measured for a `min` limit; inf where that divides by 0."""
         if self.is_min:
             return self.allowed / measured if measured > 0 else float("inf")
-        return measured / self.allowed
+        return measured / (self.max or self.allowed)
 
     def level(self, utilization: float) -> Level:
         """Return the level at a utilization, strictly above each share."""

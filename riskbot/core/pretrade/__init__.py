@@ -16,7 +16,14 @@ from riskbot.core.kept import NONE
 from riskbot.core.model import PORTFOLIO, Mode, PositionSide, TradingState
 from riskbot.core.ordering import Code, Decision, OrderRequest, Reason
 from riskbot.core.pretrade.bounds import bounds, closable_of, exceeded, judged, largest_of
-from riskbot.core.pretrade.checks import ENTRIES, EVERY, RESIZABLE, forbids_new_risk, permitted
+from riskbot.core.pretrade.checks import (
+    ENTRIES,
+    EVERY,
+    FORBIDDING,
+    RESIZABLE,
+    forbid_new_risk,
+    permitted,
+)
 from riskbot.core.pretrade.trial import Trial, make_trial
 from riskbot.core.rounding import floor_to_step
 
@@ -66,10 +73,13 @@ def judge(
     if nowhere or instrument is None:
         return _denied(state, nowhere, Decimal(0), PositionSide.NET)
     trial = make_trial(state, request, instrument, now_ms, amends, yielding)
-    fixed = [reason for check in EVERY for reason in check(trial)]
+    every = [(check, reason) for check in EVERY for reason in check(trial)]
+    asked = FORBIDDING if trial.is_exit else ENTRIES
+    entering = [(check, reason) for check in asked for reason in check(trial)]
+    fixed = [reason for _, reason in every]
     found: list[Bound] | None = None
     largest: Decimal | None = trial.closing
-    if trial.has_rivals and not forbids_new_risk(trial):
+    if trial.has_rivals and not forbid_new_risk(every + entering):
         # Where nothing new is allowed anyway an exit passes; else what it makes room for counts.
         found = bounds(trial, float(trial.closing))
         largest = closable_of(trial, found)
@@ -77,7 +87,7 @@ def judge(
     if trial.is_exit:
         fixed += exceeded(trial, judged(found or []), passes)
         return _conclude(trial, fixed, passes, passes)
-    barred = [reason for check in ENTRIES for reason in check(trial)]
+    barred = [reason for _, reason in entering]
     beyond: list[Reason] = []
     if not request.reduce_only and trial.has_price:
         # Also where it is barred anyway: whoever asks hears of all that is in the way at once.

@@ -5,14 +5,24 @@ What the limits let pass is `bounds`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from riskbot.core import workload
-from riskbot.core.model import PORTFOLIO, BlindKind, Mode, PositionSide, TradingState, account_scope
+from riskbot.core.model import (
+    PORTFOLIO,
+    BlindKind,
+    Mode,
+    PositionKey,
+    PositionSide,
+    TradingState,
+    account_scope,
+)
 from riskbot.core.ordering import REPEATED, Code, OrderRequest, Reason
 from riskbot.core.pretrade.trial import Trial, approach_factor
 from riskbot.core.rounding import floor_to_step
 from riskbot.core.state import State
+
+Check = Callable[[Trial], Iterator[Reason]]
 
 KNOWN_MS = 60_000
 """An exit passes while its account is out of sight for so long at most."""
@@ -88,7 +98,7 @@ def _in_sight(trial: Trial) -> Iterator[Reason]:
         yield Reason(Code.BLIND_ACCOUNT, trial.scopes[1], words)
 
 
-EVERY: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
+EVERY: tuple[Check, ...] = (
     _precise,
     _on_its_side,
     _closes,
@@ -133,8 +143,7 @@ def _active(trial: Trial) -> Iterator[Reason]:
 def _priced(trial: Trial) -> Iterator[Reason]:
     """A fresh mark, and the equity of whatever it is measured against."""
     state, request = trial.state, trial.request
-    fresh = state.quote(request.account, request.symbol).mark
-    if fresh is None or trial.mark is None or not trial.unit_usd:
+    if not (trial.is_fresh and trial.unit_usd):
         words = f"no fresh price of {request.symbol}"
         yield Reason(Code.BLIND_PRICE, trial.scopes[1], words)
     books = state.scopes(trial.now_ms)
@@ -275,10 +284,14 @@ def _uncrossed(trial: Trial) -> Iterator[Reason]:
     request = trial.request
     if trial.price is None:
         return
-    best = workload.edge(trial.state, trial.stub(), trial.without)
+    key, other = (
+        PositionKey(request.account, request.symbol, PositionSide.NET),
+        request.side.opposite,
+    )
+    best = workload.edge(trial.state, key, other, trial.without)
     if best is not None and (trial.price - float(best)) * request.side.sign >= 0:
-        other, price = request.side.opposite.value, float(best)
-        words = f"it would trade with the account's own {other} at {price:g}"
+        price = float(best)
+        words = f"it would trade with the account's own {other.value} at {price:g}"
         yield Reason(Code.OWN_ORDER_CROSSING, trial.scopes[1], words, "", trial.price, price)
 
 
@@ -300,7 +313,7 @@ def _correlated(trial: Trial) -> Iterator[Reason]:
             yield Reason(Code.CORRELATION, scope, words, "max_correlation", found, allowed)
 
 
-ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
+ENTRIES: tuple[Check, ...] = (
     _allowed,
     _active,
     _priced,
@@ -319,10 +332,19 @@ ENTRIES: tuple[Callable[[Trial], Iterator[Reason]], ...] = (
 """Checks of what opens or adds; how much passes is asked of `bounds` after them."""
 
 
-def forbids_new_risk(trial: Trial) -> bool:
-    """Whether nothing new is allowed there whatever it is: then only exits are left."""
-    found = (r for check in (_in_sight, _priced, _sighted, _held, _running) for r in check(trial))
-    return any(reason.code is not Code.MEASURE_HOLD for reason in found)
+FORBIDDING: tuple[Check, ...] = (_priced, _sighted, _held, _running)
+"""Those among them that, with `_in_sight`, forbid anything new wherever it is."""
+
+_FORBID = frozenset({_in_sight, *FORBIDDING})
+
+
+def forbid_new_risk(told: Iterable[tuple[Check, Reason]]) -> bool:
+    """Whether nothing new is allowed there whatever it is: then only exits are left.
+
+    Args:
+        told: what the checks say, each with the one that says it.
+    """
+    return any(check in _FORBID and reason.code is not Code.MEASURE_HOLD for check, reason in told)
 
 
 def bars(trial: Trial) -> list[Reason]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import workload
 from riskbot.core.kept import NONE
-from riskbot.core.model import Instrument, OrderType, PositionSide, Side, WorkingOrder
+from riskbot.core.model import (
+    Instrument,
+    OrderType,
+    PositionKey,
+    PositionSide,
+    Side,
+    WorkingOrder,
+)
 from riskbot.core.ordering import OrderRequest, Reservation
 from riskbot.core.rounding import floor_to_step
 
@@ -17,13 +24,13 @@ if TYPE_CHECKING:
     from riskbot.core.state import State
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trial:
-    """One order before the checks.
+    """One order before the checks, made for each and changed by none.
 
     Attributes:
         price: what it would be done at, quote units: its limit price, or the mark; None = unknown.
-        mark: of the instrument now, quote units, None = unknown.
+        mark: of the instrument now, quote units, None = unknown; is_fresh: it is no old one.
         unit_usd: USD of exposure per unit of quantity at the mark, None = unknown.
         closing: how much of its direction only closes, beside all exits that work, >= 0.
         is_exit: all of it only closes.
@@ -41,6 +48,7 @@ class Trial:
     position_side: PositionSide
     price: float | None
     mark: float | None
+    is_fresh: bool
     unit_usd: float | None
     closing: Decimal
     is_exit: bool
@@ -56,22 +64,19 @@ class Trial:
         """Whether its worth is known; without, it is barred and nothing can be measured."""
         return self.price is not None and self.mark is not None and bool(self.unit_usd)
 
-    def stub(self, quantity: Decimal = Decimal(0)) -> WorkingOrder:
-        """Return it as a working order, to ask what it would raise."""
-        return _stub(self.request, self.position_side, quantity)
-
-
-def _stub(request: OrderRequest, side: PositionSide, quantity: Decimal) -> WorkingOrder:
-    return WorkingOrder(
-        request.account,
-        request.symbol,
-        "",
-        None,
-        request.side,
-        request.type,
-        quantity,
-        position_side=side,
-    )
+    def stub(self) -> WorkingOrder:
+        """Return it as a working order of no quantity, to ask what it would raise."""
+        request = self.request
+        return WorkingOrder(
+            request.account,
+            request.symbol,
+            "",
+            None,
+            request.side,
+            request.type,
+            Decimal(0),
+            position_side=self.position_side,
+        )
 
 
 def make_trial(
@@ -84,17 +89,16 @@ def make_trial(
 ) -> Trial:
     """Return an order with what the checks need of the state."""
     account = request.account
-    mark = state.price(account, request.symbol)
+    best = state.meter.best(account, request.symbol)
+    mark = best.value if best is not None else None
     side = _position_side(state, request, instrument)
     known = state.accounts.get(account)
-    stub = _stub(request, side, Decimal(0))
     closing, has_rivals = Decimal(0), False
     without = yielding | {amends} if amends else yielding
-    if known.was_read and state.standing.is_all(account, without):
-        closing, has_rivals = state.standing.room(stub)
-    elif known.was_read:
-        closing, has_rivals = workload.room(state, stub, without)
-    closing = floor_to_step(closing, instrument.step)
+    if known.was_read:
+        key = PositionKey(account, request.symbol, side)
+        closing, has_rivals = workload.room(state, key, request.side, without)
+    closing = floor_to_step(closing, instrument.step) if closing else closing
     limit = float(request.price) if request.price is not None else None
     return Trial(
         state,
@@ -103,6 +107,7 @@ def make_trial(
         side,
         price=limit if limit is not None else mark,
         mark=mark,
+        is_fresh=best is not None and not best.is_stale,
         unit_usd=workload.unit_usd(state, instrument),
         closing=closing,
         is_exit=Decimal(0) < request.quantity <= closing,
