@@ -245,6 +245,12 @@ class Meter:
             self.scopes(self.book.view.now_ms)
         return self._legs or []
 
+    def leg_usd(self, key: PositionKey) -> float | None:
+        """Return the signed notional of what is held under a key, as measured last."""
+        self.legs()
+        leg = self.book.tally.legs.get(key)
+        return leg.notional_usd if leg is not None else None
+
     def tripped(self) -> bool:
         """Whether some limit may have reached another level since the last evaluation."""
         return self.book.tripped()

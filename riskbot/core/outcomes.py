@@ -73,7 +73,7 @@ def _on_rejected(turn: Turn, event: events.OrderRejected) -> None:
 
 def _may_be_dust(turn: Turn, pending: PendingOrder) -> bool:
     state, account, symbol = turn.state, pending.account, pending.symbol
-    notional_usd, price = state.leg_notional_usd(pending.key), state.price(account, symbol)
+    notional_usd, price = state.meter.leg_usd(pending.key), state.price(account, symbol)
     mark_usd = state.mark_usd(account, symbol)
     if notional_usd is None or not price or not mark_usd:
         return True

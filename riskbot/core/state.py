@@ -379,10 +379,6 @@ class State:
         """Return USD per base unit of an instrument, None = unknown."""
         return self.meter.mark_usd(account, symbol)
 
-    def leg_notional_usd(self, key: PositionKey) -> float | None:
-        """Return the signed notional of what is held under a key."""
-        return next((leg.notional_usd for leg in self.meter.legs() if leg.key == key), None)
-
     def blind_prices(self, account: str, now_ms: int) -> set[str]:
         """Return the symbols held, above dust, that have no fresh price on their own venue."""
         return self.meter.blind_prices(account, now_ms)

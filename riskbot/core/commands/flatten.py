@@ -111,7 +111,7 @@ class Flatten(Command):
 
 def _row(turn: Turn, target: Target) -> dict[str, Any]:
     quantity = turn.state.quantity(target.key)
-    mark = turn.state.leg_notional_usd(target.key)
+    mark = turn.state.meter.leg_usd(target.key)
     closes = quantity - target.quantity
     return {
         "account": target.key.account,
