@@ -28,16 +28,7 @@ from riskbot.frontends._gateway.refusal import RefusalError, malformed, shown
 from riskbot.frontends._gateway.signatures import Signed
 from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends._socket import bind, peer_uid_of
-
-CONNECTIONS_MAX = 400
-"""Connections of each address at once; more are hung up on, so that the venues' sockets have theirs
-and whoever comes by the other address is not shut out."""
-
-STRATEGY_MAX, STRATEGIES_MAX = 256, 350
-"""Connections of one strategy, and of all of them: the others are left to people and scripts."""
-
-FIRST_S = 10.0
-"""How long a connection may take to send its first request."""
+from riskbot.frontends.http.places import Places, is_at_unix, socket_of
 
 BODY_S = 10.0
 """How long a body may take to arrive."""
@@ -75,8 +66,7 @@ class Door:
         logins: Logins,
     ) -> None:
         self._listen, self._path, self._logins = listen, path, logins
-        self._silent: set[asyncio.BaseProtocol] = set()
-        self._held: dict[str, set[web.RequestHandler]] = {}
+        self._places = Places()
         self._ids = itertools.count(1)
         self._hosts = _names_of(listen)
         self.routes: list[tuple[str, str, Handler]] = []
@@ -112,32 +102,8 @@ class Door:
         found = self._logins.find(token.strip(), peer, "http")
         if found.signs_with:
             self._logins.prove(found, await _signed(request), peer, "http")
-        if found.strategy is not None:
-            self._hold(found.strategy, request.protocol)
+        self._places.take(request.protocol, found.strategy)
         return found
-
-    def _hold(self, strategy: str, connection: web.RequestHandler) -> None:
-        """Count a strategy's connection.
-
-        Raises:
-            RefusalError: it is one too many.
-        """
-        mine = self._held.setdefault(strategy, set())
-        if connection in mine:
-            return
-        if len(mine) >= STRATEGY_MAX or sum(map(len, self._held.values())) >= STRATEGIES_MAX:
-            for name, held in self._held.items():
-                self._held[name] = {each for each in held if each.transport is not None}
-            mine = self._held[strategy]
-        if len(mine) >= STRATEGY_MAX or sum(map(len, self._held.values())) >= STRATEGIES_MAX:
-            message = f"too many connections, {STRATEGY_MAX} of a strategy at most"
-            raise RefusalError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                message,
-                headers={"Connection": "close"},
-                retry_after_s=1,
-            )
-        mine.add(connection)
 
     # ------------------------------------------------------------ the server
 
@@ -165,11 +131,11 @@ class Door:
         try:
             listener = bind(self._path)
             inode = self._path.stat().st_ino
-            made = self._connections_of(runner, is_unix=True)
+            made = self._places.makes(runner, is_unix=True)
             servers.append(await loop.create_unix_server(made, sock=listener))
             if self._listen is not None:
                 host, _, port = self._listen.rpartition(":")
-                made = self._connections_of(runner, is_unix=False)
+                made = self._places.makes(runner, is_unix=False)
                 servers.append(await loop.create_server(made, host.strip("[]"), int(port)))
             self.is_listening.set()
             await asyncio.Event().wait()
@@ -185,35 +151,9 @@ class Door:
                 if inode and self._path.stat().st_ino == inode:
                     self._path.unlink()
 
-    def _connections_of(
-        self, runner: web.AppRunner, *, is_unix: bool
-    ) -> Callable[[], asyncio.BaseProtocol]:
-        """Return what makes an address's connections: such as ask, and such as are hung up on."""
-        server, loop = runner.server, asyncio.get_running_loop()
-        assert server is not None  # noqa: S101 - the runner was set up
-
-        def make() -> asyncio.BaseProtocol:
-            open_now = server.connections
-            if len(open_now) >= CONNECTIONS_MAX:
-                here = sum(_is_at_unix(each.transport) is is_unix for each in open_now)
-                if here >= CONNECTIONS_MAX:
-                    return _HangUp()
-            made = server()
-            self._silent.add(made)
-            loop.call_later(FIRST_S, self._drop_silent, made)
-            return made
-
-        return make
-
-    def _drop_silent(self, made: web.RequestHandler) -> None:
-        if made in self._silent:
-            self._silent.discard(made)
-            if made.transport is not None:
-                made.transport.abort()
-
     @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._silent.discard(request.protocol)
+        self._places.heard(request.protocol)
         try:
             self._check_host(request)
             return await handler(request)
@@ -231,21 +171,17 @@ class Door:
 
     def _check_host(self, request: web.Request) -> None:
         """Refuse a name that is not ours: a browser was sent here by somebody else's page."""
-        if _is_at_unix(request.transport):
+        if is_at_unix(request.transport):
             return
         host = _bare(request.headers.get("Host", ""))
-        if host in self._hosts or ("*" in self._hosts and _is_address(host)):
-            return
-        message = f"this is not {shown(host)}"
-        raise RefusalError(HTTPStatus.MISDIRECTED_REQUEST, message)
-
-
-class _HangUp(asyncio.Protocol):
-    """Closes a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it."""
-        transport.close()
+        if host not in self._hosts and not ("*" in self._hosts and _is_address(host)):
+            message = f"this is not {shown(host)}"
+            raise RefusalError(HTTPStatus.MISDIRECTED_REQUEST, message)
+        is_visit = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        if request.headers.get("Sec-Fetch-Site") == "cross-site" and not is_visit:
+            # A browser says so by itself, whatever the page wants; who follows a link may come.
+            message = "another site's page may not ask"
+            raise RefusalError(HTTPStatus.FORBIDDEN, message)
 
 
 def _told(refusal: RefusalError) -> web.Response:
@@ -279,15 +215,6 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 # ---------------------------------------------------------------- of a request
 
 
-def _socket_of(transport: asyncio.BaseTransport | None) -> socket.socket | None:
-    return None if transport is None else transport.get_extra_info("socket")
-
-
-def _is_at_unix(transport: asyncio.BaseTransport | None) -> bool:
-    found = _socket_of(transport)
-    return found is not None and found.family == socket.AF_UNIX
-
-
 async def _signed(request: web.Request) -> Signed:
     return Signed(
         method=request.method,
@@ -300,7 +227,7 @@ async def _signed(request: web.Request) -> Signed:
 
 
 def _peer(request: web.Request) -> str:
-    found = _socket_of(request.transport)
+    found = socket_of(request.transport)
     if found is not None and found.family == socket.AF_UNIX:
         return f"uid {peer_uid_of(found)}"
     return request.remote or "unknown"

@@ -44,6 +44,9 @@ LOOP_SHARE = 50
 FIGURES_S, SPACING_S = 1.0, 0.1
 """How often the status is told while figures move, and how soon after a change."""
 
+STUCK_S = 30.0
+"""How long a listener may take nothing before its connection is cut: it would keep its place."""
+
 QUIET_S = 15.0
 """A comment is sent when nothing happened for so long: who hears none is no longer connected."""
 
@@ -90,9 +93,11 @@ class Stream:
 
     Attributes:
         listeners: who listens now.
+        patience_s: how long one may take nothing.
     """
 
     def __init__(self, door: Door, guard: Guard, knows: Callable[[Caller], bool]) -> None:
+        self.patience_s = STUCK_S
         self._guard, self._door, self._knows = guard, door, knows
         self._replay = Replay()
         self.listeners: set[Listener] = set()
@@ -165,14 +170,31 @@ class Stream:
             if place is not None and caller.strategy is None:
                 missed += await self._missed_decisions(place.decision, cursor)
             for frame in (*first, *missed):
-                await response.write(frame)
+                await self._write(request, response, frame)
             # While nobody listened nothing was noted: what was decided since is looked for.
             self._has_decided = self._has_decided or caller.strategy is None
             self._wake.set()
-            await self._pass_on(listener, response)
+            await self._pass_on(listener, request, response)
         finally:
             self.listeners.discard(listener)
         return response
+
+    async def _write(
+        self, request: web.Request, response: web.StreamResponse, frame: bytes
+    ) -> None:
+        """Write a frame; who takes nothing for long is cut off.
+
+        Raises:
+            ConnectionResetError: it was.
+        """
+        try:
+            async with asyncio.timeout(self.patience_s):
+                await response.write(frame)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            message = "a listener takes nothing"
+            raise ConnectionResetError(message) from None
 
     def _find_room(self, caller: Caller) -> None:
         """Refuse a listener that is one too many: of its token, or of its kind.
@@ -227,7 +249,9 @@ class Stream:
             if after < row["seq"] <= until
         ]
 
-    async def _pass_on(self, listener: Listener, response: web.StreamResponse) -> None:
+    async def _pass_on(
+        self, listener: Listener, request: web.Request, response: web.StreamResponse
+    ) -> None:
         while True:
             try:
                 async with asyncio.timeout(QUIET_S):
@@ -236,11 +260,11 @@ class Stream:
                 frame = b": nothing happened\n\n"
             if frame is None:
                 break
-            await response.write(frame)
+            await self._write(request, response, frame)
         words = "too slow: read what you missed" if listener.is_behind else "riskbot is stopping"
         if listener.is_out:
             words = "your token is none any more"
-        await response.write(_frame("end", {"reason": words}))
+        await self._write(request, response, _frame("end", {"reason": words}))
 
     def _end(self) -> None:
         for listener in self.listeners:

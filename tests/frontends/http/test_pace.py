@@ -14,7 +14,7 @@ from riskbot.core import events
 from riskbot.frontends._gateway import pace
 from riskbot.frontends._gateway.pace import Pace
 from riskbot.frontends._gateway.refusal import RefusalError
-from riskbot.frontends.http.door import STRATEGIES_MAX, STRATEGY_MAX
+from riskbot.frontends.http.places import STRATEGIES_MAX, STRATEGY_MAX
 from tests.fakes import until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import Answer, Stage, stage, token

@@ -200,6 +200,22 @@ async def test_listener_that_does_not_read_is_let_go_and_the_others_miss_nothing
     await until(lambda: not door.http.stream.listeners)
 
 
+async def test_listener_that_takes_nothing_at_all_loses_its_place(door: Stage) -> None:
+    door.http.stream.patience_s = 0.5
+    _, writer = await asyncio.open_connection(*door.url.removeprefix("http://").split(":"))
+    head = f"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token('grid')}"
+    writer.write(head.encode() + b"\r\n\r\n")
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await until(lambda: len(door.http.stream.listeners) == 1)
+    order = (await door.check(client_order_id="a")).document["order"]
+    large = {**order, "note": "x" * 200_000}
+    for _ in range(100):
+        door.http.notify(actions.NotifyOrder(reservation_id="r", strategy="grid", document=large))
+        await asyncio.sleep(0.001)
+    await until(lambda: not door.http.stream.listeners)
+    writer.close()
+
+
 async def test_listeners_of_a_token_are_bounded_others_have_room_and_all_hear_the_end(
     tmp_path: Path,
 ) -> None:

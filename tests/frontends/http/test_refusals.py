@@ -19,7 +19,7 @@ from riskbot.core.model import Role
 from riskbot.frontends._gateway import body, models
 from riskbot.frontends._gateway.refusal import RefusalError
 from riskbot.frontends._gateway.tokens import FAILURES_MAX, Caller, Failures, Tokens
-from riskbot.frontends.http.door import CONNECTIONS_MAX, FIRST_S
+from riskbot.frontends.http.places import CONNECTIONS_MAX, FIRST_S
 from tests.fakes import until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import ORDER, Stage, free_port, stage, token
@@ -308,6 +308,18 @@ async def test_host_that_is_not_ours_is_refused(door: Stage) -> None:
             assert (await door.ask("GET", path, headers=headers)).status == 421, host
 
 
+async def test_page_of_another_site_may_not_ask_and_who_follows_a_link_may(door: Stage) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    asked = await door.ask("POST", "/v1/orders/check", ORDER, headers=headers)
+    assert asked.status == 403
+    for path in ("/metrics", "/healthz", "/v1/status"):
+        assert (await door.ask("GET", path, headers=headers)).status == 403, path
+    visit = headers | {"Sec-Fetch-Mode": "navigate"}
+    assert (await door.ask("GET", "/healthz", who=None, headers=visit)).status == 200
+    own = headers | {"Sec-Fetch-Site": "same-origin"}
+    assert (await door.ask("GET", "/healthz", who=None, headers=own)).status == 200
+
+
 async def test_unix_socket_is_private_and_speaks_the_same(door: Stage) -> None:
     path = door.config.gateway_path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -325,19 +337,35 @@ async def test_unix_socket_is_private_and_speaks_the_same(door: Stage) -> None:
             assert response.status == 401
 
 
-async def test_connections_beyond_the_bound_are_closed_and_silent_ones_make_room(
-    door: Stage,
-) -> None:
+async def test_connections_beyond_the_bound_make_room_and_silent_ones_too(door: Stage) -> None:
     await door.session.close()
     place = door.url.removeprefix("http://").split(":")
     opened = [await asyncio.open_connection(*place) for _ in range(CONNECTIONS_MAX + 5)]
     await until(lambda: sum(reader.at_eof() for reader, _ in opened) == 5)
-    # Nobody says anything: after a while they are hung up on, and there is room for who asks.
-    async with asyncio.timeout(FIRST_S + 20):
-        await asyncio.gather(*(_rest(reader) for reader, _ in opened))
+    # The oldest went: nobody who holds connections without a token keeps others out.
+    assert all(reader.at_eof() for reader, _ in opened[:5])
     door.session = aiohttp.ClientSession()
     assert (await door.check()).status == 200
+    # Nobody says anything: after a while they are hung up on.
+    async with asyncio.timeout(FIRST_S + 20):
+        await asyncio.gather(*(_rest(reader) for reader, _ in opened))
+    assert (await door.check()).status == 200
     for _, writer in opened:
+        writer.close()
+
+
+async def test_who_has_shown_a_token_is_not_hung_up_on_for_who_has_not(door: Stage) -> None:
+    place = door.url.removeprefix("http://").split(":")
+    head = f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token('grid')}"
+    known = await asyncio.open_connection(*place)
+    known[1].write(head.encode() + b"\r\n\r\n")
+    await known[0].readuntil(b"\r\n\r\n")
+    opened = [await asyncio.open_connection(*place) for _ in range(CONNECTIONS_MAX + 5)]
+    # One more than those without a token, for the one with it stays.
+    await until(lambda: sum(reader.at_eof() for reader, _ in opened) >= 6)
+    known[1].write(head.encode() + b"\r\n\r\n")
+    assert b"200 OK" in await known[0].readuntil(b"200 OK")
+    for _, writer in (known, *opened):
         writer.close()
 
 
