@@ -287,6 +287,7 @@ async def test_no_error_path_of_the_daemon_shows_a_secret(
     config = configuration(seats, {}, {}, **sections(tmp_path, sink, by_file=by_file))
     config["accounts"] = seat.accounts(tmp_path, by_file=by_file)
     daemon = Daemon(tmp_path, seats, config)
+    daemon.is_warm = False  # a fork's command line and environment are not its own in /proc
     daemon.write()
     answers = {"check": await daemon.run("check")}
     # The same key stands in several accounts: it is locked once.

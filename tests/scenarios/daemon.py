@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 import yaml
 
 from riskbot.frontends._socket import short_path
+from tests.scenarios import warm
 from tests.scenarios.patience import Watch
 from tests.scenarios.seats import Seat
 
@@ -60,13 +62,16 @@ class Daemon:
         seats: accounts by name.
         config: as written; `write` writes it anew.
         process: the daemon, None before the first start.
+        is_warm: processes start with the imports done (tests/scenarios/warm.py).
     """
+
+    is_warm = True
 
     def __init__(self, folder: Path, seats: dict[str, Seat], config: dict[str, Any]) -> None:
         self.folder, self.seats, self.config = folder, seats, config
         self.path = folder / "riskbot.yaml"
         self.state_dir = folder / "state"
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | warm.Process | None = None
         self.log = folder / "log"
 
     @property
@@ -84,9 +89,13 @@ class Daemon:
     async def start(self, crash_at: str = "", **env: str) -> None:
         """Start the daemon; `crash_at` is where it kills itself (riskbot/crashpoint.py)."""
         more = {"RISKBOT_CRASH_AT": crash_at} if crash_at else {}
-        with self.log.open("a") as log:
-            log.write(f"--- started{' to die at ' if crash_at else ''}{crash_at}\n")
+        with self.log.open("ab") as log:
+            log.write(f"--- started{' to die at ' if crash_at else ''}{crash_at}\n".encode())
             log.flush()
+            if self.is_warm and not more | env:
+                words = ["run", "--config", str(self.path)]
+                self.process = await warm.start(words, log, log, ROOT)
+                return
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "riskbot", "run", "--config", str(self.path)),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -176,6 +185,8 @@ class Daemon:
 
         `through` is a command that runs it under other conditions.
         """
+        if self.is_warm and not through:
+            return await self._run_warm([*words, "--config", str(self.path)], seconds)
         process = await asyncio.create_subprocess_exec(
             *(*through, sys.executable, "-m", "riskbot", *words, "--config", str(self.path)),
             stdin=asyncio.subprocess.DEVNULL,
@@ -191,6 +202,19 @@ class Daemon:
             raise
         assert process.returncode is not None
         return Answer(process.returncode, out.decode(), err.decode())
+
+    async def _run_warm(self, words: list[str], seconds: float) -> Answer:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = await warm.start(words, out, err, ROOT)
+            try:
+                code = await asyncio.wait_for(process.wait(), seconds)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                raise
+            out.seek(0)
+            err.seek(0)
+            return Answer(code, out.read().decode(), err.read().decode())
 
     async def ctl(self, *words: str) -> Answer:
         """Run `riskbot ctl WORDS --json`."""

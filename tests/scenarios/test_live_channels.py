@@ -170,6 +170,7 @@ async def test_kill_amid_an_episode_repeats_nothing_and_forgets_nothing(
     seat.hold(BTC, "3")
     async with cockpit(tmp_path, telegram, hook, seat, limits=HALT) as daemon:
         # Given a breach that was told, that somebody took, and keeps silent.
+        await daemon.until(lambda: about(telegram, "started"), "the bot")
         await glide(seat, BTC=34_000)
         await daemon.until(lambda: about(telegram, "RED"), "told")
         told = [m["message_id"] for m in about(telegram, "drawdown")]
