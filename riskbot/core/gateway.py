@@ -26,6 +26,7 @@ from riskbot.core.ordering import (
 )
 from riskbot.core.pretrade import Judgement, judge
 from riskbot.core.revoking import with_room
+from riskbot.core.rounding import floor_to_step
 from riskbot.core.turn import Turn
 from riskbot.core.working import as_request, audit, end, notify, place, pull, withdraw
 
@@ -73,7 +74,7 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
     judgement, override = _overridden(turn, order, judgement)
     # What shadow would have denied is sent all the same: it is known, and no stranger.
     passes = judgement.decision is not Decision.DENY or not judgement.enforced
-    quantity = judgement.quantity if judgement.decision is not Decision.DENY else order.quantity
+    quantity = _let_through(turn, order, judgement)
     reservation = None
     if passes:
         reservation = _reserved(turn, order, judgement, quantity, override)
@@ -101,6 +102,17 @@ def _order(turn: Turn, event: events.OrderRequested) -> None:
         )
     _reply(turn, event, document)
     analyzing.ask_for(turn, order.account, order.symbol)
+
+
+def _let_through(turn: Turn, order: OrderRequest, judgement: Judgement) -> Decimal:
+    """Return how much of an order may be sent; shadow makes none smaller but for its venue."""
+    if judgement.decision is Decision.DENY:
+        return order.quantity
+    codes = {reason.code for reason in judgement.reasons if reason.binds}
+    instrument = turn.state.instrument(order.account, order.symbol)
+    if judgement.enforced or instrument is None or codes - {Code.QUANTITY_STEP}:
+        return judgement.quantity
+    return floor_to_step(order.quantity, instrument.step)
 
 
 def _overridden(turn: Turn, order: OrderRequest, judgement: Judgement) -> tuple[Judgement, str]:

@@ -45,7 +45,8 @@ def late(kept: Kept, order: WorkingOrder, filled: Decimal, now_ms: int) -> Reser
         return replace(became, order_id=None) if is_another and is_soon else None
     if order.status.is_final and not filled:
         return None
-    is_rogue = known.stage is Stage.REVOKED and not is_soon
+    # Taken back by riskbot, or given back: its strategy knows that it may not be sent.
+    is_rogue = known.stage in {Stage.REVOKED, Stage.CANCELED} and not is_soon
     return replace(known, stage=Stage.OPEN, ended_ms=0, is_late=True, is_rogue=is_rogue)
 
 

@@ -228,7 +228,7 @@ class Reservation:
             seen.
         override: hash of the denied order that an admin let pass as this, empty = it needed none.
         is_late: its order was seen after the approval had been let go.
-        is_rogue: so late that riskbot had taken the approval back well before.
+        is_rogue: so late that the approval had been taken or given back well before.
         is_guess: its order has no name, and was taken for it.
     """
 

@@ -113,6 +113,18 @@ def test_shadow_keeps_reduce_only_whatever_it_would_decide() -> None:
     assert (made.sent[-1].reduce_only, made.sent[-1].is_protective) == (True, True)
 
 
+@pytest.mark.parametrize("is_submit", [False, True])
+def test_shadow_says_how_much_smaller_it_would_make_an_order_and_makes_it_no_smaller(
+    *, is_submit: bool
+) -> None:
+    made = market(GROSS, mode=Mode.SHADOW)
+    found = made.decide("BTC", "buy", "3.0004", allow_resize=True, is_submit=is_submit)
+    assert (found["decision"], found["enforced"], found["max_quantity"]) == ("resize", False, "2")
+    # The venue takes no smaller step: that much is no decision of riskbot's.
+    assert found["order"]["quantity"] == "3"
+    assert [order.quantity for order in made.sent] == [Decimal(3)] * is_submit
+
+
 def test_parent_is_not_exceeded_when_its_fills_are_told_late() -> None:
     made = market(GROSS)
     name = made.decide("BTC", "buy", "1", price="49000", is_submit=True)["client_order_id"]

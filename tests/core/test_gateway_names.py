@@ -111,6 +111,22 @@ def test_order_of_a_name_that_expired_well_before_is_found_out() -> None:
     assert is_found_out(made)
 
 
+@pytest.mark.parametrize(("seconds", "is_rogue"), [(1, False), (3, True)])
+def test_order_whose_approval_was_given_back_is_found_out_unless_it_was_on_its_way(
+    seconds: int, *, is_rogue: bool
+) -> None:
+    made = market(GROSS, account=GUARDED)
+    name = approved(made, "2")
+    made.pull(name)
+    made.wait(seconds)
+    # The room is somebody else's by now.
+    approved(made, "2", strategy="trend")
+    shown(made, "v1", name, "2")
+    assert is_found_out(made) is is_rogue
+    assert len(made.told("late_order")) == 1
+    assert ("v1" in made.orders["main"]) is not is_rogue
+
+
 def test_order_by_hand_that_was_taken_for_an_approvals_is_found_out_when_that_comes() -> None:
     made = market(GROSS, account=GUARDED)
     name = approved(made)
