@@ -16,7 +16,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, NoReturn, TypeVar
 
-from riskbot.client.answers import Approval, GatewayAwayError, GatewayRefusedError
+from riskbot.client.answers import (
+    Approval,
+    GatewayAwayError,
+    GatewayError,
+    GatewayRefusedError,
+)
 from riskbot.client.http import URL, AsyncClient, Client
 from riskbot.client.spelling import (
     ccxt_error,
@@ -209,10 +214,23 @@ class _Guard:
         if found is None:
             return await self._send(name, symbol, type, side, amount, price, given)
         count = self._amount(symbol, found, amount)
-        named = nameless(given) | {
-            "clientOrderId": found.client_order_id or body["client_order_id"]
-        }
-        return await self._send(name, symbol, type, side, count, price, named)
+        own = found.client_order_id or body["client_order_id"]
+        named = nameless(given) | {"clientOrderId": own}
+        try:
+            return await self._send(name, symbol, type, side, count, price, named)
+        except ccxt_error("ExchangeError") as error:
+            # What nobody knows the end of is no ExchangeError.
+            if not isinstance(error, ccxt_error("DuplicateOrderId")):
+                await self._give_back(own)
+            raise
+
+    async def _give_back(self, name: str) -> None:
+        """Let go of an approval whose order the venue has refused."""
+        try:
+            await self._done(self._client.cancel(name))
+        except GatewayError as error:
+            # It lapses by itself.
+            _log.debug("the approval of %s was not given back: %s", name, error)
 
     async def _edit(
         self,

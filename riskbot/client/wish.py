@@ -59,6 +59,12 @@ def leg_of(params: Mapping[str, Any]) -> str | None:
     return _LEGS.get(str(params.get("positionIdx", "")))
 
 
+def _says_closing(params: Mapping[str, Any]) -> bool:
+    # Some write it as a text, and to a venue "false" is false.
+    said = (params.get(name) for name in ("reduceOnly", "closePosition"))
+    return any(value and str(value).lower() not in {"false", "0"} for value in said)
+
+
 def only_closes(
     market: Mapping[str, Any],
     side: str,
@@ -76,7 +82,7 @@ def only_closes(
     if market.get("contract"):
         # In hedge mode some venues go by the leg, and by nothing else.
         opens = {"long": "buy", "short": "sell"}.get(leg_of(params) or "") == side
-        return bool(params.get("reduceOnly") or params.get("closePosition")) and not opens
+        return _says_closing(params) and not opens
     # What is lent can be sold short.
     known = options or {}
     lends = any(params.get(name) for name in _MARGIN) or any(
@@ -148,7 +154,7 @@ def body_of(
         "stop_loss": (
             attached.get("triggerPrice") if isinstance(attached, dict) else stop_of(symbol, side)
         ),
-        "reduce_only": bool(params.get("reduceOnly") or params.get("closePosition")),
+        "reduce_only": _says_closing(params),
         "position_side": leg_of(params),
         "client_order_id": name_of(params) or new_id(),
     }

@@ -106,6 +106,18 @@ async def test_order_has_one_name_whatever_the_script_calls_it(desk: Desk, door:
     assert door.runner.engine.state.reservations.find("grid", "mine1").venue_id == sent.client_id
 
 
+async def test_approval_of_an_order_that_the_venue_refuses_is_given_back(
+    desk: Desk, door: Stage
+) -> None:
+    exchange = guarded(desk, door)
+    desk.server.faults.add("insufficient_margin", times=1)
+    with pytest.raises(ccxt.ExchangeError, match="Margin"):
+        await exchange.create_order(BTC, "limit", "buy", 2, 39_000)
+    assert not door.runner.engine.state.reservations.live
+    # The room is there again.
+    await exchange.create_order(BTC, "limit", "buy", 2, 39_000)
+
+
 async def test_calls_that_would_go_round_the_guard_are_refused(desk: Desk, door: Stage) -> None:
     exchange = guarded(desk, door)
     order = await exchange.create_order(BTC, "limit", "buy", 0.01, 39_000)
@@ -263,6 +275,8 @@ async def test_order_that_is_not_answered_is_asked_for_again_under_its_one_name(
         ({"contract": True}, "sell", {"reduceOnly": True}, True),
         ({"contract": True}, "buy", {"closePosition": True}, True),
         ({"contract": True}, "sell", {}, False),
+        ({"contract": True}, "sell", {"reduceOnly": "false"}, False),
+        ({"contract": True}, "sell", {"reduceOnly": "true"}, True),
         ({"spot": True}, "sell", {}, True),
         ({"spot": True}, "buy", {"reduceOnly": True}, False),
         ({"spot": True}, "sell", {"marginMode": "cross"}, False),
