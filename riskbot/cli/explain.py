@@ -13,6 +13,7 @@ from riskbot.cli.riskcells import lost, parts_of, percent, signed
 from riskbot.cli.standing import Standing
 from riskbot.core import appraisal, riskviews
 from riskbot.core.appraisal import Days
+from riskbot.core.panel import Panel
 from riskbot.core.stats import liquidity
 from riskbot.core.stats.correlation import GROUPED_FROM
 from riskbot.core.stats.var import tail_days
@@ -133,19 +134,23 @@ def _tail_days(out: Console, days: Days) -> None:
     ranks = {tail_days(panel.days, c): f"VaR {c * 100:.0f} %" for c in appraisal.CONFIDENCES}
     rows = []
     for rank, row in enumerate(order[: max(ranks)].tolist(), 1):
-        by_underlying = panel.returns[row] * days.exposures_usd
-        worst = np.argsort(by_underlying)[:4].tolist()
-        names = list(panel.columns)
+        made = days.made(row)
         parts = {
-            f"{names[n]} {panel.returns[row, n] * 100:+.1f} %": float(by_underlying[n])
-            for n in worst
-            if days.exposures_usd[n]
+            f"{name} {_return(panel, row, name)}": made[name]
+            for name in sorted(made, key=lambda name: made[name])[:4]
         }
         day = riskviews.day_of(int(panel.row_days[row]))
         told = f"<- {ranks[rank]}" if rank in ranks else ""
         rows.append([rank, day, signed(float(days.pnl_usd[row])), parts_of(parts), told])
     heads = (">rank", "day", ">PnL USD", "most of it: return, USD", "")
     cells.table(out, f"the tail of {panel.days} days, worst first", heads, rows)
+
+
+def _return(panel: Panel, row: int, name: str) -> str:
+    """Return what a coin did on a day; what has no history is taken as lost."""
+    if not panel.has(name):
+        return "lost"
+    return f"{panel.returns[row, panel.columns[name]] * 100:+.1f} %"
 
 
 def histories(out: Console, history: Document) -> None:

@@ -102,7 +102,7 @@ def _components(out: Console, document: Document) -> None:
             signed(row["var_usd"]),
             percent(row["var_share"]),
             signed(row["es_usd"]),
-            f"{row['marginal_var'] * 100:.1f}",
+            "?" if row["marginal_var"] is None else f"{row['marginal_var'] * 100:.1f}",
             row["own_days"],
         ]
         for row in document["components"]

@@ -21,6 +21,7 @@ from riskbot.core.stats import correlation
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import Leg, ScopeBook
+    from riskbot.core.marks import Marks
     from riskbot.core.model import Instrument
     from riskbot.core.settings import CoreSettings
 
@@ -145,11 +146,17 @@ class Analysis:
         """Whether the last answer still says something of the book of now."""
         return now_ms - self.studied_ms <= STUDY_BUDGET_MS
 
-    def appraise(self, book: ScopeBook, settings: CoreSettings, wanted: Container[str]) -> None:
+    def appraise(
+        self,
+        book: ScopeBook,
+        settings: CoreSettings,
+        wanted: Container[str],
+        marks: Marks | None = None,
+    ) -> None:
         """Fill in what price history and scenarios say of a Book, of the figures wanted."""
         if self._table is None or self._table.settings is not settings:
             self._table = Table(settings)
-        found = appraisal.figures(book, self.panel, self._table, wanted)
+        found = appraisal.figures(book, self.panel, self._table, wanted, marks)
         if FOUND in wanted:
             self._take_groups(found, book)
         # What-if Books shared these with what they were made from.

@@ -7,10 +7,13 @@ made elsewhere and come in as events; limits read all of it from `ScopeBook.stat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from riskbot.core.curved import Options, options_of
 from riskbot.core.histories import last_ended_day
 from riskbot.core.limits._base import NO_EQUITY, NO_PRICE
 from riskbot.core.panel import STALE_DAYS, Panel
@@ -20,6 +23,7 @@ from riskbot.core.stats._arrays import FloatArray
 
 if TYPE_CHECKING:
     from riskbot.core.exposure import ScopeBook
+    from riskbot.core.marks import Marks
 
 CONFIDENCES, SUFFIXES = (0.95, 0.99), ("", "_99")
 """Confidences that VaR and expected shortfall are read at, and what ends the names of each."""
@@ -40,6 +44,7 @@ FIGURES = (
 )
 """Names of all figures."""
 
+NO_INPUT = "a volatility, a spread or a funding rate is not known"
 NO_HISTORY = "no price history is known yet"
 """Why a figure is unknown, as people read it."""
 
@@ -62,6 +67,13 @@ class Figures:
         self.reasons[name] = reason
 
 
+class Shares(NamedTuple):
+    """What one underlying has in VaR and in expected shortfall, USD; < 0: it hedges the others."""
+
+    var_usd: float
+    es_usd: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Days:
     """What a book of today would have made on each day of a panel.
@@ -70,12 +82,49 @@ class Days:
         exposures_usd: shape (n,), signed.
         pnl_usd: shape (t,); what has no history is lost on each of them.
         lost: underlyings without history that are counted as lost whole.
+        beside: by underlying, shape (t,), USD, what it makes beside its exposure times its return:
+            of options all that delta does not say, of what is lost the whole.
     """
 
     panel: Panel
     exposures_usd: FloatArray
     pnl_usd: FloatArray
     lost: tuple[str, ...]
+    beside: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def attribute(self, confidence: float) -> tuple[var.Attribution, dict[str, Shares]]:
+        """Return a tail, and what each underlying has in it; their sum is the whole."""
+        panel = self.panel
+        returns, exposures = panel.returns, self.exposures_usd
+        if self.beside:
+            # Each stands beside the others as one more position, of one dollar that made so much.
+            extra = np.column_stack([*self.beside.values()])
+            returns = np.hstack([returns, extra])
+            exposures = np.concatenate([exposures, np.ones(len(self.beside))])
+        found = var.attribute(returns, exposures, confidence, pnl_usd=self.pnl_usd)
+        shares: dict[str, Shares] = {}
+        for name, place in [
+            *((name, place) for name, place in panel.columns.items() if self.exposures_usd[place]),
+            *((name, len(panel.columns) + n) for n, name in enumerate(self.beside)),
+        ]:
+            before = shares.get(name, Shares(0.0, 0.0))
+            shares[name] = Shares(
+                before.var_usd + float(found.var_components_usd[place]),
+                before.es_usd + float(found.es_components_usd[place]),
+            )
+        return found, shares
+
+    def made(self, row: int) -> dict[str, float]:
+        """Return what each underlying would have made on one day, USD."""
+        panel = self.panel
+        parts = {
+            name: float(panel.returns[row, place] * self.exposures_usd[place])
+            for name, place in panel.columns.items()
+            if self.exposures_usd[place]
+        }
+        for name, usd in self.beside.items():
+            parts[name] = parts.get(name, 0.0) + float(usd[row])
+        return parts
 
 
 def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
@@ -94,12 +143,36 @@ def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
     gross_usd = sum(book.underlyings[name].gross for name in missing)
     if gross_usd > UNJUDGED_SHARE * max(book.equity_usd, 0.0):
         return f"no price history of {', '.join(sorted(missing))}"
-    pnl = var.exposure_pnl(panel.returns, exposures) - gross_usd
-    return Days(panel, exposures, pnl, tuple(sorted(missing)))
+    beside = _beside(book, panel)
+    pnl = var.exposure_pnl(panel.returns, exposures)
+    for usd in beside.values():
+        pnl = pnl + usd
+    return Days(panel, exposures, pnl, tuple(sorted(missing)), beside)
+
+
+def _beside(book: ScopeBook, panel: Panel) -> dict[str, FloatArray]:
+    """Return what underlyings would have made on each day beside exposure times return, USD."""
+    found = {
+        name: np.full(panel.days, -sums.gross)
+        for name, sums in book.underlyings.items()
+        if sums.gross and not panel.has(name)
+    }
+    known = [leg for leg in options_of(book) if panel.has(leg.underlying)]
+    if known:
+        options = Options(known)
+        moves = panel.returns[:, [panel.columns[leg.underlying] for leg in known]]
+        beyond = options.pnl(moves) - options.delta_usd * moves
+        for n, leg in enumerate(known):
+            found[leg.underlying] = found.get(leg.underlying, 0.0) + beyond[:, n]
+    return found
 
 
 def figures(
-    book: ScopeBook, panel: Panel | None, table: Table, wanted: Container[str] = FIGURES
+    book: ScopeBook,
+    panel: Panel | None,
+    table: Table,
+    wanted: Container[str] = FIGURES,
+    marks: Marks | None = None,
 ) -> Figures:
     """Return what history and scenarios say of one scope.
 
@@ -108,10 +181,13 @@ def figures(
         panel: of what is held, None = nothing is known yet.
         table: of the scenarios.
         wanted: names of figures, of `FIGURES`: what nobody reads costs nothing.
+        marks: spreads and funding rates, None = they are not known.
     """
     found = Figures()
-    if "stress_loss" in wanted:
-        _stress(found, book, panel, table)
+    if "stress_loss" in wanted and (book.unpriced or book.equity_usd is None):
+        found.unknown("stress_loss", NO_PRICE if book.unpriced else NO_EQUITY)
+    elif "stress_loss" in wanted:
+        _stress(found, book, table.losses(book, panel, marks))
     asked = [name for name in _MAKERS if name in wanted]
     days = days_of(book, panel) if asked else ""
     for name in asked:
@@ -124,16 +200,13 @@ def figures(
     return found
 
 
-def _stress(found: Figures, book: ScopeBook, panel: Panel | None, table: Table) -> None:
-    """Losses of the scenarios that move prices: they need no history."""
-    if book.unpriced or book.equity_usd is None:
-        found.unknown("stress_loss", NO_PRICE if book.unpriced else NO_EQUITY)
-        return
-    for name, loss_usd in table.losses(book, panel).items():
+def _stress(found: Figures, book: ScopeBook, losses: Mapping[str, float | None]) -> None:
+    """Losses of the scenarios that a limit reads: most of them need no history."""
+    for name, loss_usd in losses.items():
         share = None if loss_usd is None else book.equity_share(loss_usd)
         found.values[f"stress_loss:{name}"] = share
         if share is None:
-            found.reasons["stress_loss"] = NO_HISTORY
+            found.reasons["stress_loss"] = f"{name}: {NO_INPUT}"
 
 
 def _value_at_risk(found: Figures, book: ScopeBook, days: Days) -> None:

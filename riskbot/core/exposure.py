@@ -30,6 +30,8 @@ class Leg:
         vega: of the whole position, USD per point (0.01) of implied volatility.
         gamma_usd: of the whole position, gamma * price of the underlying squared: a move of r
             (0.1 = 10 %) makes about `delta_usd * r + gamma_usd * r * r / 2`.
+        unit_usd: of an option, USD that what one unit of its quantity is of is worth; None =
+            unknown, or not asked for.
         stop: trigger price of the nearest resting reduce-only stop that covers it; None = none.
         risk_usd: abs(mark - stop) * abs(quantity), with `assume_stop` where there is none.
     """
@@ -59,6 +61,7 @@ class Leg:
     gamma: float | None = None
     vega: float | None = None
     gamma_usd: float | None = None
+    unit_usd: float | None = None
     strategy: str | None = None
     closable_quantity: float = 0.0
     is_unlisted: bool = False

@@ -24,7 +24,7 @@ from riskbot.core.model import (
     Side,
 )
 from riskbot.core.whatif import WhatIf, kinks, outlook
-from riskbot.core.workload import Order, Working, unit_usd
+from riskbot.core.workload import Order, Working, exposed, unit_usd
 
 if TYPE_CHECKING:
     from riskbot.core.state import State
@@ -342,4 +342,5 @@ def order_of(
     if instrument.kind is InstrumentKind.SPOT:
         # A coin is one position, whichever of its markets is traded.
         key = state.meter.coin_key(account, base_of(instrument.symbol)) or key
+    side = exposed(state, instrument, side)
     return Order(instrument, key, side, unit, unit * away, strategy)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from riskbot.core.assets import is_cash
 from riskbot.core.exposure import Leg
 from riskbot.core.model import InstrumentKind
@@ -18,6 +20,7 @@ from riskbot.core.stressed import Inputs, Part, PositionStress
 NO_PRICE = "it has no usable price"
 NO_GAMMA = "by delta alone, its gamma is not known"
 NO_GAMMA_SHORT = NO_GAMMA + ": it may lose more"
+ISOLATED = "its own margin is all that it can lose"
 UNLISTED = "nobody prices it: it counts as nothing"
 
 
@@ -50,6 +53,7 @@ class Impact:
         shocks: of the scenario over the whole book.
         price_usd: of a unit of its underlying, None = unknown.
         inputs: spreads and funding.
+        margin_usd: all that an isolated position can lose, None = no such bound is known.
     """
 
     def __init__(
@@ -59,12 +63,14 @@ class Impact:
         shocks: Shocks,
         price_usd: float | None,
         inputs: Inputs,
+        margin_usd: float | None = None,
     ) -> None:
         self.scenario, self.leg, self.inputs = scenario, leg, inputs
+        self._margin_usd, self._settle_shock = margin_usd, shocks.of_asset(leg.instrument.settle)
         self.found = shocks.of(leg.underlying, leg.sector)
         self.kind = leg.instrument.kind
         per_base = float(leg.instrument.underlying_per_base)
-        self.unit_usd = None if price_usd is None else price_usd * per_base
+        self.unit_usd = leg.unit_usd if price_usd is None else price_usd * per_base
         # Spot is worth its own price; an inverse contract is quoted in dollars.
         is_quoted = self.kind in {InstrumentKind.LINEAR, InstrumentKind.OPTION}
         self.quote_shock = shocks.of_asset(leg.instrument.quote) if is_quoted else 0.0
@@ -121,7 +127,26 @@ class Impact:
                 return Part("price", None, "what it has made, in a coin, is not known")
             pnl += leg.unrealized_pnl_usd * quote_shock
             words += f" and {leg.unrealized_pnl_usd:,.2f} USD * {quote_shock:+.4g}"
-        return Part("price", pnl, words)
+        bound = self._bound(pnl)
+        if bound is None:
+            return Part("price", pnl, words)
+        self.notes.append(ISOLATED)
+        return Part("price", bound, f"{words}, no more than its margin of {-bound:,.2f} USD")
+
+    def _bound(self, pnl: float) -> float | None:
+        """Return what an isolated position makes where its margin says so, None = it does not."""
+        margin, settle, move = self._margin_usd, self._settle_shock, self._move()
+        if margin is None or settle is None or move is None:
+            return None
+        leg, distance = self.leg, self.leg.liquidation_distance
+        is_hit = distance is not None and stress.is_liquidated(
+            distance, move, is_long=leg.quantity > 0
+        )
+        most = margin * (1 + settle)
+        kept = float(
+            stress.isolated_pnls(np.array(pnl), np.array(most), np.array(is_hit, dtype=np.bool_))
+        )
+        return None if kept == pnl else kept
 
     def _option(self, delta_usd: float, shock: float, quote_shock: float) -> Part:
         leg, unit = self.leg, self.unit_usd

@@ -6,13 +6,14 @@ Copies for people and doors; figures are those of `appraisal` and `stats`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from riskbot.core import appraisal, stressviews
-from riskbot.core.appraisal import CONFIDENCES, Days, WayOut
+from riskbot.core.appraisal import CONFIDENCES, Days, Shares, WayOut
 from riskbot.core.model import PORTFOLIO
 from riskbot.core.stats import correlation, liquidity, var, volatility
 
@@ -98,10 +99,8 @@ def tail(state: State, scope: str, now_ms: int) -> dict[str, Any]:
 
 def _figures(book: ScopeBook, days: Days) -> dict[str, Any]:
     panel = days.panel
-    tails = [
-        var.attribute(panel.returns, days.exposures_usd, c, pnl_usd=days.pnl_usd)
-        for c in CONFIDENCES
-    ]
+    (first, shares), *others = [days.attribute(confidence) for confidence in CONFIDENCES]
+    tails = [first, *(found for found, _ in others)]
     names = [f"{confidence * 100:.0f}" for confidence in CONFIDENCES]
     daily_usd = volatility.ewma_volatility(days.pnl_usd)
     return {
@@ -117,30 +116,30 @@ def _figures(book: ScopeBook, days: Days) -> dict[str, Any]:
         "days": panel.days,
         "days_pnl_usd": days.pnl_usd.tolist(),
         "lost": list(days.lost),
-        "components": _components(book, days, tails[0]),
+        "components": _components(book, days, first, shares),
         "worst_days": _worst(days),
     }
 
 
-def _components(book: ScopeBook, days: Days, found: var.Attribution) -> list[dict[str, Any]]:
+def _components(
+    book: ScopeBook, days: Days, found: var.Attribution, shares: Mapping[str, Shares]
+) -> list[dict[str, Any]]:
     """Return a row per underlying, the largest part of the VaR first."""
     panel = days.panel
     rows: list[dict[str, Any]] = []
-    for name, place in panel.columns.items():
-        exposure = float(days.exposures_usd[place])
-        if not exposure:
-            continue
-        part = float(found.var_components_usd[place])
+    for name, share in shares.items():
+        place = panel.columns[name] if panel.has(name) else None
         rows.append(
             {
                 "underlying": name,
-                "exposure_usd": exposure,
-                "volatility": panel.yearly_volatility(name),
-                "own_days": int(panel.own_days[place]),
-                "var_usd": part,
-                "var_share": part / found.tail.var_usd if found.tail.var_usd else None,
-                "es_usd": float(found.es_components_usd[place]),
-                "marginal_var": float(found.marginal_var[place]),
+                "exposure_usd": book.underlyings[name].net,
+                "volatility": None if place is None else panel.yearly_volatility(name),
+                "own_days": 0 if place is None else int(panel.own_days[place]),
+                "var_usd": share.var_usd,
+                "var_share": share.var_usd / found.tail.var_usd if found.tail.var_usd else None,
+                "es_usd": share.es_usd,
+                "marginal_var": None if place is None else float(found.marginal_var[place]),
+                "beyond_delta": name in days.beside and place is not None,
             }
         )
     rows.sort(key=lambda row: -row["var_usd"])
@@ -149,19 +148,13 @@ def _components(book: ScopeBook, days: Days, found: var.Attribution) -> list[dic
 
 def _worst(days: Days) -> list[dict[str, Any]]:
     """Return the days on which the book of today would have lost most, and through what."""
-    panel = days.panel
     rows: list[dict[str, Any]] = []
     for row in np.argsort(days.pnl_usd, kind="stable")[:WORST_DAYS].tolist():
-        by_underlying = panel.returns[row] * days.exposures_usd
-        parts = {
-            name: float(by_underlying[place])
-            for name, place in panel.columns.items()
-            if days.exposures_usd[place]
-        }
+        parts = days.made(row)
         worst = sorted(parts, key=lambda name: parts[name])[:3]
         rows.append(
             {
-                "day": day_of(int(panel.row_days[row])),
+                "day": day_of(int(days.panel.row_days[row])),
                 "pnl_usd": float(days.pnl_usd[row]),
                 "by_underlying_usd": {name: parts[name] for name in worst},
             }

@@ -129,7 +129,7 @@ class Scenario(_Model):
         source: where the figures are from.
         basis: which price: `published`, `close`, `extreme` (lowest low of each), `assumed`.
         window: days the data was taken from.
-        is_counted: a reading of the limit `stress_loss`; shown either way.
+        is_counted: a reading of the limit `stress_loss`, unless a venue is lost; shown either way.
         shocks: by underlying, `sector:NAME` or DEFAULT. One that is missing is 0.
         extremes: a second set, of intraday extremes: see `variants`.
         joint_move: shocks that follow from volatilities and one correlation instead.
@@ -178,6 +178,11 @@ class Scenario(_Model):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @property
+    def is_read(self) -> bool:
+        """Whether `stress_loss` reads it; what goes with a venue is seen position by position."""
+        return self.is_counted and self.venue_lost is None
 
     def variants(self) -> tuple[Scenario, ...]:
         """Return the scenario, and beside it the one of its extremes where it has them."""

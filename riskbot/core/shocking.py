@@ -1,18 +1,23 @@
-"""Scenarios that move prices, applied to exposure by underlying: one product for all of them.
+"""Scenarios applied to a whole book at once: prices to exposure by underlying, the rest to sums.
 
-That is quick enough for every evaluation; what a scenario does position by position, to venues,
-stops and costs, is `stressing`.
+That is quick enough for every evaluation; what a scenario does position by position, with its
+words, and to venues, margin and limits, is `stressing`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from riskbot.core import lines
-from riskbot.core.exposure import ScopeBook
+from riskbot.core.assets import is_cash
+from riskbot.core.curved import Bent
+from riskbot.core.exposure import Leg, ScopeBook
+from riskbot.core.funding import projected_in_all_usd
 from riskbot.core.model import InstrumentKind
 from riskbot.core.panel import Panel
 from riskbot.core.scenarios import Scenario
@@ -20,19 +25,8 @@ from riskbot.core.settings import CoreSettings
 from riskbot.core.stats import stress
 from riskbot.core.stats._arrays import FloatArray
 
-
-def moves_prices_alone(scenario: Scenario) -> bool:
-    """Whether a scenario is all in its shocks: those are readings of `stress_loss`.
-
-    A peg may be lost beside them: what is held of that coin, as a rule nothing, is looked at.
-    """
-    others = (
-        scenario.stops,
-        scenario.venue_lost,
-        scenario.spread_multiple,
-        scenario.funding_multiple,
-    )
-    return not any(others) and (bool(scenario.shocks) or scenario.joint_move is not None)
+if TYPE_CHECKING:
+    from riskbot.core.marks import Marks
 
 
 class Table:
@@ -44,35 +38,71 @@ class Table:
 
     def __init__(self, settings: CoreSettings) -> None:
         self.settings = settings
-        counted = [s for s in settings.scenarios if s.is_counted and moves_prices_alone(s)]
+        counted = [scenario for scenario in settings.scenarios if scenario.is_read]
         self._shocked = [s for s in counted if s.joint_move is None]
         self._joint = [s for s in counted if s.joint_move is not None]
         self._columns: dict[str, int] = {}
         self._shocks: FloatArray = np.zeros((len(self._shocked), 0))
 
-    def losses(self, book: ScopeBook, panel: Panel | None) -> dict[str, float | None]:
+    def losses(
+        self, book: ScopeBook, panel: Panel | None, marks: Marks | None = None
+    ) -> dict[str, float | None]:
         """Return the loss of every scenario by its name, USD, >= 0; None = unknown.
 
         Args:
-            book: what is held.
+            book: what is held, all of it priced.
             panel: volatilities, for scenarios that follow from them.
+            marks: spreads and funding rates, None = they are not known.
         """
+        beside = _Beside(book, marks)
         held = {name: sums.net for name, sums in book.underlyings.items() if sums.net}
-        self._admit(held)
+        bent = Bent(book)
+        self._admit([*held, *(leg.underlying for leg in bent.legs)])
         exposures = np.zeros(len(self._columns))
         for name, usd in held.items():
             exposures[self._columns[name]] = usd
         found: dict[str, float | None] = {}
         if self._shocked:
             pnl = stress.scenario_pnl(self._shocks, exposures)
+            if bent.legs:
+                places = [self._columns[leg.underlying] for leg in bent.legs]
+                pnl = pnl + self._beyond(bent, self._shocked, self._shocks[:, places])
             for scenario, usd in zip(self._shocked, pnl.tolist(), strict=True):
-                found[scenario.name] = max(0.0, -usd - _peg_pnl(scenario, book))
+                found[scenario.name] = _loss(usd, beside.pnl(scenario))
         for scenario in self._joint:
-            found[scenario.name] = _joint_loss(scenario, held, panel)
+            moves = _joint_moves(scenario, held, panel)
+            found[scenario.name] = None
+            if moves is not None:
+                usd = math.fsum(moves[name] * usd for name, usd in held.items())
+                if bent.legs:
+                    row = np.array([[moves.get(leg.underlying, 0.0) for leg in bent.legs]])
+                    usd += float(self._beyond(bent, [scenario], row)[0])
+                found[scenario.name] = _loss(usd, beside.pnl(scenario))
         return found
 
-    def _admit(self, held: Mapping[str, float]) -> None:
-        new = [name for name in held if name not in self._columns]
+    def _beyond(self, bent: Bent, scenarios: Sequence[Scenario], shocks: FloatArray) -> FloatArray:
+        """Return what options and isolated positions make beyond their delta, shape (s,), USD.
+
+        Args:
+            bent: those of the book.
+            scenarios: s of them.
+            shocks: shape (s, m), of each one's underlying.
+        """
+        quotes, settles = np.zeros_like(shocks), np.zeros_like(shocks)
+        for n, leg in enumerate(bent.legs):
+            quote, settle = leg.instrument.quote, leg.instrument.settle
+            for row, scenario in enumerate(scenarios):
+                quotes[row, n] = scenario.depeg.get(quote, 0.0)
+                settles[row, n] = scenario.depeg.get(settle, 0.0)
+            if settle == leg.underlying:
+                settles[:, n] = shocks[:, n]
+            elif not is_cash(settle):
+                sector = lines.sector_of(self.settings, settle)
+                settles[:, n] = [s.shock_of(settle, sector).shock for s in scenarios]
+        return bent.beyond(shocks, quotes, settles)
+
+    def _admit(self, names: Sequence[str]) -> None:
+        new = [name for name in dict.fromkeys(names) if name not in self._columns]
         if not new:
             return
         columns = [
@@ -84,26 +114,93 @@ class Table:
         self._shocks = np.hstack([self._shocks, added.T])
 
 
-def _peg_pnl(scenario: Scenario, book: ScopeBook) -> float:
-    """Return what lost pegs make of cash and of what is quoted in it, USD."""
-    total = 0.0
-    for coin, shock in scenario.depeg.items():
-        if coin in book.stablecoins:
-            quoted = (
-                leg.delta_usd or 0.0
-                for leg in book.legs
-                if leg.instrument.quote == coin and leg.instrument.kind is InstrumentKind.LINEAR
-            )
-            total += book.stablecoins[coin][0] * shock + stress.position_pnl(
-                math.fsum(quoted), 0.0, shock
-            )
-    return total
+def _loss(pnl_usd: float, beside_usd: float | None) -> float | None:
+    return None if beside_usd is None else max(0.0, -pnl_usd - beside_usd)
 
 
-def _joint_loss(scenario: Scenario, held: Mapping[str, float], panel: Panel | None) -> float | None:
+class _Beside:
+    """What scenarios do to a book beside moving prices; looked at where one of them asks.
+
+    Args:
+        book: what is held.
+        marks: spreads and funding rates, None = they are not known.
+    """
+
+    def __init__(self, book: ScopeBook, marks: Marks | None) -> None:
+        self._book, self._marks = book, marks
+
+    @functools.cached_property
+    def _legs(self) -> list[Leg]:
+        return [leg for leg in self._book.legs if not leg.is_unlisted]
+
+    @functools.cached_property
+    def _quoted(self) -> dict[str, float]:
+        """Delta of what is quoted in a coin and paid in it, USD, by that coin."""
+        found: dict[str, float] = {}
+        for leg in self._legs:
+            if leg.instrument.kind is InstrumentKind.LINEAR:
+                quote = leg.instrument.quote
+                found[quote] = found.get(quote, 0.0) + (leg.delta_usd or 0.0)
+        return found
+
+    def pnl(self, scenario: Scenario) -> float | None:
+        """Return what it makes, USD, None = unknown."""
+        total = self._peg(scenario) if scenario.depeg else 0.0
+        if scenario.stops is not None:
+            slippage = scenario.stops.slippage
+            total += math.fsum(
+                stress.stop_pnl(leg.notional_usd or 0.0, leg.risk_usd, slippage)
+                for leg in self._legs
+                if leg.stop is not None and leg.risk_usd is not None
+            )
+        for multiple, usd_of in (
+            (scenario.spread_multiple, self._spread),
+            (scenario.funding_multiple, self._funding),
+        ):
+            usd = usd_of() if multiple is not None else 0.0
+            if usd is None:
+                return None
+            total += usd * (multiple or 0.0)
+        return total
+
+    def _peg(self, scenario: Scenario) -> float:
+        """Return what lost pegs make of cash and of what is quoted in it."""
+        total = 0.0
+        for coin, shock in scenario.depeg.items():
+            held_usd, _, _ = self._book.stablecoins.get(coin, (0.0, 1.0, True))
+            total += held_usd * shock
+            total += stress.position_pnl(self._quoted.get(coin, 0.0), 0.0, shock)
+        return total
+
+    def _spread(self) -> float | None:
+        """Return what closing everything at half the spread of now makes."""
+        marks, total = self._marks, 0.0
+        for leg in self._legs:
+            quote = None if marks is None else marks.quote(leg.key.account, leg.key.symbol)
+            if marks is None or quote is None or quote.bid is None or quote.ask is None:
+                return None
+            if quote.book is None or not quote.book.is_fresh(self._book.now_ms, marks.stale_ms):
+                return None
+            spread = 2 * (quote.ask - quote.bid) / (quote.ask + quote.bid)
+            total -= abs(leg.notional_usd or 0.0) * spread / 2
+        return total
+
+    def _funding(self) -> float | None:
+        """Return what a day of funding at the rates of now makes."""
+        if self._marks is None:
+            return None
+        return projected_in_all_usd(self._marks, self._legs, self._book.now_ms)
+
+
+def _joint_moves(
+    scenario: Scenario, held: Mapping[str, float], panel: Panel | None
+) -> dict[str, float] | None:
+    """Return the shock of everything held, None while a volatility is unknown."""
     assert scenario.joint_move is not None  # noqa: S101 - it is what the scenario is
+    if not held:
+        return {}
     if panel is None or not all(panel.has(name) for name in held):
-        return None if held else 0.0
+        return None
     exposures = np.array([*held.values()], dtype=np.float64)
     volatilities = np.array([panel.volatility[panel.columns[name]] for name in held])
     joint = scenario.joint_move
@@ -114,5 +211,4 @@ def _joint_loss(scenario: Scenario, held: Mapping[str, float], panel: Panel | No
         sigmas=joint.sigmas,
         days=joint.days,
     )
-    pnl = math.fsum((moves * exposures).tolist())
-    return max(0.0, -pnl)
+    return dict(zip(held, moves.tolist(), strict=True))

@@ -154,10 +154,10 @@ def _show_greeks(book: Book, line: Line, leg: Leg, position: Position) -> None:
     underlying = book.view.asset(line.account, leg.underlying)
     leg.gamma = None if gamma is None else line.c * gamma
     leg.vega = None if vega is None else line.c * vega
-    leg.gamma_usd = None
-    if leg.gamma is not None and underlying is not None:
-        unit_usd = underlying.value * float(leg.instrument.underlying_per_base)
-        leg.gamma_usd = leg.gamma * unit_usd**2
+    leg.gamma_usd = leg.unit_usd = None
+    if underlying is not None:
+        leg.unit_usd = underlying.value * float(leg.instrument.underlying_per_base)
+        leg.gamma_usd = None if leg.gamma is None else leg.gamma * leg.unit_usd**2
 
 
 def _show_price(line: Line, leg: Leg) -> None:

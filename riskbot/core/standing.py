@@ -265,10 +265,14 @@ class Standing:
                 if unit is None:
                     return False
                 at = state.price(account, symbol) if both.is_moving else None
-                found[both.key] = both.working(unit, at, assumed)
+                told_usd = both.working(unit, at, assumed)
+                assert instrument is not None  # noqa: S101 - without it there is no unit
+                if workload.exposed(state, instrument, Side.BUY) is Side.SELL:
+                    told_usd = Working(told_usd.sells, told_usd.buys, told_usd.risk)
+                found[both.key] = told_usd
             if told.closing:
                 sides = {(b.key, side) for b in told.entries.values() for side in _sides(b)}
-                sides.add((order.key, order.side))
+                sides.add((order.key, workload.traded(state, order)))
                 workload.add_closing(state, found, told.closing, sides)
         return True
 

@@ -185,7 +185,7 @@ class State:
     def appraise(self, book: ScopeBook) -> None:
         """Fill in what limits want to know of price history, scenarios and funding."""
         wanted = self._figures.get(book.scope, ())
-        self.analysis.appraise(book, self.settings, wanted)
+        self.analysis.appraise(book, self.settings, wanted, self.meter.marks)
         if funding.COST in wanted:
             funding.fill(book, self.meter.marks)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from riskbot.core import aftermath
+from riskbot.core.curved import margin_of, margins_of
 from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.impacts import Impact, gone
 from riskbot.core.limits._base import Limit, position_subject
@@ -134,10 +135,13 @@ def moves(scenario: Scenario, book: ScopeBook, inputs: Inputs | None = None) -> 
     kept = [leg for leg in book.legs if leg.venue != venue]
     shocks = Shocks(scenario, kept, inputs.volatilities)
     prices = {**_prices(book.legs), **inputs.prices}
+    margins = margins_of(book)
     positions = tuple(
         gone(leg, f"gone with {venue}")
         if leg.venue == venue
-        else Impact(scenario, leg, shocks, prices.get(leg.underlying), inputs).stress()
+        else Impact(
+            scenario, leg, shocks, prices.get(leg.underlying), inputs, margin_of(leg, margins)
+        ).stress()
         for leg in book.legs
     )
     held, is_split = _held(book, inputs)

@@ -127,7 +127,7 @@ def _named(scenario: Scenario) -> dict[str, Any]:
         "title": scenario.title,
         "kind": scenario.kind,
         "basis": scenario.basis,
-        "counted": scenario.is_counted,
+        "counted": scenario.is_read,
     }
 
 

@@ -139,6 +139,7 @@ def part_of(leg: Leg, share: float, strategy: str) -> Leg:
         gamma=of(leg.gamma),
         vega=of(leg.vega),
         gamma_usd=of(leg.gamma_usd),
+        unit_usd=leg.unit_usd,
         strategy=strategy,
         closable_quantity=leg.closable_quantity * share,
     )

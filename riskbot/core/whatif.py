@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from riskbot.core import options
 from riskbot.core.exposure import Aggregate, Leg, Outlook, Part, Pool, ScopeBook
 from riskbot.core.limits._base import position_subject
 from riskbot.core.model import InstrumentKind, PositionKey, scope_account
@@ -98,7 +99,10 @@ class WhatIf:
             known = sums.get(name, Aggregate())
             sums[name] = Aggregate(known.gross + gross, known.net + net)
         is_dust = leg.is_dust and not (filled.buys or filled.sells)
-        return replace(leg, notional_usd=worst, delta_usd=worst, is_dust=is_dust)
+        made = replace(leg, notional_usd=worst, delta_usd=worst, is_dust=is_dust)
+        if leg.instrument.kind is InstrumentKind.OPTION and worst != before:
+            options.take_trade(self._state, made)
+        return made
 
 
 def _empty(state: State, key: PositionKey) -> Leg:

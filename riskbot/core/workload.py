@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from riskbot.core import exits
+from riskbot.core import exits, options
 from riskbot.core.kept import NONE
 from riskbot.core.model import (
     Instrument,
@@ -30,6 +30,7 @@ class Order:
     """What would be traded.
 
     Attributes:
+        side: on which it adds exposure.
         unit_usd: USD of exposure per unit of quantity.
         risk_usd: USD lost per unit when the stop is hit.
         strategy: whose, empty = nobody's in particular.
@@ -122,7 +123,7 @@ def add_one_by_one(
             return False
         key = _key(each)
         found[key] = replace(found[key], risk=found[key].risk + _risk_usd(state, each))
-    sides = {(_key(each), each.side) for each in entries} | {(order.key, order.side)}
+    sides = {(_key(each), each.side) for each in entries} | {(order.key, traded(state, order))}
     add_closing(state, found, closing, sides)
     return True
 
@@ -229,7 +230,9 @@ def _count(
     if unit is None:
         return False
     key = _key(order)
-    found[key] = found.get(key, Working()).plus(order.side, float(quantity) * unit)
+    assert instrument is not None  # noqa: S101 - without it there is no unit
+    side = exposed(state, instrument, order.side)
+    found[key] = found.get(key, Working()).plus(side, float(quantity) * unit)
     return True
 
 
@@ -297,7 +300,26 @@ def _own(state: State, account: str) -> list[WorkingOrder]:
 
 
 def unit_usd(state: State, instrument: Instrument) -> float | None:
-    """Return USD of exposure per unit of `Position.quantity`, None = unknown."""
+    """Return USD of exposure per unit of `Position.quantity`, >= 0, None = unknown.
+
+    An option counts with its delta; one without is unknown.
+    """
+    if instrument.kind is InstrumentKind.OPTION:
+        found = options.delta_usd(state, instrument)
+        return None if found is None else abs(found)
     if instrument.kind is InstrumentKind.INVERSE:
         return state.meter.book.price_of(instrument.account, instrument.quote)
     return state.mark_usd(instrument.account, instrument.symbol)
+
+
+def exposed(state: State, instrument: Instrument, side: Side) -> Side:
+    """Return the side on which an order adds exposure: of a put it is the other one."""
+    if instrument.kind is not InstrumentKind.OPTION:
+        return side
+    found = options.delta_usd(state, instrument)
+    return side.opposite if found is not None and found < 0 else side
+
+
+def traded(state: State, order: Order) -> Side:
+    """Return the side that an order has at its venue."""
+    return exposed(state, order.instrument, order.side)

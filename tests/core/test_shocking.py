@@ -17,6 +17,7 @@ from riskbot.core.scenarios import Scenario
 from riskbot.core.settings import CoreSettings
 from riskbot.core.shocking import Table
 from riskbot.core.stressing import apply
+from riskbot.core.stressviews import result_of
 from tests import builders
 from tests.core.limits import books
 from tests.core.market import codes, market
@@ -55,7 +56,7 @@ def test_loss_is_the_sum_of_exposure_times_shock_by_own_sector_and_default() -> 
         {"BTC": -0.5, "UNI": -0.7, "XRP": -0.2},
     )
     assert found["crash"] == pytest.approx(expected)
-    assert found.keys() == {"crash", "joint"}
+    assert found.keys() == {"crash", "joint", "peg"}
 
 
 def test_peg_lost_beside_a_fall_counts_as_position_by_position() -> None:
@@ -64,8 +65,10 @@ def test_peg_lost_beside_a_fall_counts_as_position_by_position() -> None:
         leg("BTC/USDT:USDT", 1), leg("BTC/UST:UST", -0.5), leg("BTC/UST", 0.2), equity_usd=9e4
     )
     known = table(replace(SETTINGS, scenarios=(fall,)))
-    # Nobody holds the coin: the fall alone. What is quoted in it cannot be margined without.
-    assert known.losses(held, None) == {"fall": pytest.approx(3_500)}
+    # Nobody holds the coin, but what is quoted in it is margined by something else.
+    without = apply(fall, held)
+    assert without.pnl_usd == pytest.approx(-3_500 - 20_000)
+    assert known.losses(held, None) == {"fall": pytest.approx(23_500)}
     held.stablecoins["UST"] = (20_000.0, 1.0, False)
     result = apply(fall, held)
     assert result.pnl_usd is not None
@@ -73,11 +76,48 @@ def test_peg_lost_beside_a_fall_counts_as_position_by_position() -> None:
     assert -result.pnl_usd == pytest.approx(3_500 + 16_000 + 20_000)
 
 
+def test_lost_peg_alone_stops_spreads_and_funding_count_as_position_by_position() -> None:
+    made = market(held={"BTC": (0.4, 50_000), "ETH": (-5, 2_000)})
+    for symbol in ("BTC/USDT:USDT", "ETH/USDT:USDT"):
+        frame = {"funding_rate": 0.001, "funding_interval_h": 8.0}
+        made.give(builders.prices(symbol, made.marks[symbol], **frame))
+    made.rest("BTC", "sell", "0.4", stop_price=48_000, reduce_only=True)
+    made.read()
+    made.wait(1)
+    state = made.engine.state
+    held = state.scopes(made.now_ms)[PORTFOLIO]
+    several = (
+        PEG,
+        scenario("stops", stops={"slippage": 0.01}),
+        scenario("spread", spread_multiple=10.0),
+        scenario("funding", funding_multiple=10.0),
+        scenario("all", shocks={"DEFAULT": -0.1}, spread_multiple=5.0, depeg={"USDT": -0.05}),
+        scenario("venue", venue_lost="largest"),
+    )
+    known = table(replace(state.settings, scenarios=several))
+    found = known.losses(held, None, state.meter.marks)
+    for each in several[:-1]:
+        whole = result_of(state, each, PORTFOLIO, made.now_ms)
+        assert whole.pnl_usd is not None
+        assert found[each.name] == pytest.approx(max(0.0, -whole.pnl_usd))
+        assert each.is_read
+    assert (found["stops"] or 0) > 0.4 * 2_000
+    assert min(found["spread"] or 0, found["funding"] or 0, found["peg"] or 0) > 0
+    assert "venue" not in found
+    assert not several[-1].is_read
+    # What nobody tells is unknown, and says so.
+    alone = known.losses(held, None)
+    assert (alone["spread"], alone["funding"], alone["all"]) == (None, None, None)
+    made.now_ms += 60_000
+    late = replace(held, now_ms=made.now_ms)
+    assert known.losses(late, None, state.meter.marks)["spread"] is None
+
+
 def test_gain_is_no_loss_and_a_new_underlying_is_taken_in() -> None:
     known = table()
     assert known.losses(book(BTC=-100.0), None)["crash"] == 0.0
     assert known.losses(book(ETH=100.0), None)["crash"] == pytest.approx(20.0)
-    assert known.losses(book(), None) == {"crash": 0.0, "joint": 0.0}
+    assert known.losses(book(), None) == {"crash": 0.0, "joint": 0.0, "peg": 0.0}
 
 
 def test_joint_move_loses_its_sigmas_and_is_unknown_without_volatility() -> None:
@@ -121,4 +161,5 @@ def test_stress_limit_without_prices_or_history_is_unknown_and_says_why() -> Non
     state = made.engine.state
     ((_, limit),) = state.limits
     (row,) = state.check(limit, state.scopes(made.now_ms)[PORTFOLIO])
-    assert (row.level, row.reason) == (Level.UNKNOWN, "no price history is known yet")
+    why = "joint: a volatility, a spread or a funding rate is not known"
+    assert (row.level, row.reason) == (Level.UNKNOWN, why)

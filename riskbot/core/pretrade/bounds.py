@@ -100,6 +100,10 @@ def _at_price_usd(trial: Trial, unit_usd: float) -> float:
     if trial.instrument.kind is InstrumentKind.INVERSE:
         return unit_usd
     price = trial.price if trial.request.side is Side.BUY else max(trial.price, trial.mark)
+    if trial.instrument.kind is InstrumentKind.OPTION:
+        # Its premium, or what it moves like: whichever is more.
+        settle = trial.state.meter.book.price_of(trial.request.account, trial.instrument.settle)
+        return max(unit_usd, price * (settle or 0.0))
     return unit_usd * price / trial.mark
 
 

@@ -11,6 +11,7 @@ from riskbot.core import workload
 from riskbot.core.model import (
     PORTFOLIO,
     BlindKind,
+    InstrumentKind,
     Mode,
     PositionKey,
     PositionSide,
@@ -144,7 +145,8 @@ def _priced(trial: Trial) -> Iterator[Reason]:
     """A fresh mark, and the equity of whatever it is measured against."""
     state, request = trial.state, trial.request
     if not (trial.is_fresh and trial.unit_usd):
-        words = f"no fresh price of {request.symbol}"
+        is_option = trial.instrument.kind is InstrumentKind.OPTION
+        words = f"no fresh price{' and delta' if is_option else ''} of {request.symbol}"
         yield Reason(Code.BLIND_PRICE, trial.scopes[1], words)
     books = state.scopes(trial.now_ms)
     for scope in trial.scopes[:2]:
@@ -306,7 +308,9 @@ def _correlated(trial: Trial) -> Iterator[Reason]:
     books = trial.state.scopes(trial.now_ms)
     for allowed, scope in rules:
         found = trial.state.analysis.correlation(
-            books[scope], trial.instrument, trial.request.side.sign
+            books[scope],
+            trial.instrument,
+            workload.exposed(trial.state, trial.instrument, trial.request.side).sign,
         )
         if found is not None and found > allowed:
             words = f"its returns correlate {found:.2f} with the book's"

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 def scenario_pnl(shocks: FloatArray, exposures_usd: FloatArray) -> FloatArray:
@@ -94,6 +95,50 @@ def option_pnl(
         most = unit_usd * abs(move)
         pnl = min(max(pnl, -most), most)
     return max(pnl, -value_usd) if value_usd >= 0 else min(pnl, -value_usd)
+
+
+def option_pnls(
+    delta_usd: FloatArray,
+    moves: FloatArray,
+    *,
+    value_usd: FloatArray,
+    gamma_usd: FloatArray,
+    unit_usd: FloatArray,
+) -> FloatArray:
+    """Compute `option_pnl` of many options under many moves at once.
+
+    Args:
+        delta_usd: shape (m,).
+        moves: shape (s, m), each option's underlying under each move.
+        value_usd: shape (m,).
+        gamma_usd: shape (m,), 0 = unknown.
+        unit_usd: shape (m,), inf = unknown.
+
+    Returns:
+        Shape (s, m), USD.
+    """
+    pnl = delta_usd * moves + 0.5 * gamma_usd * moves * moves
+    most = np.multiply(unit_usd, np.abs(moves), where=moves != 0, out=np.zeros_like(moves))
+    pnl = np.clip(pnl, -most, most)
+    is_long = value_usd >= 0
+    held: FloatArray = np.where(is_long, np.maximum(pnl, -value_usd), np.minimum(pnl, -value_usd))
+    return held
+
+
+def isolated_pnls(pnl_usd: FloatArray, most_usd: FloatArray, is_hit: BoolArray) -> FloatArray:
+    """Keep the PnL of isolated positions within their margin, which is all that can be lost.
+
+    Args:
+        pnl_usd: of the move alone.
+        most_usd: what the margin that belongs to each now, its profit included, is worth after the
+            move, >= 0.
+        is_hit: the move reaches the liquidation price: nothing is taken to be left then.
+
+    Returns:
+        USD; all shapes are the same.
+    """
+    kept: FloatArray = np.where(is_hit, -most_usd, np.maximum(pnl_usd, -most_usd))
+    return kept
 
 
 def joint_move(
