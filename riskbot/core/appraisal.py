@@ -7,7 +7,7 @@ made elsewhere and come in as events; limits read all of it from `ScopeBook.stat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,7 @@ from riskbot.core.stats import liquidity, var, volatility
 from riskbot.core.stats._arrays import FloatArray
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Leg, ScopeBook
     from riskbot.core.marks import Marks
 
 CONFIDENCES, SUFFIXES = (0.95, 0.99), ("", "_99")
@@ -140,28 +140,37 @@ def days_of(book: ScopeBook, panel: Panel | None) -> Days | str:
         return NO_EQUITY
     held = {name: sums.net for name, sums in book.underlyings.items()}
     exposures, missing = panel.vector(held)
+    options = options_of(book)
+    # Options can be without delta in all, and still lose: what has no history is not passed over.
+    unseen = (leg.underlying for leg in options if not panel.has(leg.underlying))
+    missing = [*dict.fromkeys((*missing, *unseen))]
     gross_usd = sum(book.underlyings[name].gross for name in missing)
     if gross_usd > UNJUDGED_SHARE * max(book.equity_usd, 0.0):
-        return f"no price history of {', '.join(sorted(missing))}"
-    beside = _beside(book, panel)
+        return _why_missing(panel, sorted(missing))
+    beside = _beside(book, panel, missing, options)
     pnl = var.exposure_pnl(panel.returns, exposures)
     for usd in beside.values():
         pnl = pnl + usd
     return Days(panel, exposures, pnl, tuple(sorted(missing)), beside)
 
 
-def _beside(book: ScopeBook, panel: Panel) -> dict[str, FloatArray]:
+def _why_missing(panel: Panel, missing: Sequence[str]) -> str:
+    still = [name for name in missing if name in panel.still]
+    if still:
+        return f"the price of {', '.join(still)} has not moved once in its history"
+    return f"no price history of {', '.join(missing)}"
+
+
+def _beside(
+    book: ScopeBook, panel: Panel, missing: Iterable[str], options: Iterable[Leg]
+) -> dict[str, FloatArray]:
     """Return what underlyings would have made on each day beside exposure times return, USD."""
-    found = {
-        name: np.full(panel.days, -sums.gross)
-        for name, sums in book.underlyings.items()
-        if sums.gross and not panel.has(name)
-    }
-    known = [leg for leg in options_of(book) if panel.has(leg.underlying)]
+    found = {name: np.full(panel.days, -book.underlyings[name].gross) for name in missing}
+    known = [leg for leg in options if panel.has(leg.underlying)]
     if known:
-        options = Options(known)
+        together = Options(known)
         moves = panel.returns[:, [panel.columns[leg.underlying] for leg in known]]
-        beyond = options.pnl(moves) - options.delta_usd * moves
+        beyond = together.pnl(moves) - together.delta_usd * moves
         for n, leg in enumerate(known):
             found[leg.underlying] = found.get(leg.underlying, 0.0) + beyond[:, n]
     return found

@@ -37,6 +37,8 @@ class Panel:
         volatility: shape (n,), EWMA of the daily returns, NaN = unknown.
         turnover_usd: shape (n,), traded USD per day, NaN = unknown.
         row_days: shape (t,), the day each row ends on, in days since 1970-01-01.
+        known: underlyings of which returns are known.
+        still: underlyings whose price has not moved once: that is no price, and says nothing.
     """
 
     columns: Mapping[str, int]
@@ -46,6 +48,8 @@ class Panel:
     volatility: FloatArray
     turnover_usd: FloatArray
     row_days: IntArray
+    known: frozenset[str]
+    still: frozenset[str] = frozenset()
 
     @property
     def days(self) -> int:
@@ -59,8 +63,7 @@ class Panel:
 
     def has(self, underlying: str) -> bool:
         """Whether returns of an underlying are known."""
-        place = self.columns.get(underlying)
-        return place is not None and bool(np.isfinite(self.volatility[place]))
+        return underlying in self.known
 
     def column(self, underlying: str) -> FloatArray:
         """Return the daily returns of an underlying that is known, shape (t,)."""
@@ -103,19 +106,27 @@ def build(series: Mapping[str, DailySeries], days: int = DAYS) -> Panel | None:
     # What ended long ago, by delisting, is judged on the days since by its beta.
     names, rows = list(known), [(each.first_day, each.closes) for each in known.values()]
     closes = returns.aligned(rows, newest, days + 1)
+    # What is no price, from wherever it came, is a day without one.
+    closes[~((closes > 0) & np.isfinite(closes))] = np.nan
     whole = _completed(returns.simple_returns(closes), names)
     if whole is None:
         return None
     logs = returns.log_returns(closes)[whole.rows]
     turnovers = [np.nan if (usd := each.turnover_usd) is None else usd for each in known.values()]
+    volatilities = volatility.ewma_volatilities(logs)
+    moved = (logs != 0) & np.isfinite(logs)
+    is_still = ~moved.any(axis=0) & np.isfinite(volatilities)
+    is_known = np.isfinite(volatilities) & ~is_still
     return Panel(
         columns={name: place for place, name in enumerate(names)},
         returns=np.asfortranarray(whole.returns[:, : len(names)]),
         log_returns=logs,
         own_days=whole.own_days[: len(names)],
-        volatility=volatility.ewma_volatilities(logs),
+        volatility=volatilities,
         turnover_usd=np.array(turnovers),
         row_days=newest - days + 1 + whole.rows,
+        known=frozenset(name for name, is_it in zip(names, is_known, strict=True) if is_it),
+        still=frozenset(name for name, is_it in zip(names, is_still, strict=True) if is_it),
     )
 
 

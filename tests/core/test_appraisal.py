@@ -138,3 +138,11 @@ def test_real_book_is_judged_in_proportion() -> None:
     assert var is not None
     assert shortfall is not None
     assert 0.01 < var < shortfall < 0.2
+
+
+def test_price_that_never_moved_makes_no_zero_of_a_risk() -> None:
+    known = panel.build({"BTC": noise("BTC", 1), "X": path([0.0] * 260, "X")})
+    why = "the price of X has not moved once in its history"
+    assert appraisal.days_of(book(BTC=1_000.0, X=20_000.0), known) == why
+    figures = appraisal.figures(book(X=20_000.0), known, NO_SCENARIOS)
+    assert (figures.values["value_at_risk"], figures.reasons["value_at_risk"]) == (None, why)

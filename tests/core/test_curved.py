@@ -262,6 +262,10 @@ def test_straddle_without_delta_has_its_part_in_the_tail() -> None:
 
 def test_option_of_what_has_no_history_is_part_of_what_is_lost() -> None:
     option = replace(call(0.01, unit_usd=50_000.0), underlying="NEW")
-    days, _ = of_days(book(option, leg("ETH/USDT:USDT", 10, 2_000)))
+    held = book(option, leg("ETH/USDT:USDT", 10, 2_000))
+    days, _ = of_days(held)
     assert days.lost == ("NEW",)
     assert set(days.beside) == {"NEW"}
+    # Without a delta in all it may lose as well.
+    held.underlyings["NEW"].net = 0.0
+    assert of_days(held)[0].lost == ("NEW",)

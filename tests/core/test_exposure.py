@@ -355,3 +355,13 @@ def test_configured_stablecoin_is_a_sector() -> None:
     assert book.gross_usd == 50_000
     made.read(usdt=None, balances=(balance("BTC", 1),))
     assert "stable" not in made.portfolio.sectors
+
+
+def test_option_on_what_nobody_prices_is_unknown_with_its_greeks() -> None:
+    option = "XYZ/USDT:USDT-261225-10-C"
+    made = rig()
+    made.give(loaded(instrument(option)), prices(option, 2.0, delta=0.5, gamma=0.1))
+    made.read(position(option, 3, 1))
+    (leg,) = made.portfolio.legs
+    assert made.portfolio.unpriced == [option]
+    assert (leg.gamma, leg.unit_usd, leg.gamma_usd) == (pytest.approx(0.3), None, None)

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from riskbot.core import options
 from riskbot.core.limits._base import Limit
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.limits.net_delta import NetDelta
 from riskbot.core.limits.stress_loss import StressLoss
-from riskbot.core.model import Response
+from riskbot.core.lines import new_leg
+from riskbot.core.model import PositionKey, PositionSide, Response
 from riskbot.core.scenarios import Scenario
 from riskbot.core.settings import OrderRules
 from tests import builders
@@ -101,3 +103,14 @@ def test_working_option_order_counts_with_its_delta_on_its_side() -> None:
     denied = made.decide("BTC", "buy", "1")
     assert float(denied["max_quantity"]) == pytest.approx(12_500 / 50_000, abs=0.001)
     assert made.decide("BTC", "sell", "0.5")["decision"] == "approve"
+
+
+def test_option_that_nobody_prices_keeps_no_figures_of_before_a_trade() -> None:
+    made = desk(held={"BTC": (0.4, 50_000)})
+    state = made.engine.state
+    listed = builders.instrument("XYZ/USDT:USDT-261225-10-C")
+    key = PositionKey("main", listed.symbol, PositionSide.NET)
+    leg = new_leg(state.settings, "main", key, listed)
+    leg.delta_usd, leg.mark_usd, leg.gamma_usd = 500.0, 3.0, 7.0
+    options.take_trade(state, leg)
+    assert (leg.delta_usd, leg.mark_usd, leg.gamma_usd, leg.quantity) == (500.0, None, None, 0.0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,3 +87,24 @@ def test_real_history_has_a_year_and_its_volatility() -> None:
     found = panel.build(by_name(*real("BTC", "ETH", "DOGE")))
     assert found is not None
     assert 0.2 < found.yearly_volatility("BTC") < found.yearly_volatility("DOGE") < 3
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])
+def test_close_that_is_no_price_is_a_day_without_one_and_stops_nothing(bad: float) -> None:
+    closes = list(noise("X", 3).closes)
+    closes[100] = bad
+    known = panel.build({"BTC": noise("BTC", 1), "X": replace(noise("X", 3), closes=tuple(closes))})
+    assert known is not None
+    assert known.has("X")
+    assert known.own_days[known.columns["X"]] == known.days - 2
+    nothing = replace(noise("X", 3), closes=(bad,) * 260)
+    assert panel.build({"X": nothing}) is None
+    beside = panel.build({"BTC": noise("BTC", 1), "X": nothing})
+    assert beside is not None
+    assert not beside.has("X")
+
+
+def test_price_that_never_moved_is_no_price_history() -> None:
+    known = panel.build({"BTC": noise("BTC", 1), "X": path([0.0] * 260, "X")})
+    assert known is not None
+    assert (known.known, known.still) == ({"BTC"}, {"X"})

@@ -63,7 +63,7 @@ def test_book_without_risk_has_no_shares_of_it() -> None:
 
 def test_calm_position_has_a_part_of_nothing() -> None:
     made = market(held={"BTC": (0.4, 50_000)})
-    made.give(read(path([0.0] * 260, "BTC")))
+    made.give(read(path([0.0] * 259 + [0.01], "BTC")))
     (row,) = riskviews.tail(made.engine.state, PORTFOLIO, made.now_ms)["components"]
     assert (row["var_usd"], row["var_share"]) == (0.0, None)
 
