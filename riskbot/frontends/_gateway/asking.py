@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +36,10 @@ itself has to decide never stands behind hundreds of them. Cancels and exits do 
 PRICE_S, LOOK_S = 3.0, 0.02
 """How long an order waits for the first price of its instrument, and how often it is looked for."""
 
+REFUSED_S, REFUSED_MOST_S = 0.1, 1.0
+"""How long a strategy waits before it hears that it asks too often: so long for each of its
+questions that waits so, so that a loop of refusals takes no time from others."""
+
 FAULTS_MAX, FAULTS_MS = 2, 600_000
 """A strategy whose orders broke the core so often in that time is asked for no more of them: one
 more fault of anybody's would end the process, and a start would meet the same order again."""
@@ -56,6 +61,7 @@ class Asking:
         self._faults_ms: dict[str, list[int]] = {}
         self._coming: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._ids = itertools.count(1)
+        self._refusing: Counter[str] = Counter()
 
     # ------------------------------------------------------------ what doors call
 
@@ -82,11 +88,10 @@ class Asking:
         )
         pace, place = self._paces[strategy], self._exit_of(caller, event)
         now_ms = self._guard.clock.now_ms()
-        if place is not None:
-            if wait_ms := pace.admit_exit(place, now_ms):
-                await self._guard.clock.sleep(wait_ms / 1_000)
-        else:
-            pace.admit(now_ms)
+        async with self._paced(strategy):
+            wait_ms = pace.admit_exit(place, now_ms) if place is not None else pace.admit(now_ms)
+        if wait_ms:
+            await self._guard.clock.sleep(wait_ms / 1_000)
         if order.account in caller.accounts:
             await self.prepare(order.account, order.instrument)
         document = await self._asked(strategy, event)
@@ -106,7 +111,8 @@ class Asking:
         strategy = strategy_of(caller)
         change = taken(AmendBody, raw)
         whole(change)
-        self._paces[strategy].admit(self._guard.clock.now_ms())
+        async with self._paced(strategy):
+            self._paces[strategy].admit(self._guard.clock.now_ms())
         event = events.AmendRequested(
             request_id=self._request_id(),
             strategy=strategy,
@@ -149,14 +155,43 @@ class Asking:
             ),
         )
 
-    def admit(self, caller: Caller) -> None:
+    async def admit(self, caller: Caller) -> None:
         """Count a strategy's question that is answered by the core and is no order.
 
         Raises:
             RefusalError: too many.
         """
         if caller.strategy is not None:
-            self._paces[caller.strategy].admit(self._guard.clock.now_ms())
+            async with self._paced(caller.strategy):
+                self._paces[caller.strategy].admit(self._guard.clock.now_ms())
+
+    @asynccontextmanager
+    async def _paced(self, strategy: str) -> AsyncIterator[None]:
+        """Have a strategy that is refused wait before it hears so."""
+        try:
+            yield
+        except RefusalError:
+            self._refusing[strategy] += 1
+            try:
+                wait_s = min(REFUSED_S * self._refusing[strategy], REFUSED_MOST_S)
+                await self._guard.clock.sleep(wait_s)
+            finally:
+                self._refusing[strategy] -= 1
+            raise
+
+    async def look(self, caller: Caller) -> None:
+        """Count a document that a strategy reads, and wait where it reads too many.
+
+        Raises:
+            RefusalError: far too many.
+        """
+        if caller.strategy is None:
+            return
+        clock = self._guard.clock
+        async with self._paced(caller.strategy):
+            wait_ms = self._paces[caller.strategy].admit_read(clock.now_ms())
+        if wait_ms:
+            await clock.sleep(wait_ms / 1_000)
 
     async def prepare(self, account: str, instrument: str) -> None:
         """Have an instrument watched that nobody holds, and wait a little for its first price.

@@ -24,6 +24,10 @@ EXIT_DENIALS_MAX, EXIT_AGAIN_MS = 20, 1_000
 EXITS_A_MINUTE, EXIT_WAIT_MS = 1_200, 8_000
 """Exits of a strategy: a minute's worth at once; those beyond are slowed, so long at most."""
 
+READS_A_MINUTE, READS_MOST, READ_WAIT_MS = 3_000, 300, 1_000
+"""Documents of a strategy: so many a minute, so many at once; those beyond are slowed, so long at
+most. Who looks without end takes the time in which others are answered."""
+
 PLACES_MAX = 500
 """Instruments and sides whose denied exits are remembered."""
 
@@ -91,10 +95,14 @@ class Pace:
         self._requests = Bucket(a_minute, a_minute, now_ms)
         self._denials = Bucket(DENIALS_A_MINUTE, DENIALS_MOST, now_ms)
         self._exits = Bucket(EXITS_A_MINUTE, EXITS_A_MINUTE, now_ms)
+        self._reads = Bucket(READS_A_MINUTE, READS_MOST, now_ms)
         self._refused = _Refused()
 
-    def admit(self, now_ms: int) -> None:
+    def admit(self, now_ms: int) -> int:
         """Let a request in that may raise risk, or asks for nothing that can be done.
+
+        Returns:
+            How long it waits for its turn, ms: 0.
 
         Raises:
             RefusalError: too many.
@@ -106,6 +114,7 @@ class Pace:
             words = f"denied too often: {DENIALS_A_MINUTE} more a minute"
             raise self._too_many(words, wait_ms, now_ms)
         self._requests.spend()
+        return 0
 
     def admit_exit(self, place: Place, now_ms: int) -> int:
         """Let an exit in that has something to close.
@@ -128,6 +137,22 @@ class Pace:
             words = f"more than {EXITS_A_MINUTE} exits a minute, and others wait"
             raise self._too_many(words, wait_ms, now_ms)
         self._exits.spend()
+        return wait_ms
+
+    def admit_read(self, now_ms: int) -> int:
+        """Let a strategy read a document.
+
+        Returns:
+            How long it waits for its turn, ms.
+
+        Raises:
+            RefusalError: more wait than will soon have their turn.
+        """
+        wait_ms = self._reads.wait_ms(now_ms)
+        if wait_ms > READ_WAIT_MS:
+            words = f"more than {READS_A_MINUTE} reads a minute, and others wait"
+            raise self._too_many(words, wait_ms, now_ms)
+        self._reads.spend()
         return wait_ms
 
     def denied(self) -> None:

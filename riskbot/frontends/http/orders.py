@@ -52,6 +52,7 @@ class Orders:
 
     async def _show(self, request: web.Request) -> web.Response:
         caller, name = await self._door.caller(request), _id_of(request)
+        await self._asking.look(caller)
         asked = query_of(request, "strategy").get("strategy")
         if caller.strategy is not None and asked in {None, caller.strategy}:
             owners: tuple[str, ...] = (caller.strategy,)

@@ -85,7 +85,7 @@ class Reads:
     # ------------------------------------------------------------ documents
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        await self._door.caller(request)
+        await self._asking.look(await self._door.caller(request))
         return answer(self._contract)
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -93,6 +93,7 @@ class Reads:
         if caller.strategy is None:
             _person(caller)
         query_of(request)
+        await self._asking.look(caller)
         return answer(self._guard.latest_view().get("status"))
 
     async def _document(self, request: web.Request) -> web.Response:
@@ -140,7 +141,7 @@ class Reads:
             message = "stop: must be a price"
             raise malformed(message, "stop")
         account = _account(caller, query.get("account"))
-        self._asking.admit(caller)
+        await self._asking.admit(caller)
         if account is not None:
             await self._asking.prepare(account, query["instrument"])
         args = {"instrument": query["instrument"], "account": account}

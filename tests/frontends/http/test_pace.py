@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -12,10 +13,12 @@ import pytest
 
 from riskbot.core import events
 from riskbot.frontends._gateway import pace
-from riskbot.frontends._gateway.pace import Pace
+from riskbot.frontends._gateway.asking import Asking
+from riskbot.frontends._gateway.pace import READ_WAIT_MS, READS_MOST, Pace
 from riskbot.frontends._gateway.refusal import RefusalError
+from riskbot.frontends._gateway.tokens import Caller
 from riskbot.frontends.http.places import STRATEGIES_MAX, STRATEGY_MAX
-from tests.fakes import until
+from tests.fakes import FakeClock, until
 from tests.frontends.http.conftest import GROSS
 from tests.frontends.http.stage import Answer, Stage, stage, token
 
@@ -43,9 +46,12 @@ async def test_requests_beyond_the_rate_are_429_and_never_reach_the_journal(
         answers = [await door.check(quantity="0.001") for _ in range(18)]
         assert {a.status for a in answers} == {200}
         before = await asked_of_the_journal(door)
-        refused = [await door.check(quantity="0.001") for _ in range(50)]
-        refused += [await door.ask("PATCH", "/v1/orders/rest", {"price": "40001"})]
-        refused += [await door.ask("GET", "/v1/size?instrument=BTC")]
+        # All at once: who is refused waits before it hears so.
+        refused = await asyncio.gather(
+            *(door.check(quantity="0.001") for _ in range(50)),
+            door.ask("PATCH", "/v1/orders/rest", {"price": "40001"}),
+            door.ask("GET", "/v1/size?instrument=BTC"),
+        )
         assert {a.status for a in refused} == {429}
         assert 1 <= int(refused[0].headers["Retry-After"]) <= 3
         # Only the news of it is written down, once.
@@ -137,6 +143,56 @@ def test_flood_of_exits_waits_its_turn_and_is_not_refused_before_that() -> None:
         pass
     # A minute later it is as it was.
     assert paced.admit_exit(place, 70_000) == 0
+
+
+def test_who_reads_without_end_waits_its_turn_and_is_refused_only_far_beyond_it() -> None:
+    told: list[events.Event] = []
+    pace = Pace("grid", 600, told.append, 0)
+    assert {pace.admit_read(0) for _ in range(READS_MOST)} == {0}
+    waits = [pace.admit_read(0) for _ in range(50)]
+    assert waits == sorted(waits)
+    assert 0 < waits[0] < waits[-1] <= READ_WAIT_MS
+    with pytest.raises(RefusalError, match="reads a minute"):
+        pace.admit_read(0)
+    assert len(told) == 1
+    # What it may ask for is not touched by what it reads.
+    pace.admit(0)
+    assert pace.admit_read(10_000) == 0
+
+
+async def test_who_is_refused_again_and_again_waits_longer_before_it_hears_so() -> None:
+    waited: list[float] = []
+    turns = asyncio.Event()
+
+    class Waiting(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            waited.append(seconds)
+            await turns.wait()
+
+    guard: Any = SimpleNamespace(clock=Waiting(), emit=lambda event: None)
+    asking, grid = Asking(guard, {"grid": 1}), Caller("strategy:grid", strategy="grid")
+    await asking.admit(grid)
+    asked = [asyncio.create_task(asking.admit(grid)) for _ in range(12)]
+    await until(lambda: len(waited) == 12)
+    assert waited == pytest.approx([min(0.1 * n, 1.0) for n in range(1, 13)])
+    turns.set()
+    refused = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(each) for each in refused} == {RefusalError}
+    # Once nobody waits it begins anew.
+    with pytest.raises(RefusalError):
+        await asking.admit(grid)
+    assert waited[-1] == pytest.approx(0.1)
+
+
+async def test_documents_of_a_strategy_are_paced_and_those_of_people_are_not(door: Stage) -> None:
+    paths = ["/v1/status", "/v1/orders/none"] * READS_MOST + ["/v1/openapi.json"]
+    answers = await asyncio.gather(*(door.ask("GET", path) for path in paths))
+    assert 429 in {answer.status for answer in answers}
+    assert (await door.check()).status == 200
+    people = await asyncio.gather(
+        *(door.ask("GET", "/v1/status", who="viewer") for _ in range(READS_MOST + 50))
+    )
+    assert {answer.status for answer in people} == {200}
 
 
 def test_denied_exits_are_remembered_of_so_many_places_alone() -> None:
