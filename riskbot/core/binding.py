@@ -40,7 +40,15 @@ class Denying:
     has_shares: bool = False
 
 
-_NONE = Denying()
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What no order moves of a scope, as far as one of its limits reads it off the totals."""
+
+    has_losses: bool = False
+    has_others: bool = False
+
+
+_NONE, _NOTHING_ASIDE = Denying(), Aside()
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ class Binding:
     limits: tuple[tuple[str, Limit], ...]
     _denying: dict[str, Denying] = field(default_factory=dict)
     _near: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict)
+    _aside: dict[str, Aside] = field(default_factory=dict)
     _rules: dict[tuple[str, str], tuple[tuple[OrderRules, str], ...]] = field(default_factory=dict)
     _scopes: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     _nothing: dict[PositionKey, Leg] = field(default_factory=dict)
@@ -68,12 +77,20 @@ class Binding:
                 rows.setdefault(scope, []).append(limit)
             for what in limit.on_approach:
                 near.setdefault((scope, what), []).append(limit)
+        apart = [(s, x) for s, x in self.limits if x.reads_totals and not x.is_moved_by_orders]
+        for scope in {scope: None for scope, _ in apart}:
+            kinds = [limit.is_loss for at, limit in apart if at == scope]
+            self._aside[scope] = Aside(has_losses=any(kinds), has_others=not all(kinds))
         self._denying = {scope: _denying(found) for scope, found in rows.items()}
         self._near = {key: tuple(found) for key, found in near.items()}
 
     def denying(self, scope: str) -> Denying:
         """Return the limits of a scope that deny."""
         return self._denying.get(scope, _NONE)
+
+    def aside(self, scope: str) -> Aside:
+        """Return what no order moves of a scope and its limits read."""
+        return self._aside.get(scope, _NOTHING_ASIDE)
 
     def near(self, scope: str, what: str) -> tuple[Limit, ...]:
         """Return the limits of a scope that `scale`, or `throttle`, from orange on."""

@@ -7,7 +7,7 @@ in one place: `lines`, `margins`, `pairs`, `showing`, and `navs` for the losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -136,25 +136,20 @@ class Losses:
 
 
 @dataclass(slots=True)
-class ScopeBook:
-    """Everything a limit may look at for one scope.
+class Totals:
+    """What is summed up of a scope at any moment: what an order and a price tick can afford.
+
+    The sums and legs are the Book's own, moved by later ticks.
 
     Attributes:
         equity_usd: real equity E; None = unknown (an account never synced).
         capital_usd: denominator of exposure ratios (`portfolio.capital`).
         unpriced: instruments held without a usable price: ratios over them are unknown.
-        unlisted: coins that nobody prices: counted as nothing, and named.
-        underlyings, sectors, groups, strategies, venues: sums by key.
-        maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
-        margin_equity: by that subject, the equity its ratio is over, USD.
-        stats: what price history says (`value_at_risk`, `volatility:BTC`, ...); None or absent =
-            UNKNOWN; stats_reasons: why, by the name before the colon.
+        underlyings, sectors, groups: sums by key.
+        losses, operational, day, slippage_bps: filled in where a limit of the scope reads them.
         operational: `feed_age`, `clock_offset`, `error_rate`, `order_rate`, ...
         day: `trades_per_day`, `loss_streak`.
         slippage_bps: by strategy: (worst, mean) of the day's fills, bps, worst >= 0.
-        stablecoins: by asset (equity_usd, price_usd, is_assumed).
-        venue_equity: by venue, USD.
-        signature: what is held, whatever its size: it changes when a key comes or goes.
         by_key: the legs by their keys.
         open_count: legs above dust.
     """
@@ -163,33 +158,24 @@ class ScopeBook:
     now_ms: int = 0
     equity_usd: float | None = None
     capital_usd: float | None = None
-    aum_usd: float | None = None
     gross_usd: float = 0.0
     net_usd: float = 0.0
-    delta_usd: float = 0.0
-    legs: list[Leg] = field(default_factory=list)
+    stop_risk_usd: float = 0.0
     unpriced: list[str] = field(default_factory=list)
-    unlisted: list[str] = field(default_factory=list)
     underlyings: dict[str, Aggregate] = field(default_factory=dict)
     sectors: dict[str, Aggregate] = field(default_factory=dict)
     groups: dict[str, Aggregate] = field(default_factory=dict)
-    strategies: dict[str, Aggregate] = field(default_factory=dict)
-    venue_equity: dict[str, float] = field(default_factory=dict)
-    stablecoins: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
-    pairs: list[Pair] = field(default_factory=list)
-    maintenance_margin: list[tuple[str, float | None]] = field(default_factory=list)
-    margin_equity: dict[str, float] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
-    stop_risk_usd: float = 0.0
-    unprotected: list[str] = field(default_factory=list)
-    stats: dict[str, float | None] = field(default_factory=dict)
-    stats_reasons: dict[str, str] = field(default_factory=dict)
     operational: dict[str, float | None] = field(default_factory=dict)
     day: dict[str, int] = field(default_factory=dict)
     slippage_bps: dict[str, tuple[float, float]] = field(default_factory=dict)
-    signature: str = ""
     by_key: Mapping[PositionKey, Leg] = field(default_factory=dict)
     open_count: int = 0
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anything is held."""
+        return bool(self.by_key)
 
     def ratio(self, amount_usd: float) -> float | None:
         """Return amount over the capital of the scope.
@@ -215,6 +201,50 @@ class ScopeBook:
         """Return amount over real equity, whatever is unpriced."""
         return self._over(amount_usd, self.equity_usd)
 
+    def _over(self, amount_usd: float, base_usd: float | None) -> float | None:
+        if base_usd is None:
+            return None
+        if base_usd > 0:
+            return amount_usd / base_usd
+        return float("inf") if self.is_holding or amount_usd else 0.0
+
+
+@dataclass(slots=True)
+class ScopeBook(Totals):
+    """Everything a limit may look at for one scope.
+
+    Attributes:
+        unlisted: coins that nobody prices: counted as nothing, and named.
+        strategies: sums by strategy, with what is no strategy's.
+        maintenance_margin: (subject, ratio) of the cross pools and isolated positions.
+        margin_equity: by that subject, the equity its ratio is over, USD.
+        stats: what price history says (`value_at_risk`, `volatility:BTC`, ...); None or absent =
+            UNKNOWN; stats_reasons: why, by the name before the colon.
+        stablecoins: by asset (equity_usd, price_usd, is_assumed).
+        venue_equity: by venue, USD.
+        signature: what is held, whatever its size: it changes when a key comes or goes.
+    """
+
+    aum_usd: float | None = None
+    delta_usd: float = 0.0
+    legs: list[Leg] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    strategies: dict[str, Aggregate] = field(default_factory=dict)
+    venue_equity: dict[str, float] = field(default_factory=dict)
+    stablecoins: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    maintenance_margin: list[tuple[str, float | None]] = field(default_factory=list)
+    margin_equity: dict[str, float] = field(default_factory=dict)
+    unprotected: list[str] = field(default_factory=list)
+    stats: dict[str, float | None] = field(default_factory=dict)
+    stats_reasons: dict[str, str] = field(default_factory=dict)
+    signature: str = ""
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anything is held."""
+        return bool(self.legs)
+
     def aum_share(self, amount_usd: float) -> float | None:
         """Return amount over AUM (equity plus `off_exchange`)."""
         return self._over(amount_usd, self.aum_usd)
@@ -227,143 +257,3 @@ class ScopeBook:
                 value = getattr(leg, attribute)
                 keys |= dict.fromkeys(value if attribute == "groups" else (value,))
         return [*keys]
-
-    def _over(self, amount_usd: float, base_usd: float | None) -> float | None:
-        if base_usd is None:
-            return None
-        if base_usd > 0:
-            return amount_usd / base_usd
-        return float("inf") if self.legs or amount_usd else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """The margin that an order would draw on.
-
-    Attributes:
-        subject: the account for its cross pool, `account|symbol` for an isolated position.
-        maintenance_usd: with all that works beside the order filled.
-        equity_usd: what it is over.
-        rate: maintenance per USD of exposure, as estimated.
-        leverage: of an isolated position, which brings margin of its own; None = none does.
-    """
-
-    subject: str
-    maintenance_usd: float
-    equity_usd: float
-    rate: float
-    leverage: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What the strategy that asks for an order holds, USD; its own entries count as filled.
-
-    Attributes:
-        now, own, other: of the order's position, as in `Outlook`.
-        elsewhere: gross of its other positions, >= 0.
-        external: gross of what is not the strategy's, >= 0.
-    """
-
-    strategy: str
-    now: float
-    own: float
-    other: float
-    elsewhere: float
-    external: float
-
-
-@dataclass(slots=True)
-class Outlook:
-    """What a scope's sums become with all that works beside an order, and a quantity of it, filled.
-
-    Only what the order itself moves: the sums of its position, underlying, sector and groups, and
-    of the whole. USD; `x` is a quantity >= 0, unit of `Position.quantity`.
-
-    Attributes:
-        book: of the scope, as it is.
-        leg: the position it is on, an empty one where there is none.
-        subject: how that is named.
-        sign: of the order; unit_usd, risk_usd: its exposure and its loss at the stop, per unit.
-        now: signed notional of the position; own, other: what may fill of entries on it, of the
-            order's side and of the other one, >= 0.
-        base_gross, base_net, base_risk, base_count: of the whole, without the position, but with
-            all that works elsewhere. The net is that of the order's direction.
-        keyed: (gross, net) of the underlying, sectors and groups likewise, by what they are of.
-        find_pool: see `pool`.
-        part: what its strategy holds, None = it is no strategy's.
-    """
-
-    book: ScopeBook
-    leg: Leg
-    subject: str
-    sign: int
-    unit_usd: float
-    risk_usd: float
-    now: float
-    own: float
-    other: float
-    base_gross: float
-    base_net: float
-    base_risk: float
-    base_count: int
-    keyed: Mapping[tuple[str, str], tuple[float, float]]
-    find_pool: Callable[[], Pool | None]
-    part: Part | None = None
-
-    @property
-    def pool(self) -> Pool | None:
-        """The margin it draws on, None = none, or not known; found where it is asked for."""
-        return self.find_pool()
-
-    def position(self, x: float) -> float:
-        """Return the gross of the position at its worst, >= 0."""
-        ahead = abs(self.now + self.sign * (self.own + x * self.unit_usd))
-        behind = abs(self.now - self.sign * self.other)
-        return ahead if ahead > behind else behind
-
-    def shift(self, x: float) -> float:
-        """Return the signed net of the position once all of the order's direction has filled."""
-        return self.now + self.sign * (self.own + x * self.unit_usd)
-
-    def gross(self, x: float) -> float:
-        """Return the gross of the whole, >= 0."""
-        return self.base_gross + self.position(x)
-
-    def net(self, x: float) -> float:
-        """Return the signed net of the whole."""
-        return self.base_net + self.shift(x)
-
-    def keyed_gross(self, kind: str, key: str, x: float) -> float:
-        """Return the gross of a key that the order moves, >= 0."""
-        return self.keyed[kind, key][0] + self.position(x)
-
-    def keyed_net(self, kind: str, key: str, x: float) -> float:
-        """Return the signed net of a key that the order moves."""
-        return self.keyed[kind, key][1] + self.shift(x)
-
-    def risk(self, x: float) -> float:
-        """Return what is lost if every stop is hit, >= 0."""
-        return self.base_risk + x * self.risk_usd
-
-    def count(self, x: float) -> int:
-        """Return how many positions are open above dust."""
-        is_open = not self.leg.is_dust or self.own > 0 or self.other > 0 or x > 0
-        return self.base_count + is_open
-
-    def margin(self, pool: Pool, x: float) -> float:
-        """Return maintenance margin over equity, >= 0; inf where no equity is left."""
-        growth = self.position(x) - abs(self.now)
-        equity = pool.equity_usd + (growth / pool.leverage if pool.leverage else 0.0)
-        maintenance = max(pool.maintenance_usd + pool.rate * growth, 0.0)
-        return maintenance / equity if equity > 0 else float("inf")
-
-    def share_of(self, part: Part, x: float) -> float:
-        """Return the strategy's share in the total gross, which counts as E at least: 0 to 1.
-
-        Else the first order in an empty book would be all of it.
-        """
-        ahead = abs(part.now + self.sign * (part.own + x * self.unit_usd))
-        gross = part.elsewhere + max(ahead, abs(part.now - self.sign * part.other))
-        whole = max(part.external + gross, self.book.capital_usd or 0.0)
-        return gross / whole if whole > 0 else 0.0

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from riskbot.core import glance
 from riskbot.core.exits import base_of
-from riskbot.core.exposure import ScopeBook
+from riskbot.core.exposure import ScopeBook, Totals
 from riskbot.core.limits._base import Along, Limit, Verdict
 from riskbot.core.model import (
     Instrument,
@@ -77,6 +78,8 @@ def limit_bounds(case: Case, limits: Iterable[Limit], asked: float) -> Iterator[
     """
     slow, quick = [], []
     for limit in limits:
+        if glance.is_settled(case.state, case.book.scope, limit, case.now_ms):
+            continue
         along = case.along(limit)
         if along is None:
             slow.append(limit)
@@ -115,7 +118,7 @@ class Case:
     def __init__(
         self,
         state: State,
-        book: ScopeBook,
+        book: Totals,
         entries: Mapping[PositionKey, Working],
         order: Order,
         cap: float,
@@ -124,6 +127,7 @@ class Case:
         has_statistics: bool = False,
     ) -> None:
         self.state, self.book, self.cap = state, book, cap
+        self.now_ms = state.meter.book.view.now_ms
         self.outlook = outlook(state, book, entries, order, owned)
         self._points: list[float] | None = None
         self.full = 1.0
@@ -155,18 +159,21 @@ class Case:
     def check(self, limit: Limit, quantity: float) -> dict[str, Verdict]:
         """Return what a limit says after a quantity, by key: the slow way, over a what-if Book."""
         if self._what_if is None:
+            book = self.book
+            if not isinstance(book, ScopeBook):
+                book = self.state.scopes(self.now_ms)[book.scope]
             self._what_if = WhatIf(
                 self.state,
-                self.book,
+                book,
                 self._entries,
                 self._order,
                 has_statistics=self._has_statistics,
             )
-        book = self._books.get(quantity) or self._what_if.at(quantity)
+        after = self._books.get(quantity) or self._what_if.at(quantity)
         if quantity in self.points:
             # Every limit is asked there.
-            self._books[quantity] = book
-        return _by_key(self.state.check(limit, book))
+            self._books[quantity] = after
+        return _by_key(self.state.check(limit, after))
 
     def along(self, limit: Limit) -> Along | None:
         """Return a limit's figures as functions of the quantity, None = the slow way is to go."""

@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 from riskbot.core.lines import Line
+from riskbot.core.model import PositionKey
 from riskbot.core.sheets import AccountSheet
 
 
@@ -31,6 +32,12 @@ def margins(sheet: AccountSheet) -> list[Margin]:
     """Return the cross pool of an account first, then its isolated positions."""
     isolated = sheet.isolated.values()
     return [_cross(sheet), *(_isolated(sheet.name, line) for line in isolated)]
+
+
+def margin_of(sheet: AccountSheet, key: PositionKey) -> Margin:
+    """Return the pool that a position draws on: its own where it is isolated, else the cross."""
+    line = sheet.isolated.get(key)
+    return _cross(sheet) if line is None else _isolated(sheet.name, line)
 
 
 def _cross(sheet: AccountSheet) -> Margin:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from riskbot.core.assets import STABLECOINS
 from riskbot.core.book import Book
-from riskbot.core.exposure import Aggregate, Leg, Losses, ScopeBook
+from riskbot.core.exposure import Aggregate, Leg, Losses, ScopeBook, Totals
 from riskbot.core.margins import margins
 from riskbot.core.model import (
     PORTFOLIO,
     account_scope,
+    scope_account,
     strategy_scope,
 )
 from riskbot.core.sheets import AccountSheet, Sheet, sums_of
@@ -55,22 +57,73 @@ def evaluate(book: Book, now_ms: int, loss_of: LossOf | None = None) -> dict[str
     return scopes
 
 
+def totals(book: Book, scope: str, now_ms: int) -> Totals:
+    """Return what of a scope is summed up anyway: it costs what moved since the last time.
+
+    Args:
+        book: the Book.
+        scope: the portfolio, a configured account or a strategy.
+        now_ms: UTC ms.
+    """
+    show(book, now_ms)
+    account = scope_account(scope)
+    if account is None and scope != PORTFOLIO:
+        return _strategy(scope.partition(":")[2], book, now_ms)
+    found = Totals(scope, now_ms)
+    if account is None:
+        sheet, tally = book.portfolio, book.tally
+        found.equity_usd = book.portfolio_equity()
+        found.capital_usd = _capital(book, found.equity_usd, _aum(book, found.equity_usd))
+    else:
+        own = book.sheet(account)
+        sheet, tally = own.sheet if book.is_keyed(account) else book.portfolio, own.tally
+        found.equity_usd = found.capital_usd = book.equity(account)
+    _sum_up(found, sheet, tally)
+    found.underlyings, found.sectors, found.groups = _keyed(sheet)
+    return found
+
+
+def _keyed(sheet: Sheet) -> tuple[dict[str, Aggregate], ...]:
+    # The Book's own, for who only looks a key up.
+    return (
+        cast("dict[str, Aggregate]", sheet.underlyings),
+        cast("dict[str, Aggregate]", sheet.sectors),
+        cast("dict[str, Aggregate]", sheet.groups),
+    )
+
+
 # ---------------------------------------------------------------- scopes
+
+
+def _sum_up(scope: Totals, sheet: Sheet, tally: Tally) -> None:
+    """Fill what is summed up at any moment."""
+    total = sheet.total
+    scope.gross_usd, scope.net_usd = total.gross, total.net
+    scope.by_key, scope.open_count = tally.legs, len(tally.opened)
+    scope.unpriced = [*tally.unpriced.values()]
+    scope.stop_risk_usd = tally.risk_usd
+
+
+def _aum(book: Book, equity_usd: float | None) -> float | None:
+    off = off_exchange_usd(book)
+    return None if equity_usd is None or off is None else equity_usd + off
+
+
+def _capital(book: Book, equity_usd: float | None, aum_usd: float | None) -> float | None:
+    settings = book.settings
+    return {"equity": equity_usd, "aum": aum_usd, "fixed": settings.capital_usd}[settings.capital]
 
 
 def _fill(scope: ScopeBook, sheet: Sheet, tally: Tally) -> None:
     """Fill what every scope has: sums, legs, stops, pairs."""
-    total = sheet.total
-    scope.gross_usd, scope.net_usd, scope.delta_usd = total.gross, total.net, total.net
+    _sum_up(scope, sheet, tally)
+    scope.delta_usd = scope.net_usd
     scope.underlyings = {**sheet.underlyings}
     scope.sectors = {**sheet.sectors}
     scope.groups = {**sheet.groups}
-    scope.legs, scope.by_key = [*tally.legs.values()], tally.legs
-    scope.open_count = len(tally.opened)
+    scope.legs = [*tally.legs.values()]
     scope.unlisted = [*tally.unlisted.values()]
-    scope.unpriced = [*tally.unpriced.values()]
     scope.unprotected = [*tally.unprotected.values()]
-    scope.stop_risk_usd = tally.risk_usd
     scope.pairs = tally.pairing.pairs()
     scope.signature = tally.signature
 
@@ -107,16 +160,9 @@ def _fill_account(scope: ScopeBook, sheet: AccountSheet, book: Book) -> None:
 
 
 def _fill_portfolio(whole: ScopeBook, accounts: Iterable[ScopeBook], book: Book) -> None:
-    settings = book.settings
     whole.equity_usd = book.portfolio_equity()
-    off = off_exchange_usd(book)
-    if whole.equity_usd is not None and off is not None:
-        whole.aum_usd = whole.equity_usd + off
-    whole.capital_usd = {
-        "equity": whole.equity_usd,
-        "aum": whole.aum_usd,
-        "fixed": settings.capital_usd,
-    }[settings.capital]
+    whole.aum_usd = _aum(book, whole.equity_usd)
+    whole.capital_usd = _capital(book, whole.equity_usd, whole.aum_usd)
     for scope in accounts:
         whole.maintenance_margin += scope.maintenance_margin
         whole.margin_equity |= scope.margin_equity

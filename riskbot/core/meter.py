@@ -15,7 +15,7 @@ from riskbot.core.book import Book
 from riskbot.core.booking import Booking
 from riskbot.core.carry import Carry
 from riskbot.core.cashflows import Cashflows
-from riskbot.core.exposure import Leg, ScopeBook
+from riskbot.core.exposure import Leg, ScopeBook, Totals
 from riskbot.core.guards import guards
 from riskbot.core.limits._base import Limit, Verdict
 from riskbot.core.marks import Marks
@@ -59,6 +59,10 @@ class Meter:
     Args:
         settings: what the operator configured.
         accounts: the accounts that are measured; their state folds elsewhere, before this.
+
+    Attributes:
+        glances: what `glance` has summed up by scope since anything was told; settled: (scope,
+            limit) of those that are known to be known since then.
     """
 
     def __init__(self, settings: CoreSettings, accounts: Accounts) -> None:
@@ -82,6 +86,8 @@ class Meter:
         # What stands alone stays so until a frame of it is looked at: kept from view to view.
         self._lone: set[tuple[str, str]] = set()
         self._best: dict[tuple[str, str], Price] = {}
+        self.glances: dict[str, Totals] = {}
+        self.settled: set[tuple[str, str]] = set()
 
     # ------------------------------------------------------------ feeding
 
@@ -90,6 +96,7 @@ class Meter:
         if self._checked:
             self._settle_guards()
         self._best.pop((frame.account, frame.symbol), None)
+        self._forget_glances()
         self.marks.take(frame, now_ms)
         self.book.view.now_ms = now_ms
         best = self.marks.best(frame.account, frame.symbol, now_ms)
@@ -115,6 +122,7 @@ class Meter:
         if self._checked:
             self._settle_guards()
         self._best.clear()
+        self._forget_glances()
         self.marks.apply(record, now_ms)
         self.book.view.now_ms = now_ms
         if change is not None and change:
@@ -130,6 +138,11 @@ class Meter:
             self._attribute(self.book, key)
             if self._second is not None:
                 self._owed.append(key)
+
+    def _forget_glances(self) -> None:
+        if self.glances:
+            self.glances.clear()
+            self.settled.clear()
 
     def take_matter_of_order(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Take what the gateway records of an order: whose it is, and what time it is."""
@@ -357,6 +370,7 @@ class Meter:
             self._attribute(self.book, key)
         self._legs = self._second = None
         self._best.clear()
+        self._forget_glances()
         self._checked.clear()
         self._behind.clear()
         self._owed.clear()

@@ -12,9 +12,11 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from riskbot.core import options
-from riskbot.core.exposure import Aggregate, Leg, Outlook, Part, Pool, ScopeBook
+from riskbot.core.exposure import Aggregate, Leg, ScopeBook, Totals
 from riskbot.core.limits._base import position_subject
-from riskbot.core.model import InstrumentKind, PositionKey, scope_account
+from riskbot.core.margins import margin_of
+from riskbot.core.model import InstrumentKind, PositionKey, scope_account, strategy_scope
+from riskbot.core.outlooks import Outlook, Part, Pool
 from riskbot.core.workload import Order, Working
 
 if TYPE_CHECKING:
@@ -109,9 +111,7 @@ def _empty(state: State, key: PositionKey) -> Leg:
     return state.binding.nothing(key, state.instrument(key.account, key.symbol))
 
 
-def _of_scope(
-    book: ScopeBook, entries: Mapping[PositionKey, Working]
-) -> dict[PositionKey, Working]:
+def _of_scope(book: Totals, entries: Mapping[PositionKey, Working]) -> dict[PositionKey, Working]:
     account = scope_account(book.scope)
     return {k: w for k, w in entries.items() if account in {None, k.account}}
 
@@ -121,7 +121,7 @@ def _of_scope(
 
 def outlook(
     state: State,
-    book: ScopeBook,
+    book: Totals,
     entries: Mapping[PositionKey, Working],
     order: Order,
     owned: Mapping[PositionKey, Working] | None = None,
@@ -182,7 +182,7 @@ ASSUMED_RATE = 0.05
 """Maintenance margin per USD of a position that nothing is known of: more than large coins ask."""
 
 
-def _pool(state: State, book: ScopeBook, leg: Leg, drawn: float) -> Pool | None:
+def _pool(state: State, book: Totals, leg: Leg, drawn: float) -> Pool | None:
     """Return the margin an order on a position draws on.
 
     No venue states here what a larger position will ask: it is taken to ask per USD what the
@@ -197,16 +197,13 @@ def _pool(state: State, book: ScopeBook, leg: Leg, drawn: float) -> Pool | None:
     if leg.instrument.kind is InstrumentKind.SPOT:
         return None
     account = leg.key.account
-    ratios = dict(book.maintenance_margin)
-    subject = position_subject(leg.key)
-    is_apart = subject in ratios
-    subject = subject if is_apart else account
-    ratio, equity = ratios.get(subject), book.margin_equity.get(subject, 0.0)
-    if ratio is None or not isfinite(ratio):
+    sheet = state.meter.book.sheet(account)
+    subject, ratio, found = margin_of(sheet, leg.key)
+    if ratio is None or not isfinite(ratio) or book.scope.startswith(strategy_scope("")):
         return None
+    is_apart, equity = subject != account, found or 0.0
     known = state.accounts.get(account).positions.get(leg.key)
     now, maintenance = abs(leg.notional_usd or 0.0), ratio * equity
-    sheet = state.meter.book.sheet(account)
     gross = now if is_apart else sheet.gross()
     average = maintenance / gross if gross > 0 else ASSUMED_RATE
     rate = average if is_apart else max(average, ASSUMED_RATE)
@@ -223,9 +220,7 @@ def _settle_usd(state: State, leg: Leg) -> float:
     return state.meter.book.price_of(leg.key.account, leg.instrument.settle) or 0.0
 
 
-def _part(
-    state: State, book: ScopeBook, owned: Mapping[PositionKey, Working], order: Order
-) -> Part:
+def _part(state: State, book: Totals, owned: Mapping[PositionKey, Working], order: Order) -> Part:
     """Return what the order's strategy holds, its own entries filled."""
     tally = state.meter.book.parts[order.strategy]
     sign, mine = order.side.sign, {**owned}

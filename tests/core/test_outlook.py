@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from riskbot.core import headroom
-from riskbot.core.exposure import Outlook, ScopeBook
+from riskbot.core.exposure import ScopeBook
 from riskbot.core.headroom import Bound, Case
 from riskbot.core.limits._base import Along, Limit, Reading
 from riskbot.core.limits.asset_exposure import AssetExposure
@@ -24,6 +24,7 @@ from riskbot.core.limits.stop_risk import StopRisk
 from riskbot.core.limits.underlying_concentration import UnderlyingConcentration
 from riskbot.core.limits.value_at_risk import ValueAtRisk
 from riskbot.core.model import PositionKey, PositionSide, Response, Side
+from riskbot.core.outlooks import Outlook
 from riskbot.core.settings import AccountSettings, StrategySettings
 from riskbot.core.workload import Order, Working
 from tests import builders

@@ -15,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from riskbot.core.model import Level, PositionKey, PositionSide, Response
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import ScopeBook, Totals
+    from riskbot.core.outlooks import Outlook
 
 NO_PRICE = "something held has no usable price"
 NO_NAV = "NAV is not known yet"
@@ -113,6 +114,10 @@ class Limit(BaseModel):
     """Its figures come from analytics; UNKNOWN while nothing sends them."""
     is_calendar: ClassVar[bool] = False
     """Its hold drops at the day's start."""
+    is_moved_by_orders: ClassVar[bool] = True
+    """An order that fills moves its figures; else they only have to be known."""
+    reads_totals: ClassVar[bool] = False
+    """`read` needs no more than `Totals`, and is declared so: a tick of a price costs it little."""
     default_levels: ClassVar[tuple[float, float]] = (0.8, 0.9)
     highest: ClassVar[float] = 100.0
     """Largest sensible value: above it a percent was probably given as a whole number."""
@@ -290,7 +295,7 @@ def both_ways(net: Callable[[float], float], scale: float = 1.0) -> Along:
     }
 
 
-def why_unknown(book: ScopeBook) -> str:
+def why_unknown(book: Totals) -> str:
     """Return why a ratio of this book is unknown, as people read it."""
     return NO_PRICE if book.unpriced else NO_EQUITY
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, reported_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class ClockOffset(Limit):
@@ -20,7 +20,9 @@ class ClockOffset(Limit):
     highest: ClassVar[float] = 3_600_000.0
     is_share: ClassVar[bool] = False
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         readings = reported_readings(self.name, book.operational)
         return [replace(r, value=None if r.value is None else abs(r.value)) for r in readings]

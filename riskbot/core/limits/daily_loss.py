@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import NO_NAV, Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class DailyLoss(Limit):
@@ -19,6 +19,8 @@ class DailyLoss(Limit):
     default_levels: ClassVar[tuple[float, float]] = (0.5, 0.75)
     is_loss: ClassVar[bool] = True
     is_calendar: ClassVar[bool] = True
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return [Reading(book.losses.daily_loss, reason=NO_NAV)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, reported_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class ErrorRate(Limit):
@@ -19,6 +19,8 @@ class ErrorRate(Limit):
     highest: ClassVar[float] = 100_000.0
     is_share: ClassVar[bool] = False
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return reported_readings(self.name, book.operational)

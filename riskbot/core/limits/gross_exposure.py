@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import Totals
     from riskbot.core.limits._base import Along
+    from riskbot.core.outlooks import Outlook
 
 
 class GrossExposure(Limit):
@@ -17,8 +18,9 @@ class GrossExposure(Limit):
     name: ClassVar[str] = "gross_exposure"
     highest: ClassVar[float] = 50.0
     is_over_equity: ClassVar[bool] = True
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return [Reading(book.ratio(book.gross_usd), reason=why_unknown(book))]
 
     def along(self, outlook: Outlook) -> Along | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import Totals
     from riskbot.core.limits._base import Along
+    from riskbot.core.outlooks import Outlook
 
 
 class Leverage(Limit):
@@ -21,8 +22,9 @@ class Leverage(Limit):
     is_per_account: ClassVar[bool] = True
     is_share: ClassVar[bool] = False
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "account"})
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return [Reading(book.equity_ratio(book.gross_usd), reason=why_unknown(book))]
 
     def along(self, outlook: Outlook) -> Along | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class LossStreak(Limit):
@@ -18,7 +18,9 @@ class LossStreak(Limit):
     unit: ClassVar[str] = "count"
     highest: ClassVar[float] = 1_000.0
     is_share: ClassVar[bool] = False
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         count = book.day.get(self.name)
         return [Reading(None if count is None else float(count), reason="fills are not known yet")]

@@ -9,8 +9,9 @@ from pydantic import Field
 from riskbot.core.limits._base import Limit, Reading, keyed_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import ScopeBook
     from riskbot.core.limits._base import Along
+    from riskbot.core.outlooks import Outlook
 
 MarginAction = Literal["reduce", "add_margin"]
 """How a margin ratio may be brought down."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, both_ways, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import Totals
     from riskbot.core.limits._base import Along
+    from riskbot.core.outlooks import Outlook
 
 
 class NetExposure(Limit):
@@ -22,8 +23,9 @@ class NetExposure(Limit):
     is_over_equity: ClassVar[bool] = True
     is_keyed: ClassVar[bool] = True
     is_hedgeable: ClassVar[bool] = True
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         value = book.ratio(abs(book.net_usd))
         if value is None:
             return [Reading(None, reason=why_unknown(book))]

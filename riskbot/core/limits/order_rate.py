@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, reported_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class OrderRate(Limit):
@@ -18,6 +18,8 @@ class OrderRate(Limit):
     unit: ClassVar[str] = "/min"
     highest: ClassVar[float] = 100_000.0
     is_share: ClassVar[bool] = False
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return reported_readings(self.name, book.operational)

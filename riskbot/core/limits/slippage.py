@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, keyed_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class Slippage(Limit):
@@ -24,6 +24,8 @@ class Slippage(Limit):
     is_share: ClassVar[bool] = False
     is_calendar: ClassVar[bool] = True
     scopes: ClassVar[frozenset[str]] = frozenset({"portfolio", "strategy"})
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return keyed_readings({key: worst for key, (worst, _) in book.slippage_bps.items()})

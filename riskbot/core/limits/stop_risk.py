@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading, why_unknown
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import Totals
     from riskbot.core.limits._base import Along
+    from riskbot.core.outlooks import Outlook
 
 
 class StopRisk(Limit):
@@ -20,8 +21,9 @@ class StopRisk(Limit):
     name: ClassVar[str] = "stop_risk"
     highest: ClassVar[float] = 1.0
     is_over_equity: ClassVar[bool] = True
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         return [Reading(book.ratio(book.stop_risk_usd), reason=why_unknown(book))]
 
     def along(self, outlook: Outlook) -> Along | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import NO_PRICE, Limit, Reading, keyed_readings
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import Outlook, ScopeBook
+    from riskbot.core.exposure import ScopeBook
     from riskbot.core.limits._base import Along
+    from riskbot.core.outlooks import Outlook
 
 EXTERNAL = "external"
 """The part of the book that no approved order explains."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from riskbot.core.limits._base import Limit, Reading
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
 
 
 class TradesPerDay(Limit):
@@ -19,7 +19,9 @@ class TradesPerDay(Limit):
     highest: ClassVar[float] = 1_000_000.0
     is_share: ClassVar[bool] = False
     is_calendar: ClassVar[bool] = True
+    is_moved_by_orders: ClassVar[bool] = False
+    reads_totals: ClassVar[bool] = True
 
-    def read(self, book: ScopeBook) -> list[Reading]:
+    def read(self, book: Totals) -> list[Reading]:
         count = book.day.get(self.name)
         return [Reading(None if count is None else float(count), reason="fills are not known yet")]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from riskbot.core import headroom, workload
+from riskbot.core import glance, headroom, workload
 from riskbot.core.headroom import Bound
 from riskbot.core.model import (
     PORTFOLIO,
@@ -20,7 +20,7 @@ from riskbot.core.pretrade.trial import Trial, scale_factor
 from riskbot.core.rounding import floor_to_step
 
 if TYPE_CHECKING:
-    from riskbot.core.exposure import ScopeBook
+    from riskbot.core.exposure import Totals
     from riskbot.core.settings import OrderRules
 
 FAR = 100.0
@@ -42,12 +42,14 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
         trial.position_side,
         request.strategy,
     )
-    books = state.scopes(trial.now_ms)
+    whole = glance.totals(state, PORTFOLIO, trial.now_ms)
     found: list[Bound] = []
     at_price = _at_price_usd(trial, order.unit_usd)
     for rules, scope in trial.rules:
-        found += _rule_bounds(rules, books[scope], order, at_price, closing)
-    far = FAR * abs(books[PORTFOLIO].capital_usd or 0.0) + books[PORTFOLIO].gross_usd
+        found += _rule_bounds(
+            rules, glance.totals(state, scope, trial.now_ms), order, at_price, closing
+        )
+    far = FAR * abs(whole.capital_usd or 0.0) + whole.gross_usd
     cap = closing + max(far / order.unit_usd, headroom.least(order))
     # Beyond what a rule lets pass only the quantity that is asked for is of interest.
     cap = max(min((bound.quantity for bound in found), default=cap), float(request.quantity))
@@ -56,14 +58,13 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
         words = "a working entry has no price"
         return [Bound("blind_price", PORTFOLIO, 0.0, None, None, words)]
     if cap > 0:
-        found += _limit_bounds(trial, books, entries, order, cap)
+        found += _limit_bounds(trial, entries, order, cap)
     found.sort(key=lambda bound: bound.quantity)
     return found
 
 
 def _limit_bounds(
     trial: Trial,
-    books: Mapping[str, ScopeBook],
     entries: Mapping[PositionKey, workload.Working],
     order: workload.Order,
     cap: float,
@@ -82,9 +83,10 @@ def _limit_bounds(
         owned = entries if owned is None else owned
     asked = float(trial.request.quantity)
     for scope, rows in denying:
+        totals = glance.totals(state, scope, trial.now_ms)
         mine = owned if scope == own_scope and owned is not None else entries
         case = headroom.Case(
-            state, books[scope], mine, order, cap, owned, has_statistics=rows.has_statistics
+            state, totals, mine, order, cap, owned, has_statistics=rows.has_statistics
         )
         yield from headroom.limit_bounds(case, rows.limits, asked)
         cap = case.cap
@@ -109,7 +111,7 @@ def _at_price_usd(trial: Trial, unit_usd: float) -> float:
 
 def _rule_bounds(
     rules: OrderRules,
-    book: ScopeBook,
+    book: Totals,
     order: workload.Order,
     at_price_usd: float,
     closing: float,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from riskbot.core import workload
+from riskbot.core import glance, workload
 from riskbot.core.model import (
     PORTFOLIO,
     BlindKind,
@@ -148,9 +148,8 @@ def _priced(trial: Trial) -> Iterator[Reason]:
         is_option = trial.instrument.kind is InstrumentKind.OPTION
         words = f"no fresh price{' and delta' if is_option else ''} of {request.symbol}"
         yield Reason(Code.BLIND_PRICE, trial.scopes[1], words)
-    books = state.scopes(trial.now_ms)
     for scope in trial.scopes[:2]:
-        if books[scope].capital_usd is None:
+        if glance.totals(state, scope, trial.now_ms).capital_usd is None:
             yield Reason(Code.BLIND_ACCOUNT, scope, f"equity of {scope} is not known")
 
 
@@ -303,7 +302,8 @@ def _correlated(trial: Trial) -> Iterator[Reason]:
     An empty book passes, and what is held already; what has no history is not judged.
     """
     rules = [(r.max_correlation, s) for r, s in trial.rules if r.max_correlation is not None]
-    if not rules:
+    panel = trial.state.analysis.panel
+    if not rules or panel is None or not panel.has(trial.instrument.underlying):
         return
     books = trial.state.scopes(trial.now_ms)
     for allowed, scope in rules:

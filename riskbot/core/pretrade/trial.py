@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from riskbot.core import workload
+from riskbot.core import glance, workload
 from riskbot.core.kept import NONE
 from riskbot.core.model import (
     Instrument,
@@ -160,7 +160,7 @@ def approach_factor(trial: Trial, what: str) -> float:
     for scope in trial.scopes:
         for limit in state.binding.near(scope, what):
             orange = limit.levels[1]
-            for verdict in state.check(limit, state.scopes(trial.now_ms)[scope]):
+            for verdict in glance.verdicts(state, scope, limit, trial.now_ms):
                 used = 1.0 if verdict.utilization is None else verdict.utilization
                 factor = min(factor, max(0.0, min(1.0, (1 - used) / (1 - orange))))
     return factor
