@@ -58,10 +58,15 @@ class Binding:
     Args:
         settings: what the operator configured.
         limits: those in force.
+
+    Attributes:
+        tightest: by scope, the limit that bound an order most the last time: a guess where to
+            look first, which changes nothing of what is found.
     """
 
     settings: CoreSettings
     limits: tuple[tuple[str, Limit], ...]
+    tightest: dict[str, Limit] = field(default_factory=dict)
     _denying: dict[str, Denying] = field(default_factory=dict)
     _near: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict)
     _aside: dict[str, Aside] = field(default_factory=dict)

@@ -137,6 +137,9 @@ class Enforcement:
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record. Never raises on what the codec accepts."""
         match record:
+            case actions.SetReservation():
+                # One of several records of each order: nothing else here is about it.
+                self.order_counter += record.takes_id
             case actions.PlaceHold():
                 self.holds[record.hold.scope, record.hold.limit] = record.hold
             case actions.DropHold():
@@ -183,8 +186,6 @@ class Enforcement:
                 self._apply_end(record)
             case actions.PlaceOrder():
                 self._apply_place(record, now_ms)
-            case actions.SetReservation(takes_id=True):
-                self.order_counter += 1
             case actions.CancelOrder():
                 self._apply_cancel(record, now_ms)
             case actions.RefreshAccount():

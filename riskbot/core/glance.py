@@ -47,9 +47,7 @@ def verdicts(state: State, scope: str, limit: Limit, now_ms: int) -> list[Verdic
 
 
 def is_settled(state: State, scope: str, limit: Limit, now_ms: int) -> bool:
-    """Whether a limit lets every order pass: no order moves its figures, and all are known."""
-    if limit.is_moved_by_orders:
-        return False
+    """Whether all figures of a limit are known that no order moves: then it lets each pass."""
     settled, name = state.meter.settled, (scope, limit.name)
     if name not in settled:
         told = verdicts(state, scope, limit, now_ms)

@@ -66,40 +66,40 @@ def least(order: Order) -> float:
 # ---------------------------------------------------------------- what limits let pass
 
 
-def limit_bounds(case: Case, limits: Iterable[Limit], asked: float) -> Iterator[Bound]:
+def limit_bounds(case: Case, limits: tuple[Limit, ...], asked: float) -> Iterator[Bound]:
     """Yield what limits let pass of an order; the case's cap comes down to the tightest of them.
 
     Beyond that only the quantity that is asked for is of interest: which limits it breaks, too.
 
     Args:
         case: the order before their scope.
-        limits: that deny.
+        limits: that deny; the case may know which is the tightest, as a guess to begin with.
         asked: quantity that is asked for, 0 = none: then every limit is of interest.
     """
-    slow, quick = [], []
+    slow, first = [], case.tightest
+    if first is not None and first in limits:
+        limits = (first, *(limit for limit in limits if limit is not first))
     for limit in limits:
-        if glance.is_settled(case.state, case.book.scope, limit, case.now_ms):
+        if not limit.is_moved_by_orders and glance.is_settled(
+            case.state, case.book.scope, limit, case.now_ms
+        ):
             continue
         along = case.along(limit)
         if along is None:
             slow.append(limit)
             continue
         for key, figure in along.items():
-            if (used := limit.utilization(figure(case.cap))) > 1:
-                quick.append((used, limit, key, figure))
-    # What is furthest beyond its limit there most often is the tightest: the others end there.
-    quick.sort(key=lambda row: -row[0])
-    for _, limit, key, figure in quick:
-        yield from _lowering(case, quick_bound(case, limit, key, figure), asked)
+            if limit.utilization(figure(case.cap)) > case.full:
+                yield from _lowering(case, limit, quick_bound(case, limit, key, figure), asked)
     for limit in slow:
-        yield from _lowering(case, slow_bounds(case, limit), asked)
+        yield from _lowering(case, limit, slow_bounds(case, limit), asked)
 
 
-def _lowering(case: Case, found: list[Bound], asked: float) -> Iterator[Bound]:
+def _lowering(case: Case, limit: Limit, found: Iterable[Bound], asked: float) -> Iterable[Bound]:
     for bound in found:
         if asked > 0 and not bound.is_unknown:
-            case.lower(max(bound.quantity, asked), is_bound=bound.quantity > asked)
-        yield bound
+            case.lower(max(bound.quantity, asked), limit, is_bound=bound.quantity > asked)
+    return found
 
 
 class Case:
@@ -131,6 +131,7 @@ class Case:
         self.outlook = outlook(state, book, entries, order, owned)
         self._points: list[float] | None = None
         self.full = 1.0
+        self.tightest: Limit | None = None
         self.is_plain = not book.unpriced and (book.capital_usd or 0.0) > 0
         self._entries, self._order, self._has_statistics = entries, order, has_statistics
         self._what_if: WhatIf | None = None
@@ -145,15 +146,16 @@ class Case:
             self._points = sorted(point for point in found if point <= cap)
         return self._points
 
-    def lower(self, cap: float, *, is_bound: bool) -> None:
+    def lower(self, cap: float, limit: Limit, *, is_bound: bool) -> None:
         """Look at nothing beyond a quantity any more.
 
         Args:
             cap: the quantity.
-            is_bound: a limit ends there: another one that does, too, says nothing new.
+            limit: that lets no more pass.
+            is_bound: it ends there: another one that does, too, says nothing new.
         """
         if cap < self.cap:
-            self.cap, self._points = cap, None
+            self.cap, self._points, self.tightest = cap, None, limit
             self.full = 1 + _TINY if is_bound else 1.0
 
     def check(self, limit: Limit, quantity: float) -> dict[str, Verdict]:
@@ -209,7 +211,7 @@ def quick_bound(
     def used(x: float) -> float:
         return limit.utilization(figure(x))
 
-    last = used(case.cap)
+    last = limit.utilization(figure(case.cap))
     return _bound(case, limit, key, used, figure(0.0), last) if last > case.full else []
 
 

@@ -18,6 +18,7 @@ from riskbot.core.cashflows import Cashflows
 from riskbot.core.exposure import Leg, ScopeBook, Totals
 from riskbot.core.guards import guards
 from riskbot.core.limits._base import Limit, Verdict
+from riskbot.core.margins import Margin, margin_of
 from riskbot.core.marks import Marks
 from riskbot.core.model import PORTFOLIO, PositionKey
 from riskbot.core.prices import SecondView, View
@@ -88,6 +89,7 @@ class Meter:
         self._best: dict[tuple[str, str], Price] = {}
         self.glances: dict[str, Totals] = {}
         self.settled: set[tuple[str, str]] = set()
+        self._pools: dict[str | PositionKey, Margin] = {}
 
     # ------------------------------------------------------------ feeding
 
@@ -140,9 +142,10 @@ class Meter:
                 self._owed.append(key)
 
     def _forget_glances(self) -> None:
-        if self.glances:
+        if self.glances or self._pools:
             self.glances.clear()
             self.settled.clear()
+            self._pools.clear()
 
     def take_matter_of_order(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Take what the gateway records of an order: whose it is, and what time it is."""
@@ -299,6 +302,15 @@ class Meter:
             if known is not None and known.until_ms >= now_ms:
                 self._best[account, symbol] = known
         return known
+
+    def pool_of(self, key: PositionKey) -> Margin:
+        """Return the margin that a position draws on; kept, as `glances` are."""
+        sheet = self.book.sheet(key.account)
+        name = key if key in sheet.isolated else key.account
+        found = self._pools.get(name)
+        if found is None:
+            found = self._pools[name] = margin_of(sheet, key)
+        return found
 
     def coin_key(self, account: str, asset: str) -> PositionKey | None:
         """Return the key that a coin is shown as held under, None = it is not."""

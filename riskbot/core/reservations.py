@@ -32,19 +32,6 @@ SEEN_AFTER_MS = 2_000
 TELLING = (events.OrderUpdated, events.OrderFilled, events.OrderAccepted, events.OrderQueried)
 """What tells of an order's fills."""
 
-UNMEASURED: dict[type[Any], tuple[str, ...]] = {
-    events.OrderRequested: (),
-    events.AmendRequested: (),
-    events.CancelRequested: (),
-    actions.SetReservation: ("enforcement", "reservations"),
-    actions.EndReservation: ("reservations",),
-    actions.KeepAnswer: ("reservations",),
-    actions.SendReply: (),
-    actions.NotifyOrder: ("reservations",),
-    actions.ReadHistory: ("analysis",),
-    actions.RecordDecision: ("past", "reservations"),
-}
-"""What the gateway records of an order, and the sub-states that care: nothing of it is measured."""
 
 _STAGES = {
     OrderStatus.FILLED: Stage.FILLED,

@@ -84,7 +84,10 @@ class Standing:
     def _follow(self) -> None:
         """Look at what came, went or changed since the last time."""
         state = self._state
-        if state.reservations.moved or any(a.touched for a in state.accounts.by_name.values()):
+        is_due = bool(state.reservations.moved)
+        for account in state.accounts.by_name.values():
+            is_due = is_due or bool(account.touched)
+        if is_due:
             self._look()
 
     def _look(self) -> None:
@@ -204,9 +207,12 @@ class Standing:
         """
         state = self._state
         live = state.reservations.live
-        if any(name in live for name in without) or state.enforcement.pending_of(account):
+        if any(name in live for name in without):
             return False
-        return not state.reservations.arrivals.unseen(state.accounts.get(account))
+        if state.enforcement.pending and state.enforcement.pending_of(account):
+            return False
+        arrivals = state.reservations.arrivals
+        return not (arrivals.moved and arrivals.unseen(state.accounts.get(account)))
 
     def room(self, key: PositionKey, side: Side) -> tuple[Decimal, bool]:
         """Return how much an order would only close, and whether entries of its side are there.

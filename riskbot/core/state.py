@@ -22,6 +22,7 @@ from riskbot.core.feeds import Feeds
 from riskbot.core.history import History
 from riskbot.core.ids import base36
 from riskbot.core.limits._base import Limit, Verdict
+from riskbot.core.matters import UNMEASURED
 from riskbot.core.meter import Meter, SecondMeasure
 from riskbot.core.model import (
     PORTFOLIO,
@@ -35,7 +36,7 @@ from riskbot.core.model import (
 from riskbot.core.moves import Moves
 from riskbot.core.overrides import Changing, Overrides, Scoped
 from riskbot.core.past import Past
-from riskbot.core.reservations import TELLING, UNMEASURED, Reservations
+from riskbot.core.reservations import TELLING, Reservations
 from riskbot.core.standing import Standing
 from riskbot.core.trades import Trades
 
@@ -107,10 +108,9 @@ class State:
 
     def apply(self, record: events.Event | actions.Action, now_ms: int) -> None:
         """Fold one record into every sub-state that cares."""
-        caring = UNMEASURED.get(type(record))
-        if caring is not None:
-            for name in caring:
-                getattr(self, name).apply(record, now_ms)
+        if (caring := UNMEASURED.get(type(record))) is not None:
+            for part in caring:
+                part(self).apply(record, now_ms)
             self.meter.take_matter_of_order(record, now_ms)
             return
         self._scopes_ms = -1

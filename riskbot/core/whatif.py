@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from riskbot.core import options
 from riskbot.core.exposure import Aggregate, Leg, ScopeBook, Totals
 from riskbot.core.limits._base import position_subject
-from riskbot.core.margins import margin_of
 from riskbot.core.model import InstrumentKind, PositionKey, scope_account, strategy_scope
 from riskbot.core.outlooks import Outlook, Part, Pool
 from riskbot.core.workload import Order, Working
@@ -198,7 +197,7 @@ def _pool(state: State, book: Totals, leg: Leg, drawn: float) -> Pool | None:
         return None
     account = leg.key.account
     sheet = state.meter.book.sheet(account)
-    subject, ratio, found = margin_of(sheet, leg.key)
+    subject, ratio, found = state.meter.pool_of(leg.key)
     if ratio is None or not isfinite(ratio) or book.scope.startswith(strategy_scope("")):
         return None
     is_apart, equity = subject != account, found or 0.0

@@ -6,8 +6,8 @@ from typing import Any
 
 from riskbot.core import actions, events
 from riskbot.core.limits.gross_exposure import GrossExposure
+from riskbot.core.matters import UNMEASURED
 from riskbot.core.model import Response
-from riskbot.core.reservations import UNMEASURED
 from riskbot.core.settings import OrderRules, StrategySettings
 from riskbot.core.state import State
 from tests.core.market import FREE, market

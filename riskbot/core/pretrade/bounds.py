@@ -59,8 +59,13 @@ def bounds(trial: Trial, closing: float) -> list[Bound]:
         return [Bound("blind_price", PORTFOLIO, 0.0, None, None, words)]
     if cap > 0:
         found += _limit_bounds(trial, entries, order, cap)
-    found.sort(key=lambda bound: bound.quantity)
+    found.sort(key=_tightness)
     return found
+
+
+def _tightness(bound: Bound) -> tuple[float, str, str]:
+    # Whatever is looked at first, what ends at the same quantity is told in the same order.
+    return bound.quantity, bound.limit, bound.message
 
 
 def _limit_bounds(
@@ -88,8 +93,11 @@ def _limit_bounds(
         case = headroom.Case(
             state, totals, mine, order, cap, owned, has_statistics=rows.has_statistics
         )
+        case.tightest = state.binding.tightest.get(scope)
         yield from headroom.limit_bounds(case, rows.limits, asked)
         cap = case.cap
+        if case.tightest is not None:
+            state.binding.tightest[scope] = case.tightest
 
 
 def _at_price_usd(trial: Trial, unit_usd: float) -> float:
