@@ -7,7 +7,7 @@ computed of them is `panel` and `appraisal`; what is asked for is `analyzing`.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -185,8 +185,15 @@ class Analysis:
         daily = float(known.volatility[known.columns[leg.underlying]])
         return distance / daily if daily > 0 else None
 
-    def correlation(self, book: ScopeBook, instrument: Instrument, sign: int) -> float | None:
+    def correlation(
+        self, book_of: Callable[[], ScopeBook], instrument: Instrument, sign: int
+    ) -> float | None:
         """Return how much what is bought (+1) or sold (-1) moves with a book, in [-1, 1].
+
+        Args:
+            book_of: measures the book, where it comes to that.
+            instrument: what is traded.
+            sign: see above.
 
         Returns:
             None where the instrument is held already, the book is empty, or either has no history.
@@ -194,6 +201,7 @@ class Analysis:
         known = self.panel
         if known is None or not known.has(instrument.underlying):
             return None
+        book = book_of()
         if any(leg.key.symbol == instrument.symbol and leg.quantity for leg in book.legs):
             return None
         days = appraisal.days_of(book, known)

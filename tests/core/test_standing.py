@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from riskbot.core import events
+from riskbot.core import events, workload
 from riskbot.core.limits.gross_exposure import GrossExposure
 from riskbot.core.model import OrderStatus, PositionKey, PositionSide, Response, Side, WorkingOrder
 from riskbot.core.settings import StrategySettings
@@ -162,8 +162,11 @@ def test_many_entries_on_both_sides_are_told_without_splitting_them() -> None:
     key = PositionKey("main", OTHER, PositionSide.NET)
     assert state.standing.edge(key, Side.SELL) == Decimal(2_010)
     assert state.standing.room(key, Side.BUY) == (Decimal(0), True)
-    gone = builders.order(OTHER, Side.SELL, 1, order_id="sell0", status=OrderStatus.CANCELED)
-    state.apply(events.OrderUpdated(account="main", order=gone), builders.T0 + 60_000)
+    for name, price in (("sell2", 2_030), ("sell0", 2_010)):
+        gone = builders.order(
+            OTHER, Side.SELL, 1, order_id=name, price=price, status=OrderStatus.CANCELED
+        )
+        state.apply(events.OrderUpdated(account="main", order=gone), builders.T0 + 60_000)
     assert state.standing.edge(key, Side.SELL) == Decimal(2_020)
     assert assert_alike(state)
 
@@ -188,3 +191,19 @@ def test_risk_of_an_approval_goes_with_its_stop(price: int | None) -> None:
     assert assert_alike(made.engine.state)
     made.give(builders.prices(PERP, 48_000.0, index=48_000.0))
     assert assert_alike(made.engine.state)
+
+
+def test_entry_without_a_price_is_told_as_that_either_way() -> None:
+    made = stage()
+    made.give(builders.loaded(*PRICES, "XRP/USDT:USDT"))
+    made.now_ms += 1
+    row = builders.order("XRP/USDT:USDT", order_id="x")
+    made.give(events.OrderUpdated(account="main", order=row))
+    assert assert_alike(made.engine.state) == 0
+    answer = made.ask("", symbol=PERP, side="buy", quantity="0.1")
+    assert [r["code"] for r in answer.document["reasons"]] == ["BLIND_PRICE"]
+    key = PositionKey("main", PERP, PositionSide.NET)
+    assert workload.room(made.engine.state, key, Side.SELL, frozenset({"none"})) == (
+        Decimal(1),
+        False,
+    )

@@ -302,15 +302,12 @@ def _correlated(trial: Trial) -> Iterator[Reason]:
     An empty book passes, and what is held already; what has no history is not judged.
     """
     rules = [(r.max_correlation, s) for r, s in trial.rules if r.max_correlation is not None]
-    panel = trial.state.analysis.panel
-    if not rules or panel is None or not panel.has(trial.instrument.underlying):
-        return
-    books = trial.state.scopes(trial.now_ms)
+    state, listed = trial.state, trial.instrument
     for allowed, scope in rules:
-        found = trial.state.analysis.correlation(
-            books[scope],
-            trial.instrument,
-            workload.exposed(trial.state, trial.instrument, trial.request.side).sign,
+        found = state.analysis.correlation(
+            lambda scope=scope: state.scopes(trial.now_ms)[scope],  # type: ignore[misc]
+            listed,
+            workload.exposed(state, listed, trial.request.side).sign,
         )
         if found is not None and found > allowed:
             words = f"its returns correlate {found:.2f} with the book's"

@@ -38,6 +38,7 @@ from riskbot.frontends._gateway.guard import Asked
 from riskbot.frontends._gateway.tokens import Caller, Tokens
 from riskbot.frontends.http.door import answer
 from riskbot.frontends.mqtt.orders import OrderDoor
+from tests import builders
 from tests.bench.table import Row, compared, figure, quantile
 from tests.core.market import Market, market
 from tests.frontends.http.stage import ORDER, Stage, free_port, stage, token
@@ -65,15 +66,18 @@ def measure(is_quick: bool) -> list[Row]:
     """Return the rows."""
     rounds = 30 if is_quick else 200
     costs = {count: _in_process(count, rounds) for count in SIZES}
-    approved, denied, crowded = costs[100]
+    approved, denied, crowded, _ = costs[100]
     rows = [
         Row(f"a check in the engine, {count} positions", f"{figure(cost[0])} us")
         for count, cost in costs.items()
     ]
-    small, large = costs[SIZES[0]][0], costs[SIZES[-1]][0]
-    what = f"the same, {SIZES[-1]} positions"
+    small, large = costs[SIZES[0]], costs[SIZES[-1]]
+    what, than = f"the same, {SIZES[-1]} positions", f"{SIZES[0]} positions"
+    ticking = f"after a price tick, {SIZES[-1]} positions"
     rows += [
-        compared(what, large, small, f"{SIZES[0]} positions", GOAL_GROWTH),
+        compared(what, large[0], small[0], than, GOAL_GROWTH),
+        compared(ticking, large[3], small[3], than, GOAL_GROWTH),
+        compared("the same", large[3], large[0], "without a tick"),
         compared("a denial, 100 positions", denied, approved, "an approval", GOAL_DENIAL),
         compared(f"beside {RESERVED} approvals", crowded, approved, "beside none"),
     ]
@@ -102,16 +106,19 @@ def _door_work(rounds: int) -> float:
     return statistics.median(found)
 
 
-def _in_process(count: int, rounds: int) -> tuple[float, float, float]:
-    """Return us of an approval, of a denial, and of an approval beside many others."""
+def _in_process(count: int, rounds: int) -> tuple[float, float, float, float]:
+    """Return us of an approval, a denial, an approval beside many others, one after a tick."""
     made = market(*LIMITS, held={f"C{n}": (1_000 / count, 100.0) for n in range(count)}, usdt=1e6)
     approved = _median(made, "0.001", rounds, gives_back=True)
     denied = _median(made, "10000", rounds)
+    ticked = _median(made, "0.001", rounds, gives_back=True, ticks=True)
     _median(made, "0.001", RESERVED)
-    return approved, denied, _median(made, "0.001", rounds, gives_back=True)
+    return approved, denied, _median(made, "0.001", rounds, gives_back=True), ticked
 
 
-def _median(made: Market, quantity: str, rounds: int, *, gives_back: bool = False) -> float:
+def _median(
+    made: Market, quantity: str, rounds: int, *, gives_back: bool = False, ticks: bool = False
+) -> float:
     order = OrderRequest(
         strategy="grid", account="main", symbol=BTC, side=Side.BUY, quantity=Decimal(quantity)
     )
@@ -119,6 +126,10 @@ def _median(made: Market, quantity: str, rounds: int, *, gives_back: bool = Fals
     for number in range(rounds):
         made.now_ms += 1
         event = events.OrderRequested(request_id=str(number), order=order)
+        if ticks:
+            price = 100 + 0.01 * (number % 2)
+            tick = builders.prices(f"C{number % 5}/USDT:USDT", price, index=price)
+            made.engine.handle(tick, made.now_ms)
         started = time.thread_time()
         decided = made.engine.handle(event, made.now_ms)
         found.append((time.thread_time() - started) * 1e6)
