@@ -138,7 +138,6 @@ class Enforcement:
         """Fold one record. Never raises on what the codec accepts."""
         match record:
             case actions.SetReservation():
-                # One of several records of each order: nothing else here is about it.
                 self.order_counter += record.takes_id
             case actions.PlaceHold():
                 self.holds[record.hold.scope, record.hold.limit] = record.hold
