@@ -191,6 +191,27 @@ def test_risk_of_an_approval_goes_with_its_stop(price: int | None) -> None:
     assert assert_alike(made.engine.state)
     made.give(builders.prices(PERP, 48_000.0, index=48_000.0))
     assert assert_alike(made.engine.state)
+    step(made, "pull", 0)
+    assert assert_alike(made.engine.state) == 0
+
+
+def test_exits_and_entries_together_are_told_apart_whatever_they_are_called() -> None:
+    rows = [
+        builders.order(OTHER, Side.SELL, 1, order_id="out", reduce_only=True),
+        builders.order(OTHER, Side.BUY, 1, order_id="in1", client_order_id="twice"),
+        builders.order(OTHER, Side.BUY, 2, order_id="in2", client_order_id="twice"),
+    ]
+    state = state_with(*rows)
+    assert assert_alike(state)
+    key = PositionKey("main", OTHER, PositionSide.NET)
+    assert state.standing.room(key, Side.BUY) == (Decimal(0), True)
+    for name in ("in1", "in2"):
+        gone = builders.order(
+            OTHER, order_id=name, client_order_id="twice", status=OrderStatus.CANCELED
+        )
+        state.apply(events.OrderUpdated(account="main", order=gone), builders.T0 + 60_000)
+        assert_alike(state)
+    assert state.standing.room(key, Side.BUY) == (Decimal(0), False)
 
 
 def test_entry_without_a_price_is_told_as_that_either_way() -> None:
