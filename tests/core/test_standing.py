@@ -161,8 +161,15 @@ def test_many_entries_on_both_sides_are_told_without_splitting_them() -> None:
     assert assert_alike(state)
     key = PositionKey("main", OTHER, PositionSide.NET)
     assert state.standing.edge(key, Side.SELL) == Decimal(2_010)
+    assert state.standing.edge(key, Side.BUY) == Decimal(1_990)
+    higher = builders.order(OTHER, Side.BUY, 1, order_id="buy9", price=1_995)
+    state.apply(events.OrderUpdated(account="main", order=higher), builders.T0 + 60_000)
+    assert state.standing.edge(key, Side.BUY) == Decimal(1_995)
     assert state.standing.room(key, Side.BUY) == (Decimal(0), True)
-    for name, price in (("sell2", 2_030), ("sell0", 2_010)):
+    better = builders.order(OTHER, Side.SELL, 1, order_id="sell0", price=2_005)
+    state.apply(events.OrderUpdated(account="main", order=better), builders.T0 + 60_000)
+    assert state.standing.edge(key, Side.SELL) == Decimal(2_005)
+    for name, price in (("sell2", 2_030), ("sell0", 2_005)):
         gone = builders.order(
             OTHER, Side.SELL, 1, order_id=name, price=price, status=OrderStatus.CANCELED
         )
