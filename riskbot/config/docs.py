@@ -127,7 +127,7 @@ def _limit_rows() -> Iterator[tuple[str, ...]]:
     for limit in LIMITS:
         scopes = "each account" if limit.is_per_account else ", ".join(sorted(limit.scopes))
         yellow, orange = limit.default_levels
-        what = _summary(limit) + (" (needs price history)" if limit.needs_statistics else "")
+        what = _summary(limit) + (" (see [risk.md](risk.md))" if limit.needs_statistics else "")
         yield f"`{limit.name}`", limit.unit, scopes, f"{yellow:g}, {orange:g}", what
 
 
