@@ -27,10 +27,12 @@ def main(name: str, argv: list[str]) -> int:
     # Imported late: a configuration with faults is told in a moment.
     import uvloop
 
-    from riskbot import log
+    from riskbot import log, turns
     from riskbot.clock import SystemClock
 
     log.configure(secret.get_secret_value() for secret in config.secrets)
+    # Before there are threads: the journal's is started with it too.
+    turns.soon()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(config, SystemClock()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from riskbot import turns
 from riskbot.core import actions, events
 from riskbot.core.studies import Studies
 from riskbot.worker import wire
@@ -11,6 +12,7 @@ from riskbot.worker import wire
 
 def main() -> None:
     """Answer every question with what history was told before it."""
+    turns.ordinary()
     studies = Studies()
     for text in sys.stdin.buffer:
         record = wire.record(text)

@@ -36,7 +36,8 @@ SHARED = {
 COMMON = frozenset(
     f"riskbot.{name}"
     for name in (
-        "addresses clock errors crashpoint factor processes redaction data data.prices".split()
+        *"addresses clock errors crashpoint factor processes redaction turns".split(),
+        *"data data.prices".split(),
     )
 )
 

@@ -20,6 +20,7 @@ from aiogram.enums import ChatMemberStatus
 from aiogram.types import ChatMemberUpdated, Update
 from aiogram.utils.token import TokenValidationError
 
+from riskbot import turns
 from riskbot.clock import SystemClock
 from riskbot.core.model import Role
 from riskbot.errors import ConfigError
@@ -335,6 +336,7 @@ def _bot_of(settings: Settings) -> Bot:
 
 async def main() -> int:
     """Read the settings from standard input, and work until it ends."""
+    turns.ordinary()
     reader = asyncio.StreamReader(limit=2**20)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

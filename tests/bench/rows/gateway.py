@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import uvloop
 from aiohttp import web
 
+from riskbot import turns
 from riskbot.core import actions, events
 from riskbot.core.engine import Engine
 from riskbot.core.limits.asset_exposure import AssetExposure
@@ -83,7 +84,8 @@ def measure(is_quick: bool) -> list[Row]:
     ]
     what = "the door's own work on a check: token, body, order, answer"
     rows.append(compared(what, _door_work(rounds), approved, "a check in the engine"))
-    # On the loop that `riskbot run` has.
+    # On the loop and with the slices that `riskbot run` has.
+    turns.soon()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return rows + runner.run(_over_sockets(rounds))
 
