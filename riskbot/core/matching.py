@@ -38,7 +38,9 @@ def late(kept: Kept, order: WorkingOrder, filled: Decimal, now_ms: int) -> Reser
     if not is_same or order.quantity > known.quantity - known.filled:
         return None
     if known.order_id is not None:
-        is_another = known.order_id != order.order_id and known.stage is Stage.EXPIRED
+        # Nothing becomes a conditional order: a late frame of one is of what is over.
+        is_plain = known.order_id != order.order_id and not order.is_conditional
+        is_another = is_plain and known.stage is Stage.EXPIRED
         became = replace(
             known, stage=Stage.OPEN, ended_ms=0, sent_filled=known.filled, told=Decimal(0)
         )

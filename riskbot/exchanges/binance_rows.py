@@ -27,13 +27,14 @@ _STATUSES = {
     "PENDING_CANCEL": OrderStatus.OPEN,
     "TRIGGERING": OrderStatus.OPEN,
     "FILLED": OrderStatus.FILLED,
-    "FINISHED": OrderStatus.FILLED,
     "CANCELED": OrderStatus.CANCELED,
     "REJECTED": OrderStatus.REJECTED,
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
     # The conditional order is done; the order it made has an id of its own.
     "TRIGGERED": OrderStatus.EXPIRED,
+    # That one has filled or was canceled, which its own frames tell.
+    "FINISHED": OrderStatus.EXPIRED,
 }
 
 _INCOME = {

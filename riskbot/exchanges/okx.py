@@ -19,7 +19,7 @@ from riskbot.core.model import (
     WorkingOrder,
 )
 from riskbot.errors import VenueError
-from riskbot.exchanges import _generic, okx_frames, okx_rows
+from riskbot.exchanges import _generic, okx_algos, okx_frames, okx_rows
 from riskbot.exchanges import _normalize as normal
 from riskbot.exchanges._streams import ACCOUNT, PRICES, Watch
 from riskbot.exchanges.okx_reads import CONFIG_EVERY_MS, INST_TYPES, PAGE, OkxReads, index_of
@@ -82,7 +82,7 @@ class Okx(OkxReads):
         await self._ask("privatePostTradeCancelOrder", params, is_urgent=True)
 
     def _lookups(self) -> Sequence[Callable[[actions.QueryOrder], Any]]:
-        return (self._find_by_id, self._find_closed, self._find_in_trades)
+        return (self._find_by_id, self._find_closed, self._find_in_trades, self._find_conditional)
 
     async def _find_by_id(self, query: actions.QueryOrder) -> WorkingOrder | None:
         params = {"instId": self.market_id(query.symbol), "clOrdId": query.client_order_id}
@@ -118,6 +118,20 @@ class Okx(OkxReads):
             if row.get("clOrdId") == query.client_order_id
         ]
         return _generic.order_from_fills(query, [fill for fill in fills if fill is not None])
+
+    async def _find_conditional(self, query: actions.QueryOrder) -> WorkingOrder | None:
+        """Find a conditional order by its id, or what it became: that has no id of its own."""
+        instrument = self.instrument(query.symbol)
+        asked = {"algoClOrdId": query.client_order_id}
+        for row in await self._ask("privateGetTradeOrderAlgo", asked, is_urgent=True):
+            if row.get("algoClOrdId") != query.client_order_id:
+                continue
+            if (made := okx_algos.made_by(row)) is None:
+                return okx_algos.algo_order(self.account, instrument, row)
+            params = {"instId": self.market_id(query.symbol), "ordId": made}
+            for each in await self._ask("privateGetTradeOrder", params, is_urgent=True):
+                return okx_rows.order(self.account, instrument, each)
+        return None
 
     # ------------------------------------------------------------ streams
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from riskbot.core import events
 from riskbot.core.model import Balance, Instrument, InstrumentKind, Position
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges import okx_rows
+from riskbot.exchanges import okx_algos, okx_rows
 
 _RATES = "funding-rate"
 
@@ -104,15 +104,20 @@ def _order(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
     instrument = _instrument_of(names, row)
     order = okx_rows.order(names.account, instrument, row)
     filled = okx_rows.fill(names.account, instrument, row)
-    # The fill first: whoever settles the order on its final status then knows all of it.
-    found: list[events.Event] = [] if filled is None else [filled]
     venue_ms = normal.stamp(row.get("uTime"))
+    found: list[events.Event] = []
+    if (origin := okx_algos.origin(order, row)) is not None:
+        # Else both would count as working, and this one be a second order under one name.
+        found.append(events.OrderUpdated(account=names.account, order=origin, venue_ms=venue_ms))
+    # The fill first: whoever settles the order on its final status then knows all of it.
+    if filled is not None:
+        found.append(filled)
     found.append(events.OrderUpdated(account=names.account, order=order, venue_ms=venue_ms))
     return found
 
 
 def _algo(names: Names, row: Mapping[str, Any]) -> list[events.Event]:
-    order = okx_rows.algo_order(names.account, _instrument_of(names, row), row)
+    order = okx_algos.algo_order(names.account, _instrument_of(names, row), row)
     venue_ms = normal.stamp(row.get("uTime"))
     return [events.OrderUpdated(account=names.account, order=order, venue_ms=venue_ms)]
 

@@ -13,7 +13,7 @@ from riskbot.core import events
 from riskbot.core.model import Instrument, InstrumentKind, Position, RejectReason, WorkingOrder
 from riskbot.errors import VenueError
 from riskbot.exchanges import _normalize as normal
-from riskbot.exchanges import okx_errors, okx_rows
+from riskbot.exchanges import okx_algos, okx_errors, okx_rows
 from riskbot.exchanges._base import Capabilities
 from riskbot.exchanges._client import is_absent, together
 from riskbot.exchanges._endpoints import USUAL, Limits
@@ -59,6 +59,7 @@ class OkxReads(UnifiedExchange):
         "trade/orders-history": (40, 2_000),
         "trade/fills": (60, 2_000),
         "trade/orders-algo-pending": (20, 2_000),
+        "trade/order-algo": (20, 2_000),
         "trade/cancel-algos": (20, 2_000),
         "trade/cancel-all-after": (1, 1_000),
         "public/time": (10, 2_000),
@@ -188,7 +189,7 @@ class OkxReads(UnifiedExchange):
             *(self._program_rows(name, is_urgent=is_urgent) for name in _PROGRAM_TYPES),
         )
         return [
-            okx_rows.algo_order(self.account, self._instrument_of(row), row)
+            okx_algos.algo_order(self.account, self._instrument_of(row), row)
             for part in parts
             for row in part
         ]

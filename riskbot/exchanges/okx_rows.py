@@ -27,7 +27,8 @@ from riskbot.exchanges._wallet import Wallet
 
 _STATUSES = {
     "filled": OrderStatus.FILLED,
-    "effective": OrderStatus.FILLED,
+    # The conditional order is done; the order it made has an id of its own.
+    "effective": OrderStatus.EXPIRED,
     "canceled": OrderStatus.CANCELED,
     "mmp_canceled": OrderStatus.CANCELED,
     "order_failed": OrderStatus.REJECTED,
@@ -156,17 +157,16 @@ def order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Worki
         VenueError: no side or no size.
     """
     what = f"{account} {instrument.symbol} order {row.get('ordId')}"
-    client_id = row.get("clOrdId")
     kind = normal.order_type(row.get("ordType"))
     filled = normal.number(row.get("accFillSz")) or Decimal(0)
     price = normal.positive(row.get("px")) if kind is OrderType.LIMIT else None
     average = normal.positive(row.get("avgPx"))
-    size = _size(instrument, row, normal.need(row, what, "sz"), price or average)
+    size = size_of(instrument, row, normal.need(row, what, "sz"), price or average)
     return WorkingOrder(
         account=account,
         symbol=instrument.symbol,
         order_id=str(row.get("ordId")),
-        client_order_id=str(client_id) if client_id else None,
+        client_order_id=client_id_of(row),
         side=normal.order_side(row.get("side"), what),
         type=kind,
         quantity=(filled if size is None else size) * instrument.contract_value,
@@ -174,56 +174,37 @@ def order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> Worki
         price=price,
         reduce_only=str(row.get("reduceOnly")).lower() == "true",
         position_side=normal.leg(row.get("posSide")),
-        status=_STATUSES.get(str(row.get("state")), OrderStatus.OPEN),
+        status=status(row),
         created_ms=normal.stamp(row.get("cTime")) or 0,
         average=average,
     )
 
 
-def _size(
+def client_id_of(row: Mapping[str, Any]) -> str | None:
+    """Return the client id that an order, or a fill, goes by.
+
+    What a conditional order became has none of its own: it goes by that of the order it came of.
+    """
+    named = row.get("clOrdId") or row.get("algoClOrdId")
+    return str(named) if named else None
+
+
+def status(row: Mapping[str, Any]) -> OrderStatus:
+    """Return the status of an order, plain or conditional; an unknown word counts as open."""
+    return _STATUSES.get(str(row.get("state")), OrderStatus.OPEN)
+
+
+def size_of(
     instrument: Instrument, row: Mapping[str, Any], stated: Decimal, price: Decimal | None
 ) -> Decimal | None:
-    # What buys coins at market may be sized in the money spent; None when no price turns it.
+    """Return an order's size in contracts, or coins on spot.
+
+    What buys coins at market may be sized in the money spent; None when no price turns it.
+    """
     is_money = instrument.kind is InstrumentKind.SPOT and row.get("tgtCcy") == "quote_ccy"
     if not is_money:
         return stated
     return None if price is None else stated / price
-
-
-def algo_order(account: str, instrument: Instrument, row: Mapping[str, Any]) -> WorkingOrder:
-    """Turn a conditional order into ours.
-
-    Raises:
-        VenueError: no side.
-    """
-    what = f"{account} {instrument.symbol} conditional order {row.get('algoId')}"
-    client_id = row.get("algoClOrdId")
-    triggers = ("slTriggerPx", "triggerPx", "tpTriggerPx", "moveTriggerPx", "activePx")
-    prices = ("slOrdPx", "ordPx", "tpOrdPx")
-    stated = next((p for name in prices if (p := normal.number(row.get(name))) is not None), None)
-    limit = stated if stated is not None and stated > 0 else None
-    stop = next((p for name in triggers if (p := normal.positive(row.get(name)))), None)
-    size = normal.number(row.get("sz")) or Decimal(0)
-    quantity = _size(instrument, row, size, limit or stop) or Decimal(0)
-    closes = normal.number(row.get("closeFraction")) == 1
-    return WorkingOrder(
-        account=account,
-        symbol=instrument.symbol,
-        order_id=str(row.get("algoId")),
-        client_order_id=str(client_id) if client_id else None,
-        side=normal.order_side(row.get("side"), what),
-        # A price of -1 means: at market.
-        type=OrderType.MARKET if limit is None else OrderType.LIMIT,
-        quantity=quantity * instrument.contract_value,
-        price=limit,
-        stop_price=stop,
-        reduce_only=str(row.get("reduceOnly")).lower() == "true" or closes,
-        close_position=closes,
-        position_side=normal.leg(row.get("posSide")),
-        is_conditional=True,
-        status=_STATUSES.get(str(row.get("state")), OrderStatus.OPEN),
-        created_ms=normal.stamp(row.get("cTime")) or 0,
-    )
 
 
 def fill(account: str, instrument: Instrument, row: Mapping[str, Any]) -> events.OrderFilled | None:
@@ -237,7 +218,6 @@ def fill(account: str, instrument: Instrument, row: Mapping[str, Any]) -> events
     if size is None or not trade_id:
         return None
     what = f"{account} {instrument.symbol} trade {trade_id}"
-    client_id = row.get("clOrdId")
     fee = normal.first(row, "fillFee", "fee") or Decimal(0)
     asset = row.get("fillFeeCcy") or row.get("feeCcy")
     return events.OrderFilled(
@@ -246,7 +226,7 @@ def fill(account: str, instrument: Instrument, row: Mapping[str, Any]) -> events
         # Liquidations carry no trade of the book: the order and the time tell them apart.
         trade_id=trade_id if trade_id != "0" else f"{row.get('ordId')}:{row.get('fillTime')}",
         order_id=str(row.get("ordId")),
-        client_order_id=str(client_id) if client_id else None,
+        client_order_id=client_id_of(row),
         side=normal.order_side(row.get("side"), what),
         quantity=size * instrument.contract_value,
         price=normal.need(row, what, "fillPx"),

@@ -101,6 +101,18 @@ def test_what_a_conditional_order_becomes_is_its_strategys(*, comes_first: bool)
     assert is_found_out(made)
 
 
+def test_late_word_of_a_conditional_order_is_nothing_that_it_became() -> None:
+    made = market(GROSS, account=GUARDED, strategies=STRATEGIES)
+    name = approved(made, price="51000")
+    shown(made, "a1", name, price="51000", stop_price=Decimal(51_000), is_conditional=True)
+    shown(made, "a1", name, status=OrderStatus.EXPIRED, is_conditional=True)
+    shown(made, "v1", name, price=None)
+    shown(made, "v1", name, price=None, status=OrderStatus.EXPIRED)
+    shown(made, "a1", name, status=OrderStatus.EXPIRED, is_conditional=True)
+    assert (made.order(name)["status"], made.order(name)["order_id"]) == ("expired", "v1")
+    assert not is_found_out(made)
+
+
 def test_order_of_a_name_that_expired_well_before_is_found_out() -> None:
     made = market(GROSS, account=GUARDED)
     name = approved(made)

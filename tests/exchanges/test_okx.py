@@ -10,7 +10,7 @@ import pytest
 
 from riskbot.core import actions, events
 from riskbot.core.model import InstrumentKind, OrderStatus, Position, PositionSide, Side
-from riskbot.exchanges import okx_frames, okx_rows
+from riskbot.exchanges import okx_algos, okx_frames, okx_rows
 from riskbot.exchanges.okx_holdings import Holdings
 from tests.exchanges.test_payloads import Names, okx_position
 from tests.exchanges.venues import BTC, VENUES, Desk, make_exchange, open_desk, order
@@ -225,5 +225,5 @@ def test_spot_order_sized_in_money_is_no_amount_of_coins(
 def test_spot_trigger_sized_in_money_counts_at_its_price() -> None:
     row = {"instId": "BTC-USDT", "algoId": "1", "side": "buy", "ordType": "trigger", "sz": "4000",
            "tgtCcy": "quote_ccy", "triggerPx": "50000", "ordPx": "-1", "state": "live"}  # fmt: skip
-    found = okx_rows.algo_order("main", Names("BTC-USDT").instrument("BTC/USDT"), row)
+    found = okx_algos.algo_order("main", Names("BTC-USDT").instrument("BTC/USDT"), row)
     assert (found.quantity, found.stop_price) == (D("0.08"), D(50_000))

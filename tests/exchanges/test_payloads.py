@@ -25,6 +25,7 @@ from riskbot.exchanges import (
     binance_rows,
     bybit_frames,
     bybit_rows,
+    okx_algos,
     okx_frames,
     okx_rows,
 )
@@ -466,7 +467,7 @@ def test_okx_stop_that_closes_the_whole_position() -> None:
            "ordType": "conditional", "side": "sell", "posSide": "net", "sz": "", "state": "live",
            "closeFraction": "1", "slTriggerPx": "35000", "slOrdPx": "-1", "tpTriggerPx": "",
            "tpOrdPx": "", "reduceOnly": "true", "cTime": "1684999999999"}  # fmt: skip
-    found = okx_rows.algo_order("main", Names("BTC-USDT-SWAP").instrument("BTC/USDT:USDT"), row)
+    found = okx_algos.algo_order("main", Names("BTC-USDT-SWAP").instrument("BTC/USDT:USDT"), row)
     assert (found.close_position, found.quantity, found.stop_price) == (True, D(0), D(35000))
     assert (found.type, found.price, found.is_conditional) == (OrderType.MARKET, None, True)
 
