@@ -138,7 +138,7 @@ def test_newcomer_reads_what_happens_and_why(played: Played) -> None:
     for words in (
         "riskbot guards 100,000 USD in 9 positions",
         "YELLOW: net exposure",
-        "riskbot acts: reduce (net_exposure)",
+        "riskbot acts: reduce (net_exposure",  # and what else broke by then
         "HALTED by the loss of the day",
         "riskbot acts: flatten (drawdown)",
         "verified flat",

@@ -68,6 +68,21 @@ async def test_yellow_is_silent_and_worse_is_edited_and_heard(scene: Scene) -> N
     assert "ORANGE" in shown(scene, ADMIN)["text"]
 
 
+async def test_what_gets_worse_while_a_message_is_on_its_way_is_heard_too(scene: Scene) -> None:
+    yellow = alert("A1", Level.YELLOW)
+    orange = worse(yellow, Level.ORANGE)
+    async with scene.process(users={ADMIN: Role.ADMIN}, groups=()):
+        await tell(scene, yellow, is_loud=False)
+        busy = {"retry_after": 1}
+        scene.server.fail("sendMessage", Fault("refuse", 1, 429, "Too Many Requests", busy))
+        telling = asyncio.create_task(tell(scene, orange))
+        await until(lambda: len(scene.server.called("sendMessage")) == 2)
+        await tell(scene, worse(orange, Level.RED))
+        await telling
+    heard = [m["text"].split()[1] for m in scene.chat(ADMIN).sent if not m["is_silent"]]
+    assert heard == ["ORANGE", "RED"]
+
+
 async def test_quiet_change_only_edits(scene: Scene) -> None:
     orange = alert("A1", Level.ORANGE)
     async with scene.process():
