@@ -185,17 +185,13 @@ class Board:
             if told is not None and told.revision >= _revision(wanted):
                 return
             notice = self._newest.get(wanted.alert_id, wanted)
-            is_loud = key in self._unheard
-            self._unheard.discard(key)  # what gets louder while this is sent calls out itself
-            try:
-                if told is None:
-                    told = await self._first(chat, notice, is_loud=is_loud)
-                else:
-                    await self._change(chat, notice, told, is_loud=is_loud)
-            except BaseException:
-                if is_loud:
-                    self._unheard.add(key)
-                raise
+            if told is None:
+                told = await self._first(chat, notice, is_loud=key in self._unheard)
+            else:
+                await self._change(chat, notice, told, is_loud=key in self._unheard)
+            # What got worse while this was on its way calls out itself.
+            if self._newest.get(wanted.alert_id, notice).level.rank <= notice.level.rank:
+                self._unheard.discard(key)
             told.revision = _revision(notice)
             told.worst = max(told.worst, _worst(notice).rank)
             self._memory.note(notice.alert_id, chat, told)
