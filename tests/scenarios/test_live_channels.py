@@ -229,6 +229,7 @@ async def test_telegram_process_in_trouble_is_one_alert_elsewhere_and_nothing_el
         await daemon.until(lambda: len(telegram.called("getUpdates")) > 1, "at work")
         os.kill(fresh, signal.SIGSTOP)
         try:
+            await daemon.calm(1)  # what it had sent before has arrived
             calls = len(telegram.called("sendMessage"))
             await glide(seat, BTC=34_000)
             await daemon.until(daemon.is_flat, "flat")

@@ -153,6 +153,7 @@ async def test_stranger_is_served_bounded_stopped_let_out_and_found_out(tmp_path
         await daemon.until(seat.is_flat, "flat")
         assert (await daemon.status())["trading_state"] == "HALTED"
         # It goes past the gateway, and is found out.
+        await daemon.until_status(lambda s: not s["intents"], "the halt has cancelled")
         await daemon.ctl("resume", "--yes")
         price = (seat.mark(BTC) * Decimal("0.98")).quantize(Decimal(1))
         await stranger.order(
