@@ -138,7 +138,8 @@ def test_newcomer_reads_what_happens_and_why(played: Played) -> None:
     for words in (
         "riskbot guards 100,000 USD in 9 positions",
         "YELLOW: net exposure",
-        "riskbot acts: reduce (net_exposure",  # and what else broke by then
+        "RED: net exposure",
+        "net exposure back inside",  # on a busy machine it is, before anybody sees the work begin
         "HALTED by the loss of the day",
         "riskbot acts: flatten (drawdown)",
         "verified flat",

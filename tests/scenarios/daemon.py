@@ -270,9 +270,11 @@ class Daemon:
 
     async def ready(self) -> dict[str, Any]:
         """Wait until every account is in sight with prices."""
+        # One that starts for the fifth time within a minute waits for the venue's next.
         return await self.until_status(
             lambda s: not s["blind"] and not s["starting"] and s["equity_usd"] is not None,
             "every account in sight",
+            2 * PATIENCE_S,
         )
 
     async def halted(self) -> dict[str, Any]:
