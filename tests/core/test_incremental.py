@@ -226,6 +226,11 @@ def assert_same(found: Any, wanted: Any, scale: float, where: str) -> None:
         assert len(found) == len(wanted), where
         for n, value in enumerate(wanted):
             assert_same(found[n], value, scale, f"{where} {n}")
+    elif isinstance(wanted, Leg) and isinstance(found, Leg):
+        # Floats make up last digits, in a leg as in a sum.
+        for part in dataclasses.fields(wanted):
+            one, other = getattr(found, part.name), getattr(wanted, part.name)
+            assert_same(one, other, scale, f"{where} {part.name}")
     elif isinstance(wanted, float) and found is not None and math.isfinite(wanted):
         assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9 * scale + 1e-7), where
     else:
