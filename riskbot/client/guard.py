@@ -269,8 +269,7 @@ class _Guard:
         params: dict[str, Any] | None = None,
     ) -> Any:
         del name, symbol, params
-        await self._done(self._exchange.load_markets())
-        return self._shown(await self._asked(self._client.cancel, id))
+        return await self._followed(self._client.cancel, id)
 
     async def _fetch(
         self,
@@ -280,8 +279,12 @@ class _Guard:
         params: dict[str, Any] | None = None,
     ) -> Any:
         del name, symbol, params
+        return await self._followed(self._client.order, id)
+
+    async def _followed(self, ask: Callable[..., Any], name: str) -> Any:
+        """Return an order of riskbot's in ccxt's shape, whatever is asked about it."""
         await self._done(self._exchange.load_markets())
-        return self._shown(await self._asked(self._client.order, id))
+        return self._shown(await self._asked(ask, name))
 
     async def _inner(self, name: str, *args: Any, **fields: Any) -> Any:
         if not _inside.get():

@@ -54,6 +54,15 @@ def covers(approved: Reservation, order: WorkingOrder) -> bool:
     return (order.price - approved.price) * order.side.sign <= 0
 
 
+def turns(approved: Reservation, order: WorkingOrder | None) -> bool:
+    """Whether an exit may become an entry, as nothing at the venue keeps it one.
+
+    Also what was asked for as reduce-only, and works there as a plain order.
+    """
+    is_plain = order is not None and not (order.reduce_only or order.close_position)
+    return approved.may_turn or (approved.is_exit and not approved.is_submit and is_plain)
+
+
 @dataclass(slots=True)
 class Kept:
     """What the gateway has approved.
@@ -219,15 +228,10 @@ class Kept:
         return {r.order_id for r in self.on(account) if r.is_exit and r.order_id is not None}
 
     def turning(self, account: AccountState) -> set[str]:
-        """Return the ids, at the venue or as phantoms, of exits that may become entries.
-
-        Also what was asked for as reduce-only, and works there as a plain order.
-        """
+        """Return the ids, at the venue or as phantoms, of exits that may become entries."""
         found = set()
         for known in self.on(account.name):
-            order = account.orders.get(known.order_id or "")
-            is_plain = order is not None and not (order.reduce_only or order.close_position)
-            if known.may_turn or (known.is_exit and not known.is_submit and is_plain):
+            if turns(known, account.orders.get(known.order_id or "")):
                 found.add(known.order_id or known.phantom().order_id)
         return found
 

@@ -94,6 +94,13 @@ class Funding:
     next_ms: int | None = None
 
 
+def spread_of(bid: float | None, ask: float | None) -> float | None:
+    """Return ask less bid as a share of the middle, None = one of them is not known."""
+    if bid is None or ask is None:
+        return None
+    return 2 * (ask - bid) / (ask + bid)
+
+
 @dataclass(slots=True)
 class Quote:
     """All that is known of one instrument's price on one account's venue.

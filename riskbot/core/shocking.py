@@ -20,6 +20,7 @@ from riskbot.core.exposure import Leg, ScopeBook
 from riskbot.core.funding import projected_in_all_usd
 from riskbot.core.model import InstrumentKind
 from riskbot.core.panel import Panel
+from riskbot.core.quotes import spread_of
 from riskbot.core.scenarios import Scenario
 from riskbot.core.settings import CoreSettings
 from riskbot.core.stats import stress
@@ -177,11 +178,11 @@ class _Beside:
         marks, total = self._marks, 0.0
         for leg in self._legs:
             quote = None if marks is None else marks.quote(leg.key.account, leg.key.symbol)
-            if marks is None or quote is None or quote.bid is None or quote.ask is None:
+            spread = None if quote is None else spread_of(quote.bid, quote.ask)
+            if marks is None or quote is None or spread is None:
                 return None
             if quote.book is None or not quote.book.is_fresh(self._book.now_ms, marks.stale_ms):
                 return None
-            spread = 2 * (quote.ask - quote.bid) / (quote.ask + quote.bid)
             total -= abs(leg.notional_usd or 0.0) * spread / 2
         return total
 

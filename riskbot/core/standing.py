@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from riskbot.core import exits, workload
 from riskbot.core.accounts import Change
-from riskbot.core.kept import NONE
+from riskbot.core.kept import NONE, turns
 from riskbot.core.model import PositionKey, Side
 from riskbot.core.ordering import Reservation
 from riskbot.core.piles import Both, Item, Pile
@@ -169,8 +169,8 @@ class Standing:
         order = kept.to_come(known, self._state.accounts.get(place[0]))
         if order is None:
             return None
-        turns = known.may_turn and not known.order_id
-        return Item(order, known.strategy, self._stop(known), turns)
+        may_turn = known.may_turn and not known.order_id
+        return Item(order, known.strategy, self._stop(known), may_turn)
 
     @staticmethod
     def _stop(known: Reservation) -> Decimal | None:
@@ -184,8 +184,7 @@ class Standing:
         if order is None:
             return None
         behind = [kept.live[name] for name in self._behind.get(place, ())]
-        is_plain = not (order.reduce_only or order.close_position)
-        turns = any(r.may_turn or (r.is_exit and not r.is_submit and is_plain) for r in behind)
+        may_turn = any(turns(known, order) for known in behind)
         if any(known.is_exit for known in behind) and not order.reduce_only:
             # What was approved as an exit stays one, whatever the position does meanwhile.
             order = replace(order, reduce_only=True)
@@ -195,7 +194,7 @@ class Standing:
         else:
             of = behind[0] if behind else None
         owner, stop = (of.strategy, of.stop_loss) if of is not None else (None, None)
-        return Item(order, owner, stop, turns)
+        return Item(order, owner, stop, may_turn)
 
     # ------------------------------------------------------------ reading
 

@@ -12,6 +12,7 @@ from riskbot.core import funding as carry
 from riskbot.core import stressing, suggesting
 from riskbot.core.limits._base import position_subject
 from riskbot.core.model import PORTFOLIO
+from riskbot.core.quotes import spread_of
 from riskbot.core.scenarios import Scenario
 from riskbot.core.stressed import Inputs, PositionStress, StressResult
 
@@ -42,8 +43,9 @@ def inputs_of(state: State, scope: str, now_ms: int) -> Inputs:
     for leg in scopes[scope].legs:
         at = (leg.key.account, leg.key.symbol)
         quote = state.quote(*at)
-        if quote.bid is not None and quote.ask is not None:
-            spreads[at] = 2 * (quote.ask - quote.bid) / (quote.ask + quote.bid)
+        spread = spread_of(quote.bid, quote.ask)
+        if spread is not None:
+            spreads[at] = spread
         share = carry.daily_share(carry.rate_of(state.meter.marks, leg), now_ms)
         if share is not None:
             funding[at] = share

@@ -17,7 +17,6 @@ from riskbot.core.model import (
     Instrument,
     InstrumentKind,
     Position,
-    TimeInForce,
     WorkingOrder,
 )
 from riskbot.exchanges import _generic
@@ -32,6 +31,7 @@ class Deribit(UnifiedExchange):
     """One Deribit account, all its currencies."""
 
     default_markets = ("inverse", "linear", "option", "spot")
+    own_id_param = "label"
 
     def _defaults(self) -> Mapping[str, Any]:
         # One wallet holds everything: the kinds choose nothing here.
@@ -117,29 +117,6 @@ class Deribit(UnifiedExchange):
         return super().translate(result)
 
     # ------------------------------------------------------------ orders
-
-    async def _send(
-        self,
-        order: actions.PlaceOrder,
-        instrument: Instrument,
-        quantity: Decimal,
-        price: Decimal | None,
-    ) -> Any:
-        params: dict[str, Any] = {"label": order.client_order_id}
-        if order.reduce_only and instrument.kind is not InstrumentKind.SPOT:
-            params["reduceOnly"] = True
-        if price is not None and order.time_in_force is TimeInForce.IOC:
-            params["timeInForce"] = "IOC"
-        return await self.client.call(
-            "create_order",
-            order.symbol,
-            order.type.value,
-            order.side.value,
-            float(quantity),
-            None if price is None else float(price),
-            params,
-            is_urgent=True,
-        )
 
     async def _send_cancel(self, order: actions.CancelOrder) -> None:
         await self.client.call("cancel_order", order.order_id, order.symbol, is_urgent=True)

@@ -45,6 +45,7 @@ _ACCOUNT_CHANNELS = (
 class UnifiedExchange(Margins):
     """One account at one venue; fulfills `_base.Exchange`, `_streams.Dialect`."""
 
+    own_id_param = "clientOrderId"  # what an order is told its client id under
     is_ready_on_connect = False
     has_steady_prices = False
     """Whether prices come about every second also while they stand still."""
@@ -237,7 +238,7 @@ class UnifiedExchange(Margins):
         quantity: Decimal,
         price: Decimal | None,
     ) -> Any:
-        params: dict[str, Any] = {"clientOrderId": order.client_order_id}
+        params: dict[str, Any] = {self.own_id_param: order.client_order_id}
         if order.is_hedge_mode:
             params["hedged"] = True
         if order.reduce_only and instrument.kind is not InstrumentKind.SPOT:

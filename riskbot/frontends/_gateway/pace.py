@@ -132,12 +132,8 @@ class Pace:
                 words = f"this exit was denied {denied.in_a_row} times in a row: ask once a second"
                 raise self._too_many(words, denied.again_ms - now_ms, now_ms)
             denied.again_ms = now_ms + EXIT_AGAIN_MS
-        wait_ms = self._exits.wait_ms(now_ms)
-        if wait_ms > EXIT_WAIT_MS:
-            words = f"more than {EXITS_A_MINUTE} exits a minute, and others wait"
-            raise self._too_many(words, wait_ms, now_ms)
-        self._exits.spend()
-        return wait_ms
+        words = f"more than {EXITS_A_MINUTE} exits a minute, and others wait"
+        return self._slow(self._exits, EXIT_WAIT_MS, words, now_ms)
 
     def admit_read(self, now_ms: int) -> int:
         """Let a strategy read a document.
@@ -148,12 +144,8 @@ class Pace:
         Raises:
             RefusalError: more wait than will soon have their turn.
         """
-        wait_ms = self._reads.wait_ms(now_ms)
-        if wait_ms > READ_WAIT_MS:
-            words = f"more than {READS_A_MINUTE} reads a minute, and others wait"
-            raise self._too_many(words, wait_ms, now_ms)
-        self._reads.spend()
-        return wait_ms
+        words = f"more than {READS_A_MINUTE} reads a minute, and others wait"
+        return self._slow(self._reads, READ_WAIT_MS, words, now_ms)
 
     def denied(self) -> None:
         """Count a denial."""
@@ -168,6 +160,14 @@ class Pace:
         exits.setdefault(place, _Denied()).in_a_row += 1
         if len(exits) > PLACES_MAX:
             del exits[next(iter(exits))]
+
+    def _slow(self, bucket: Bucket, most_ms: int, words: str, now_ms: int) -> int:
+        """Return how long one waits for its turn, ms; refuse what would wait longer."""
+        wait_ms = bucket.wait_ms(now_ms)
+        if wait_ms > most_ms:
+            raise self._too_many(words, wait_ms, now_ms)
+        bucket.spend()
+        return wait_ms
 
     def _too_many(self, words: str, wait_ms: int, now_ms: int) -> RefusalError:
         self._refused.count += 1
