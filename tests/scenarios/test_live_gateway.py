@@ -64,7 +64,10 @@ async def test_strategy_places_is_resized_denied_stopped_and_exits(
         assert resized.decision == "resize"
         await daemon.until(lambda: seat.held(BTC) > Decimal("0.5"), "bought more")
         assert seat.held(BTC) * seat.mark(BTC) <= 100_000
-        await daemon.until_status(lambda s: (s["gross_exposure"] or 0) > 0.95, "seen")
+        worth = float(seat.held(BTC) * seat.mark(BTC))
+        await daemon.until_status(
+            lambda s: abs((s["accounts"]["main"]["gross_usd"] or 0) - worth) < 20, "all of it seen"
+        )
         await daemon.ctl("halt", "--reason", "lunch")
         stopped = await client.submit("main", ETH, "buy", "0.1")
         assert "TRADING_STATE" in stopped.codes
